@@ -1,0 +1,43 @@
+"""What encoder, batcher and engines hand to each other: pairs as token ids."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPair:
+    """One (query, document) pair as token ids.
+
+    Attributes:
+        token_ids: the whole input of the model, special tokens included.
+        document_start: index of the first token that a two-segment model types 1; the length of
+            `token_ids` when the model has one segment only.
+        truncated: whether the end of the document was cut off.
+    """
+
+    token_ids: list[int]
+    document_start: int
+    truncated: bool
+
+    def __len__(self) -> int:
+        return len(self.token_ids)
+
+
+Batch = Sequence[EncodedPair]
+
+
+class QueryTooLong(Exception):
+    """Query and instruction alone leave no room for a document.
+
+    Attributes:
+        tokens: tokens of the prompt without any document.
+        max_length: the model's limit in tokens.
+    """
+
+    def __init__(self, tokens: int, max_length: int) -> None:
+        super().__init__(
+            f"query and instruction take {tokens} tokens, the model's limit is {max_length} "
+            "tokens for query and document together: shorten the query"
+        )
+        self.tokens = tokens
+        self.max_length = max_length

@@ -1,0 +1,1 @@
+"""What the gateway and its shards say to each other. Standard library only; imported by both."""

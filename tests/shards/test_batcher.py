@@ -1,0 +1,72 @@
+"""Batches fit the budget, hold little padding, and every pair leaves exactly once."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shards.batcher import Batcher, WaitingPair
+from shards.pairs import EncodedPair
+
+_BUDGET = 1000
+
+
+def _pair(job: int, index: int, tokens: int) -> WaitingPair:
+    return WaitingPair(job, index, EncodedPair([0] * tokens, tokens, truncated=False))
+
+
+def _pairs(lengths: list[int], job: int = 1) -> list[WaitingPair]:
+    return [_pair(job, index, length) for index, length in enumerate(lengths)]
+
+
+def _empty(batcher: Batcher, open_jobs: set[int]) -> list[list[WaitingPair]]:
+    batches = []
+    while batch := batcher.next_batch(open_jobs):
+        batches.append(batch)
+    assert len(batcher) == 0
+    return batches
+
+
+@given(st.lists(st.integers(1, _BUDGET), max_size=200))
+def test_every_pair_leaves_once_in_a_batch_that_fits(lengths: list[int]) -> None:
+    batcher = Batcher(_BUDGET)
+    batcher.add(_pairs(lengths))
+    batches = _empty(batcher, {1})
+    assert all(max(map(len, batch)) * len(batch) <= _BUDGET for batch in batches)
+    assert sorted(pair.index for batch in batches for pair in batch) == list(range(len(lengths)))
+
+
+@given(st.lists(st.integers(_BUDGET // 10, _BUDGET), min_size=1, max_size=200))
+def test_padding_stays_under_its_share(lengths: list[int]) -> None:
+    batcher = Batcher(_BUDGET)
+    batcher.add(_pairs(lengths))
+    for batch in _empty(batcher, {1}):
+        cost = max(map(len, batch)) * len(batch)
+        assert cost - sum(map(len, batch)) <= cost * 0.125
+
+
+def test_pairs_of_several_jobs_share_a_batch() -> None:
+    batcher = Batcher(_BUDGET)
+    batcher.add(_pairs([10, 10], job=1))
+    batcher.add(_pairs([10, 10], job=2))
+    (batch,) = _empty(batcher, {1, 2})
+    assert {pair.job for pair in batch} == {1, 2}
+
+
+def test_pairs_of_closed_jobs_fall_out() -> None:
+    batcher = Batcher(_BUDGET)
+    batcher.add(_pairs([10, 500], job=1))
+    batcher.add(_pairs([10], job=2))
+    batches = _empty(batcher, {2})
+    assert [[pair.job for pair in batch] for batch in batches] == [[2]]
+
+
+def test_later_pairs_do_not_overtake_a_window() -> None:
+    batcher = Batcher(_BUDGET)
+    batcher.add(_pairs([900] * 8, job=1))
+    first = batcher.next_batch({1, 2})
+    batcher.add(_pairs([10], job=2))
+    order = [pair.job for batch in [first, *_empty(batcher, {1, 2})] for pair in batch]
+    assert order.index(2) > 3  # the window of four batches that was open is emptied first
+
+
+def test_nothing_waits_nothing_comes() -> None:
+    assert Batcher(_BUDGET).next_batch({1}) == []

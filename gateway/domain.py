@@ -1,0 +1,118 @@
+"""The shapes a request and its result have between the dialects and the shards.
+
+Dialects are the only place that knows other people's field names; from there inward everything is
+a `RerankRequest`, and outward a `RerankResult`.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document: the text that is scored, and what the client sent to say it.
+
+    Attributes:
+        text: the text the model reads.
+        fields: the client's object, kept for the reply; `None` when it sent a plain string.
+    """
+
+    text: str
+    fields: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RerankRequest:
+    """One rerank call, whatever API it came by.
+
+    Attributes:
+        queries: one query for all documents, or exactly one per document (pair scoring).
+        documents: at least one.
+        model: the public model name; `None` for the default model.
+        instruction: what relevance means here; `None` for the model's default.
+        top_n: how many results are returned; `None` for all.
+        return_documents: whether each result carries its document.
+        max_tokens_per_doc: the most tokens of one document that are read; `None` for the model's.
+        raw_scores: whether the reply shows margins instead of relevance scores.
+        keys: the names of the fields that the client sent; some dialects answer by them.
+    """
+
+    queries: tuple[str, ...]
+    documents: tuple[Document, ...]
+    model: str | None = None
+    instruction: str | None = None
+    top_n: int | None = None
+    return_documents: bool = False
+    max_tokens_per_doc: int | None = None
+    raw_scores: bool = False
+    keys: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One document's score.
+
+    Attributes:
+        index: its place in the request.
+        margin: the fp32 number before the sigmoid; order is decided by it.
+        tokens: how many tokens the model read for this pair, prompt included.
+        truncated: whether the end of the document was cut off.
+    """
+
+    index: int
+    margin: float
+    tokens: int
+    truncated: bool
+
+    @property
+    def relevance_score(self) -> float:
+        """The margin as a probability, in [0, 1]."""
+        return sigmoid(self.margin)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RerankResult:
+    """The answer to one `RerankRequest`.
+
+    Attributes:
+        id: the request id.
+        model: the public name of the model that scored.
+        scored: every document, in input order.
+        top: best first, ties by index, cut to `top_n`.
+        processing_seconds: from acceptance to the last score.
+        created: seconds since the Unix epoch.
+        warnings: what the client should know (truncation, default model used).
+    """
+
+    id: str
+    model: str
+    scored: tuple[Scored, ...]
+    top: tuple[Scored, ...]
+    processing_seconds: float
+    created: int
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """Tokens read for the whole request."""
+        return sum(scored.tokens for scored in self.scored)
+
+    @property
+    def search_units(self) -> int:
+        """Cohere's billing unit: one query with up to 100 documents."""
+        return math.ceil(len(self.scored) / 100)
+
+
+def sigmoid(margin: float) -> float:
+    """Return 1 / (1 + e^-margin) without overflow, in double precision: no ties before 1e-16."""
+    if margin >= 0:
+        return 1.0 / (1.0 + math.exp(-margin))
+    power = math.exp(margin)
+    return power / (1.0 + power)
+
+
+def rank(scored: tuple[Scored, ...], top_n: int | None) -> tuple[Scored, ...]:
+    """Return the best `top_n` (all if `None`): by margin, ties by index."""
+    order = sorted(scored, key=lambda one: (-one.margin, one.index))
+    return tuple(order if top_n is None else order[:top_n])

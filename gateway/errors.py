@@ -1,0 +1,151 @@
+"""The error tree. Each class says whose fault it is, its HTTP status and its stable code.
+
+GatewayError
+├── ClientError                     4xx: the request must change
+│   ├── InvalidRequest              400 invalid_request
+│   │   └── MalformedBody           400 malformed_body
+│   ├── NotFound                    404 not_found
+│   │   └── UnknownModel            404 model_not_found
+│   ├── MethodNotAllowed            405 method_not_allowed
+│   ├── RequestTimeout              408 request_timeout
+│   ├── BodyTooLarge                413 body_too_large
+│   └── UnsupportedMediaType        415 unsupported_media_type
+└── ServerError                     5xx: the same request may succeed later
+    ├── EngineFailed                500 engine_error
+    ├── InternalError               500 internal_error
+    ├── Overloaded                  503 overloaded
+    ├── ModelUnavailable            503 model_unavailable
+    ├── ShuttingDown                503 shutting_down
+    └── DeadlineExceeded            504 deadline_exceeded
+
+One handler renders them all, in the error shape of the dialect the request came by. 422 is never
+used: some clients crash on it.
+"""
+
+from typing import ClassVar
+
+
+class GatewayError(Exception):
+    """Something the client is told.
+
+    Attributes:
+        status: the HTTP status.
+        code: a stable name for programs.
+        kind: `invalid_request_error` or `server_error`, as OpenAI's clients know them.
+        message: what was wrong, where, the limit, and what to do.
+        param: the field at fault, if there is one.
+        retry_after_seconds: when trying again makes sense, if it does.
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    kind: ClassVar[str] = "server_error"
+
+    def __init__(
+        self, message: str, *, param: str | None = None, retry_after_seconds: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ClientError(GatewayError):
+    """The request must change before it can succeed."""
+
+    status = 400
+    code = "invalid_request"
+    kind = "invalid_request_error"
+
+
+class InvalidRequest(ClientError):
+    """A field is missing, has the wrong type, or is over a limit."""
+
+
+class MalformedBody(InvalidRequest):
+    """The body is not what its content type says."""
+
+    code = "malformed_body"
+
+
+class NotFound(ClientError):
+    """There is nothing at this path."""
+
+    status = 404
+    code = "not_found"
+
+
+class UnknownModel(NotFound):
+    """No model has this name."""
+
+    code = "model_not_found"
+
+
+class MethodNotAllowed(ClientError):
+    """The path exists, the method does not."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
+class RequestTimeout(ClientError):
+    """The client took too long to send its request."""
+
+    status = 408
+    code = "request_timeout"
+
+
+class BodyTooLarge(ClientError):
+    """The body is over the limit."""
+
+    status = 413
+    code = "body_too_large"
+
+
+class UnsupportedMediaType(ClientError):
+    """The content type or encoding is not one we read."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class ServerError(GatewayError):
+    """The request was fine."""
+
+
+class EngineFailed(ServerError):
+    """The engine could not score one of this request's pairs."""
+
+    code = "engine_error"
+
+
+class InternalError(ServerError):
+    """A bug of ours."""
+
+
+class Overloaded(ServerError):
+    """More work is waiting than the deadline allows."""
+
+    status = 503
+    code = "overloaded"
+
+
+class ModelUnavailable(ServerError):
+    """No shard of this model can score now."""
+
+    status = 503
+    code = "model_unavailable"
+
+
+class ShuttingDown(ServerError):
+    """The gateway is stopping."""
+
+    status = 503
+    code = "shutting_down"
+
+
+class DeadlineExceeded(ServerError):
+    """The scores did not come in time."""
+
+    status = 504
+    code = "deadline_exceeded"

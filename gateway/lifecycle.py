@@ -1,0 +1,126 @@
+"""When a shard may change state, and when it is started again. Pure: no clock, no chance, no I/O.
+
+                    LOADED                 WARMED              UP
+    STOPPED ─START─▶ STARTING ───────────▶ LOADING ──────────▶ WARMING ─────▶ READY
+       ▲                │ └────────────────────┴──────┬───────────┘             │
+       │                │                             ▼ LOST                    │
+       │             REFUSED ──▶ FAILED ◀─GIVE_UP─ BACKOFF ◀────────LOST────────┘
+       │                            │                 │
+       └──── LOST ── DRAINING ◀─────┴────── DRAIN ────┘      (from every state that has a process)
+
+`LOST` is one event, however a process ended: exit, signal, closed pipe, no progress. `REFUSED` is
+the other way to end: the shard said that its spec can never work, so starting it again is useless
+until somebody has changed something. A shard that never becomes ready, or that crashes by itself
+again and again, is given up (`FAILED`) and tried again only rarely; a ready shard that somebody
+killed from outside is simply started again.
+
+State names follow supervisord, the counting of losses in a window follows Erlang/OTP.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+
+class State(Enum):
+    """Where a shard is in its life."""
+
+    STOPPED = auto()
+    STARTING = auto()  # the process exists
+    LOADING = auto()  # it says what it loads
+    WARMING = auto()  # the model is there, the first batches run
+    READY = auto()  # it answers; the router may lease it
+    DRAINING = auto()  # no new jobs; finishing what it has
+    BACKOFF = auto()  # it was lost; waiting to be started again
+    FAILED = auto()  # given up until an operator, or the slow retry, starts it again
+
+    @property
+    def label(self) -> str:
+        return self.name.lower()
+
+
+class Event(Enum):
+    """What can happen to a shard."""
+
+    START = auto()
+    LOADS = auto()
+    WARMS = auto()
+    UP = auto()
+    LOST = auto()
+    REFUSED = auto()
+    GIVE_UP = auto()
+    DRAIN = auto()
+
+
+_ENDINGS = {
+    Event.LOST: State.BACKOFF,
+    Event.REFUSED: State.FAILED,
+    Event.DRAIN: State.DRAINING,
+}
+
+TRANSITIONS: dict[State, dict[Event, State]] = {
+    State.STOPPED: {Event.START: State.STARTING},
+    State.STARTING: {Event.LOADS: State.LOADING, **_ENDINGS},
+    State.LOADING: {Event.LOADS: State.LOADING, Event.WARMS: State.WARMING, **_ENDINGS},
+    State.WARMING: {Event.UP: State.READY, **_ENDINGS},
+    State.READY: {Event.LOST: State.BACKOFF, Event.DRAIN: State.DRAINING},
+    State.DRAINING: {
+        Event.LOADS: State.DRAINING,  # a start that was drained goes on talking until it ends
+        Event.WARMS: State.DRAINING,
+        Event.UP: State.DRAINING,
+        Event.LOST: State.STOPPED,
+        Event.REFUSED: State.STOPPED,
+    },
+    State.BACKOFF: {
+        Event.START: State.STARTING,
+        Event.GIVE_UP: State.FAILED,
+        Event.DRAIN: State.STOPPED,
+    },
+    State.FAILED: {Event.START: State.STARTING, Event.DRAIN: State.STOPPED},
+}
+
+COMING = frozenset({State.STOPPED, State.STARTING, State.LOADING, State.WARMING, State.BACKOFF})
+"""States from which a shard becomes ready by itself: its work may wait for it."""
+
+HAS_PROCESS = frozenset({State.STARTING, State.LOADING, State.WARMING, State.READY, State.DRAINING})
+
+
+class IllegalTransition(Exception):
+    """An event arrived in a state that does not expect it: a bug, never a bad request."""
+
+
+def after(state: State, event: Event) -> State:
+    """Return the state that follows; an illegal pair raises and changes nothing."""
+    try:
+        return TRANSITIONS[state][event]
+    except KeyError:
+        raise IllegalTransition(f"{event.name} in {state.name}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class RestartPolicy:
+    """How long to wait before the next start, and when to give up.
+
+    Attributes:
+        first_seconds: the wait after the first loss; doubled for each further loss in a row.
+        longest_seconds: the longest wait.
+        crash_limit: more counted losses than this in the window mean a crash loop.
+        crash_window_seconds: the window.
+        retry_failed_seconds: after how long a shard in a crash loop is tried again.
+    """
+
+    first_seconds: float = 0.5
+    longest_seconds: float = 60.0
+    crash_limit: int = 5
+    crash_window_seconds: float = 60.0
+    retry_failed_seconds: float = 300.0
+
+    def wait_seconds(self, losses: int, spread: float) -> float:
+        """Return the wait after `losses` losses in a row; `spread` in [0, 1) moves it by ±20 %."""
+        doublings = min(losses - 1, 30)
+        return min(self.longest_seconds, self.first_seconds * 2.0**doublings) * (0.8 + 0.4 * spread)
+
+    def is_crash_loop(self, loss_times: Sequence[float], now: float) -> bool:
+        """Whether the losses (times in seconds) within the window before `now` are too many."""
+        recent = [time for time in loss_times if time > now - self.crash_window_seconds]
+        return len(recent) > self.crash_limit

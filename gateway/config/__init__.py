@@ -1,0 +1,34 @@
+"""Configuration: TOML file, then environment, then flags, to frozen settings and shard specs.
+
+settings.py  the keys, their limits and defaults: the one place to add a key
+checks.py    what no single key can say: clashes, impossible limits, an open port without keys
+problems.py  an error as the operator reads it: where, what was found, what is allowed, the remedy
+load.py      the sources and their precedence; every error at once
+specs.py     settings and machine -> one `ModelSpec` per model, with its `ShardSpec`s
+advice.py    what is legal but looks wrong on this machine
+schema.py    JSON Schema for editors, and docs/configuration.md
+"""
+
+from gateway.config.advice import advice
+from gateway.config.load import load
+from gateway.config.problems import ConfigError, Problem
+from gateway.config.settings import (
+    LimitSettings,
+    ModelSettings,
+    Settings,
+    SupervisionSettings,
+)
+from gateway.config.specs import ModelSpec, model_specs
+
+__all__ = [
+    "ConfigError",
+    "LimitSettings",
+    "ModelSettings",
+    "ModelSpec",
+    "Problem",
+    "Settings",
+    "SupervisionSettings",
+    "advice",
+    "load",
+    "model_specs",
+]

@@ -1,0 +1,52 @@
+"""What is legal but looks wrong on this machine. A warning, never an error.
+
+A model that is missing today may be there tomorrow, and a broken model never stops the others; so
+the gateway starts, and says what it saw.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from gateway.config.settings import ModelSettings, Settings
+from gateway.config.specs import resolve
+from gateway.placement import Machine, place
+
+
+def advice(settings: Settings, machine: Machine) -> list[str]:
+    """Return one sentence per doubtful thing, naming its key."""
+    return [
+        f"models.{name}.{line}"
+        for name, model in settings.models.items()
+        for line in (*_source(model), *_devices(model, machine))
+    ]
+
+
+def _source(model: ModelSettings) -> Iterator[str]:
+    source = resolve(model.source)
+    if model.engine == "fake":
+        yield "engine: fake computes no relevance at all, it is for tests"
+    elif not source.startswith("/"):
+        if source.count("/") > 1:
+            yield f"source: {source} is neither a folder here nor an id on the hub (OWNER/NAME)"
+    elif not Path(source).is_dir():
+        yield f"source: there is no folder {source}; the model will be reported as failed"
+    elif not (Path(source) / "config.json").is_file():
+        yield f"source: {source} has no config.json; the model will be reported as failed"
+
+
+def _devices(model: ModelSettings, machine: Machine) -> Iterator[str]:
+    for name in model.devices:
+        kind, _, number = name.partition(":")
+        if kind == "cuda" and int(number or 0) >= machine.gpus:
+            yield f"devices: {name} was asked for, and {machine.gpus} CUDA devices are visible"
+        if kind == "mps" and not machine.mps:
+            yield "devices: mps was asked for, and this is no Apple machine"
+        if kind == "cpu" and int(number or 0) >= len(machine.sockets):
+            yield f"devices: {name} was asked for, and CPU sockets here: {len(machine.sockets)}"
+    cores = {core for socket in machine.sockets for core in socket}
+    spots = place(machine, model.devices, replicas=model.replicas, threads=model.threads)
+    on_cpu = [spot for spot in spots if spot.device == "cpu"]
+    if len(on_cpu) > len(cores):
+        yield f"replicas: {len(on_cpu)} shards share {len(cores)} cores; they slow each other down"
+    if sum(spot.threads for spot in on_cpu) > max(len(cores), len(on_cpu)):
+        yield f"threads: more threads than the {len(cores)} cores; they slow each other down"

@@ -1,0 +1,125 @@
+"""What no single key can say: clashes between keys, impossible limits, an unguarded open port."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from gateway.config.problems import Problem, shown, suggestion
+
+if TYPE_CHECKING:
+    from gateway.config.settings import Settings
+
+EMBEDDED_SOURCES = ("embedded:bert", "embedded:qwen3")
+
+
+def cross_check(settings: Settings) -> list[Problem]:
+    """Return every contradiction in settings whose single keys are fine."""
+    return [problem for check in CHECKS for problem in check(settings)]
+
+
+def _open_port(settings: Settings) -> Iterator[Problem]:
+    if settings.allow_unauthenticated or _is_loopback(settings.host):
+        return
+    yield Problem(
+        path=("host",),
+        message=f"{shown(settings.host)} can be reached from other machines, and there are no keys",
+        remedy="Use 127.0.0.1 behind a proxy that asks for keys, or say allow_unauthenticated = "
+        "true (GATEWAY_ALLOW_UNAUTHENTICATED=true) if everyone who reaches it may use it",
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _default_model(settings: Settings) -> Iterator[Problem]:
+    if settings.model_name() is None:
+        wanted = settings.default_model or ""
+        yield Problem(
+            path=("default_model",),
+            message=f"{shown(wanted)} is not a model",
+            remedy=suggestion(wanted, settings.models),
+        )
+
+
+def _names(settings: Settings) -> Iterator[Problem]:
+    """Every name and alias means one model."""
+    owners = {name: name for name in settings.models}
+    for name, model in settings.models.items():
+        for alias in model.aliases:
+            owner = owners.setdefault(alias, name)
+            if owner == alias:
+                meant = "its own name" if owner == name else "the name of another model"
+            elif owner != name:
+                meant = f"an alias of {owner}, too"
+            else:
+                continue
+            yield Problem(
+                path=("models", name, "aliases"),
+                message=f"{shown(alias)} is {meant}",
+                remedy="Keep it in one place",
+            )
+
+
+def _sources(settings: Settings) -> Iterator[Problem]:
+    for name, model in settings.models.items():
+        embedded = model.source.startswith("embedded:")
+        if embedded and model.source not in EMBEDDED_SOURCES:
+            yield Problem(
+                path=("models", name, "source"),
+                message=f"{shown(model.source)} is not an embedded model",
+                remedy=suggestion(model.source, EMBEDDED_SOURCES),
+            )
+        if "auto" in model.devices and len(model.devices) > 1:
+            yield Problem(
+                path=("models", name, "devices"),
+                message=f"{shown(list(model.devices))} mixes auto with named devices",
+                remedy='Use "auto" alone, or name every device',
+            )
+
+
+ORDERED = (
+    ("limits.document_bytes", "limits.body_bytes"),
+    ("limits.query_bytes", "limits.body_bytes"),
+    ("default_timeout_seconds", "max_timeout_seconds"),
+    ("supervision.backoff_first_seconds", "supervision.backoff_longest_seconds"),
+)
+"""Keys of which the first must not be above the second."""
+
+
+def _order(settings: Settings) -> Iterator[Problem]:
+    for smaller_key, larger_key in ORDERED:
+        smaller, larger = _value(settings, smaller_key), _value(settings, larger_key)
+        if smaller > larger:
+            yield Problem(
+                path=tuple(smaller_key.split(".")),
+                message=f"{_number(smaller)} is more than {larger_key}, {_number(larger)}",
+                remedy=f"Lower {smaller_key} or raise {larger_key}",
+            )
+
+
+def _value(settings: Settings, key: str) -> float:
+    value: Any = settings
+    for part in key.split("."):
+        value = getattr(value, part)
+    return float(value)
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else str(value)
+
+
+CHECKS: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
+    _open_port,
+    _default_model,
+    _names,
+    _sources,
+    _order,
+)

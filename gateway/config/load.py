@@ -1,0 +1,251 @@
+"""Where settings come from: flags before environment before file before defaults.
+
+Each source is a nested dict of the same shape, with a name for errors. They are merged, and what
+is wrong is gathered in two rounds: pydantic says what is wrong with single keys; then the same
+settings without those keys are tried again, so that contradictions between the good ones show up
+in the same list. An operator fixes a file once, not once per error.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import EnvSettingsSource
+from pydantic_settings.exceptions import SettingsError
+
+from gateway.config.problems import ConfigError, Problem, shown, suggestion
+from gateway.config.problems import Path as KeyPath
+from gateway.config.settings import ModelSettings, Settings
+
+PREFIX = "GATEWAY_"
+NOT_SETTINGS = frozenset({"GATEWAY_CONFIG", "GATEWAY_URL"})
+"""Read by the command line, not settings."""
+
+OUR_WORDS = {
+    "string_pattern_mismatch": "this is none of the allowed forms",
+    "model_type": "this should be a section with keys",
+    "dict_type": "this should be a section with keys",
+}
+"""What an operator reads instead of pydantic's words, by pydantic's error type."""
+
+Tree = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One place that says settings: a tree, and how an error calls a key of it."""
+
+    kind: str  # file, environment, flags
+    name: str
+    tree: Tree
+
+    def origin(self, path: KeyPath) -> str:
+        """Return what an error calls this source for a key."""
+        if self.kind == "environment":
+            return f"environment variable {PREFIX}{'__'.join(map(str, path)).upper()}"
+        if self.kind == "flags":
+            return "flag --model" if path[0] == "models" else f"flag --{path[0]}".replace("_", "-")
+        return self.name
+
+    def says(self, path: KeyPath) -> bool:
+        """Return whether this source holds the key, or something below it."""
+        tree: Any = self.tree
+        for part in path:
+            if not isinstance(tree, Mapping) or part not in tree:
+                return False
+            tree = tree[part]
+        return True
+
+
+def load(file: Path | None = None, flags: Mapping[str, Any] | None = None) -> Settings:
+    """Return the settings of this process.
+
+    Args:
+        file: a TOML file; `None` for none.
+        flags: what the command line said, in the shape of `Settings`; no `None` values.
+
+    Raises:
+        ConfigError: with everything that is wrong.
+    """
+    sources = [
+        Source("environment", "HF_HUB_OFFLINE", _hub_offline()),
+        *([_read_file(file)] if file else []),
+        _read_environment(),
+        Source("flags", "flags", _anchored(dict(flags or {}), Path.cwd())),
+    ]
+    merged: Tree = {}
+    for source in sources:
+        merged = _merge(merged, source.tree)
+    return _validate(merged, sources)
+
+
+def unknown_variables() -> list[str]:
+    """Return one line for each GATEWAY_ variable that is no setting.
+
+    These are no errors: Kubernetes sets such variables for every Service called gateway.
+    """
+    known = Settings.model_fields
+    return [
+        f"environment variable {name} is not a setting and has no effect. "
+        f"{suggestion(name.removeprefix(PREFIX).partition('__')[0].lower(), known)}"
+        for name in sorted(os.environ)
+        if name.startswith(PREFIX)
+        and name not in NOT_SETTINGS
+        and name.removeprefix(PREFIX).partition("__")[0].lower() not in known
+    ]
+
+
+def _hub_offline() -> Tree:
+    values = (os.environ.get(name, "") for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))
+    offline = any(value.upper() in {"1", "ON", "YES", "TRUE"} for value in values)
+    return {"offline": True} if offline else {}
+
+
+def _read_file(file: Path) -> Source:
+    try:
+        tree = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        message, remedy = f"cannot be read ({error.strerror})", "Check the path and its permissions"
+    except UnicodeDecodeError as error:
+        message, remedy = f"is not UTF-8 ({error.reason})", "Save the file as UTF-8"
+    except tomllib.TOMLDecodeError as error:
+        message, remedy = f"is not TOML: {error}", "Fix the syntax at that place"
+    else:
+        return Source("file", str(file), _anchored(tree, file.resolve().parent))
+    raise ConfigError([Problem(path=(), message=message, remedy=remedy, origin=str(file))])
+
+
+def _read_environment() -> Source:
+    try:
+        tree = EnvSettingsSource(Settings)()
+    except SettingsError as error:
+        problem = Problem(
+            path=(),
+            message=str(error),
+            remedy="A whole section must be JSON; single keys are simpler: GATEWAY_LIMITS__KEY=...",
+            origin="environment",
+        )
+        raise ConfigError([problem]) from error
+    return Source("environment", "environment", _anchored(tree, Path.cwd()))
+
+
+def _anchored(tree: Tree, folder: Path) -> Tree:
+    """Return the tree with model folders made absolute, seen from where they were written."""
+    models = tree.get("models")
+    if not isinstance(models, Mapping):
+        return tree
+    return {**tree, "models": {name: _anchored_model(one, folder) for name, one in models.items()}}
+
+
+def _anchored_model(model: object, folder: Path) -> object:
+    source = model.get("source") if isinstance(model, Mapping) else None
+    if not isinstance(model, Mapping) or not isinstance(source, str):
+        return model
+    path = folder / Path(source).expanduser()
+    is_folder = source.startswith((".", "/", "~")) or (source and path.is_dir())
+    return {**model, "source": os.path.normpath(path)} if is_folder else model
+
+
+def _merge(base: Tree, over: Mapping[str, Any]) -> Tree:
+    """Return `base` with `over` laid on it, section by section."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        both = isinstance(below, Mapping) and isinstance(value, Mapping)
+        merged[key] = _merge(dict(below), value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def _validate(tree: Tree, sources: list[Source]) -> Settings:
+    problems: list[Problem] = []
+    while True:
+        try:
+            settings = Settings(**tree)
+        except ValidationError as error:
+            errors = error.errors(include_url=False)
+        else:
+            if problems:
+                raise ConfigError(problems)
+            return settings
+        known = {one.path for one in problems}
+        found = [problem for one in errors for problem in _problems(one, sources)]
+        problems += [problem for problem in found if problem.path not in known]
+        if not all(one["loc"] for one in errors):
+            raise ConfigError(problems)  # contradictions: the single keys were all fine
+        for one in errors:
+            tree = _drop(tree, one["loc"])
+
+
+def _drop(tree: Tree, path: KeyPath) -> Tree:
+    """Return the tree without the key at fault, so that the rest can be looked at.
+
+    A required key that is missing gets a stand-in instead, so that its section still counts.
+    """
+    head, rest = str(path[0]), path[1:]
+    below = tree.get(head)
+    if not isinstance(below, Mapping) or rest[:1] in ((), ("[key]",)):
+        return {key: value for key, value in tree.items() if key != head}
+    if len(rest) == 1 and rest[0] not in below:
+        return {**tree, head: {**below, rest[0]: "missing"}}
+    return {**tree, head: _drop(dict(below), rest)}
+
+
+def _problems(error: ErrorDetails, sources: list[Source]) -> list[Problem]:
+    """Return what one of pydantic's errors means to an operator."""
+    path = tuple(part for part in error["loc"] if part != "[key]")
+    if not path:
+        found: list[Problem] = error.get("ctx", {}).get("problems", [])
+        return [one.at(_origin(one.path, sources)) for one in found]
+    message, remedy = _explain(error, path)
+    return [Problem(path=path, message=message, remedy=remedy, origin=_origin(path, sources))]
+
+
+def _origin(path: KeyPath, sources: list[Source]) -> str:
+    """Return the place that said a key: the last source that holds it, or the nearest above it."""
+    for length in range(len(path), 0, -1):
+        for source in reversed(sources):
+            if source.says(path[:length]):
+                return source.origin(path[:length])
+    return ""
+
+
+def _explain(error: ErrorDetails, path: KeyPath) -> tuple[str, str]:
+    """Return what was found, and what to do."""
+    if error["type"] == "extra_forbidden":
+        return "unknown key", suggestion(str(path[-1]), _section(path[:-1]).model_fields)
+    if error["type"] == "missing":
+        return "is missing", f"Add it: {_about(path)}"
+    if "[key]" in error["loc"]:
+        return (
+            f"{shown(path[-1])} is not a model name",
+            "A name starts with a letter or digit, and goes on with up to 127 letters, digits, "
+            "dots, slashes, dashes and underscores",
+        )
+    allowed = OUR_WORDS.get(error["type"]) or error["msg"][:1].lower() + error["msg"][1:]
+    return f"found {shown(error['input'])}: {allowed}", _about(path)
+
+
+def _section(path: KeyPath) -> type[BaseModel]:
+    """Return the class that holds the keys at a path."""
+    if not path:
+        return Settings
+    if path[0] == "models":
+        return ModelSettings
+    section = Settings.model_fields[str(path[0])].annotation
+    assert isinstance(section, type) and issubclass(section, BaseModel)
+    return section
+
+
+def _about(path: KeyPath) -> str:
+    """Return the description of the key at a path (of the list, for one of its elements)."""
+    names = [part for part in path if isinstance(part, str)]
+    if names[0] == "models" and len(names) < 3:
+        return "Write [models.NAME] with source = ..."
+    field = _section(tuple(names[:-1])).model_fields.get(names[-1])
+    description = " ".join((field.description or "").split()) if field else ""
+    return description or "See docs/configuration.md"

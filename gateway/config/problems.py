@@ -1,0 +1,73 @@
+"""A configuration error as the operator reads it, and many of them as one exception."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+Path = tuple[str | int, ...]
+
+SHOWN_CHARACTERS = 200
+"""The most characters of a wrong value that an error repeats."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that is wrong.
+
+    Attributes:
+        path: the key's path, `("models", "dity", "devices")`; empty for the file as a whole.
+        message: what was found and what is allowed.
+        remedy: what to do.
+        origin: the file, environment variable or flag that said it; empty for the defaults.
+    """
+
+    path: Path
+    message: str
+    remedy: str
+    origin: str = ""
+
+    @property
+    def key(self) -> str:
+        """The path as it is written in TOML."""
+        return dotted(self.path)
+
+    def __str__(self) -> str:
+        where = ": ".join(part for part in (self.origin, self.key) if part)
+        return f"{where}: {self.message}. {self.remedy}"
+
+    def at(self, origin: str) -> "Problem":
+        """Return this problem with the place that said it."""
+        return replace(self, origin=origin)
+
+
+class ConfigError(Exception):
+    """The configuration cannot be served.
+
+    Attributes:
+        problems: all of them, at least one.
+    """
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
+def dotted(path: Iterable[str | int]) -> str:
+    """Return a key path as it is written in TOML; parts with dots or spaces are quoted."""
+    return ".".join(
+        f'"{part}"' if set(str(part)) & set('./ "') or part == "" else str(part) for part in path
+    )
+
+
+def shown(value: object) -> str:
+    """Return a wrong value as an error repeats it."""
+    text = repr(value)
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
+
+
+def suggestion(wrong: str, allowed: Iterable[str]) -> str:
+    """Return a remedy for a name that is not one of `allowed`."""
+    names = sorted(allowed)
+    near = difflib.get_close_matches(wrong.lower(), names, n=1)
+    listed = ", ".join(names)
+    return f"Did you mean {near[0]}? Allowed: {listed}" if near else f"Allowed: {listed}"

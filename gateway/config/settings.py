@@ -1,0 +1,242 @@
+"""The keys of the configuration, with their limits, defaults and descriptions.
+
+Everything here is frozen and refuses unknown keys. The descriptions are what an operator reads, in
+docs/configuration.md, in an editor (configs/schema.json) and in error messages. `Settings(...)`
+takes its arguments as they are; file, environment and flags are `gateway.config.load`'s business.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from gateway.config.checks import cross_check
+from gateway.lifecycle import RestartPolicy
+from gateway.placement import DEVICE
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$")]
+Device = Annotated[str, StringConstraints(pattern=f"^({DEVICE})$")]
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+
+
+def _one_or_many(value: object) -> object:
+    """Let a single name stand for a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
+Devices = Annotated[
+    tuple[Device, ...],
+    BeforeValidator(_one_or_many),
+    Field(min_length=1),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": f"^({DEVICE})$"},
+                {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": {"type": "string", "pattern": f"^({DEVICE})$"},
+                },
+            ]
+        }
+    ),
+]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class LimitSettings(_Section):
+    """What a request may hold, and how much may wait."""
+
+    documents: int = Field(default=10_000, ge=1, le=1_000_000)
+    """The most documents of one request."""
+
+    document_bytes: int = Field(default=1_000_000, ge=1)
+    """The most bytes of one document, as UTF-8."""
+
+    query_bytes: int = Field(default=100_000, ge=1)
+    """The most bytes of one query or instruction, as UTF-8."""
+
+    body_bytes: int = Field(default=8 * 1024 * 1024, ge=1024)
+    """The most bytes of one request body."""
+
+    queue_tokens: int = Field(default=2_000_000, ge=1)
+    """The most tokens that wait for one model; beyond it the answer is 503 with Retry-After."""
+
+
+class SupervisionSettings(_Section):
+    """When a shard is given up, and when it is started again."""
+
+    load_timeout_seconds: Seconds = 600.0
+    """How long a loading shard may report no progress before it is started anew."""
+
+    backoff_first_seconds: Seconds = 0.5
+    """The wait before the first restart; it doubles with each crash in a row."""
+
+    backoff_longest_seconds: Seconds = 60.0
+    """The longest wait between restarts."""
+
+    crash_limit: int = Field(default=5, ge=1, le=1000)
+    """More crashes than this within `crash_window_seconds`, and the shard counts as failed."""
+
+    crash_window_seconds: Seconds = 60.0
+    """See `crash_limit`."""
+
+    retry_failed_seconds: Seconds = 300.0
+    """How often a shard that failed by crashing is tried again."""
+
+    stop_seconds: Seconds = 10.0
+    """How long a shard may take to stop before it is killed."""
+
+    def policy(self) -> RestartPolicy:
+        """Return these keys as the restart policy of the lifecycle."""
+        return RestartPolicy(
+            first_seconds=self.backoff_first_seconds,
+            longest_seconds=self.backoff_longest_seconds,
+            crash_limit=self.crash_limit,
+            crash_window_seconds=self.crash_window_seconds,
+            retry_failed_seconds=self.retry_failed_seconds,
+        )
+
+
+class ModelSettings(_Section):
+    """One model: what is loaded, where, and by which names clients ask for it."""
+
+    source: str = Field(min_length=1, max_length=4096)
+    """A folder (relative to this file), a Hugging Face id, `embedded:bert` or `embedded:qwen3`."""
+
+    revision: str = ""
+    """A branch, tag or commit on the hub; empty for the default branch."""
+
+    aliases: tuple[Name, ...] = ()
+    """Other names that clients may use, for example `rerank-english-v3.0`."""
+
+    engine: Literal["auto", "causal", "classifier", "fake"] = "auto"
+    """How scores are computed; `auto` looks at the checkpoint. `fake` is for tests."""
+
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """The number format of the weights; `auto` measures which is faster on a CPU."""
+
+    devices: Devices = ("auto",)
+    """`auto` (every GPU, else every CPU socket), or a list of `cpu`, `cpu:N` (socket N), `cuda`,
+    `cuda:N`, `mps`. A GPU named here must be there; `auto` falls back to the CPU and says so."""
+
+    replicas: int | None = Field(default=None, ge=1, le=256)
+    """Shards in total, dealt out over the devices in turn; unset for one per device. Replicas on
+    one socket get disjoint cores."""
+
+    threads: int = Field(default=0, ge=0, le=1024)
+    """Compute threads of each shard; 0 for as many as its cores."""
+
+    max_length: int = Field(default=0, ge=0, le=1_000_000)
+    """The most tokens of query and document together; 0 for the checkpoint's own limit. A longer
+    document is cut at its end, and the reply says so."""
+
+    token_budget: int = Field(default=0, ge=0, le=10_000_000)
+    """The most tokens of one batch, padding included; 0 for the engine's choice."""
+
+    template: str = Field(default="auto", min_length=1)
+    """The prompt around query and document, by name; `auto` looks at the checkpoint."""
+
+    instruction: str = ""
+    """What relevance means, when a request does not say; empty for the template's own."""
+
+    guard_special_tokens: bool = True
+    """Whether special tokens inside a query or document are read as plain text. Off, a document
+    can steer its own score."""
+
+
+EMBEDDED = {
+    "embedded-bert": ModelSettings(source="embedded:bert"),
+    "embedded-qwen3": ModelSettings(source="embedded:qwen3"),
+}
+"""What is served when nothing is configured: two small demonstration models in the package."""
+
+
+class Settings(BaseSettings):
+    """The whole configuration."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        env_prefix="GATEWAY_",
+        env_nested_delimiter="__",
+    )
+
+    host: str = Field(default="127.0.0.1", min_length=1)
+    """The address to listen on. Others than this machine's own need `allow_unauthenticated`."""
+
+    port: int = Field(default=8080, ge=0, le=65_535)
+    """The port to listen on; 0 for any free one."""
+
+    allow_unauthenticated: bool = False
+    """Whether anyone who reaches the port may use it. There are no keys yet, so listening on an
+    address that others can reach is refused without this."""
+
+    default_model: str | None = None
+    """The model, by name or alias, of a request that names none; unset for the first one."""
+
+    default_timeout_seconds: Seconds = 60.0
+    """How long a request may take when it does not say."""
+
+    max_timeout_seconds: Seconds = 600.0
+    """The longest time a request may ask for."""
+
+    drain_seconds: float = Field(default=30.0, ge=0, le=3600, allow_inf_nan=False)
+    """How long accepted requests may take to finish after SIGTERM."""
+
+    offline: bool = False
+    """Whether the Hugging Face hub is never asked. HF_HUB_OFFLINE=1 sets it too."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least important log lines that are written."""
+
+    log_format: Literal["auto", "json", "console"] = "auto"
+    """`auto` is for people on a terminal, one JSON object per line elsewhere."""
+
+    limits: LimitSettings = LimitSettings()
+    supervision: SupervisionSettings = SupervisionSettings()
+
+    models: dict[Name, ModelSettings] = Field(default=EMBEDDED, min_length=1)
+    """The models by public name, `[models.NAME]`. Unset: the two embedded ones."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read arguments only: `Settings(...)` means the same whatever the environment."""
+        return (init_settings,)
+
+    @model_validator(mode="after")
+    def _cross_check(self) -> Self:
+        problems = cross_check(self)
+        if problems:
+            text = "; ".join(str(problem) for problem in problems)
+            raise PydanticCustomError("cross_check", "{text}", {"text": text, "problems": problems})
+        return self
+
+    def model_name(self, name: str | None = None) -> str | None:
+        """Return the model that a name or alias means (`None`: the default one), if there is one."""
+        wanted = self.default_model if name is None else name
+        if wanted is None:
+            return next(iter(self.models))
+        if wanted in self.models:
+            return wanted
+        return next((key for key, one in self.models.items() if wanted in one.aliases), None)

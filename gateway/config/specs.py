@@ -1,0 +1,82 @@
+"""Settings and machine -> what the fleet starts: one `ModelSpec` per model, with its shards."""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from gateway.config.settings import ModelSettings, Settings
+from gateway.placement import Machine, Place, place, read_machine
+from shards.wire.spec import ShardSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """One model as the fleet serves it.
+
+    Attributes:
+        name: the public name.
+        aliases: its other names.
+        default: whether requests that name no model go here.
+        source: where it comes from, as it was configured.
+        shards: at least one.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    default: bool
+    source: str
+    shards: tuple[ShardSpec, ...]
+
+
+def model_specs(settings: Settings, machine: Machine | None = None) -> tuple[ModelSpec, ...]:
+    """Return every configured model with its shards, placed on a machine (this one if `None`)."""
+    machine = machine or read_machine()
+    return tuple(
+        ModelSpec(
+            name=name,
+            aliases=model.aliases,
+            default=name == settings.model_name(),
+            source=model.source,
+            shards=tuple(
+                _shard(name, model, one, offline=settings.offline)
+                for one in place(
+                    machine, model.devices, replicas=model.replicas, threads=model.threads
+                )
+            ),
+        )
+        for name, model in settings.models.items()
+    )
+
+
+def resolve(source: str) -> str:
+    """Return the folder of an embedded model; any other source as it is."""
+    kind, _, name = source.partition(":")
+    return str(_models_folder() / f"embedded-{name}") if kind == "embedded" else source
+
+
+def _models_folder() -> Path:
+    """Return where the embedded models lie, without importing any engine."""
+    shards = find_spec("shards")
+    assert shards is not None and shards.submodule_search_locations is not None
+    return Path(next(iter(shards.submodule_search_locations))) / "models"
+
+
+def _shard(name: str, model: ModelSettings, spot: Place, *, offline: bool) -> ShardSpec:
+    return ShardSpec(
+        name=f"{name}/{spot.label}",
+        model=name,
+        source=resolve(model.source),
+        revision=model.revision,
+        engine=model.engine,
+        device=spot.device,
+        device_required=spot.required,
+        dtype=model.dtype,
+        cores=spot.cores,
+        threads=spot.threads,
+        max_length=model.max_length,
+        token_budget=model.token_budget,
+        template=model.template,
+        instruction=model.instruction,
+        guard_special_tokens=model.guard_special_tokens,
+        offline=offline,
+    )

@@ -1,0 +1,113 @@
+"""Log configuration: one JSON object per line, or coloured lines on a terminal, on stderr.
+
+structlog and the standard library's loggers (uvicorn's too) go through one handler. What may be
+logged is counts, names, times and ids; never the text of a request. As a second fence long strings
+are cut, and control characters are escaped, so that no value can fake a line or colour a terminal.
+"""
+
+import logging
+import sys
+from typing import TextIO
+
+import orjson
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+LONGEST_VALUE = 2000
+"""The most characters of one logged string; tracebacks are not cut."""
+
+
+def configure(level: str = "info", form: str = "auto", stream: TextIO | None = None) -> None:
+    """Send all logging of this process to a stream.
+
+    Args:
+        level: `debug`, `info`, `warning` or `error`.
+        form: `json`, `console`, or `auto` for console on a terminal and JSON elsewhere.
+        stream: standard error when `None`.
+    """
+    stream = sys.stderr if stream is None else stream
+    terminal = stream.isatty()
+    on_console = form == "console" or (form == "auto" and terminal)
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=SHARED,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *(_console(colours=terminal) if on_console else _JSON),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
+    # uvicorn's own start and stop lines repeat ours
+    logging.getLogger("uvicorn").setLevel("DEBUG" if level == "debug" else "WARNING")
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *SHARED,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+
+
+def _cut(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """Cut long strings, and say so."""
+    for key, value in event.items():
+        if isinstance(value, str) and len(value) > LONGEST_VALUE:
+            event[key] = f"{value[:LONGEST_VALUE]}... ({len(value)} characters)"
+    return event
+
+
+def _escape(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """Make control characters visible; JSON does it by itself."""
+    for key, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[key] = "".join(one if one.isprintable() else repr(one)[1:-1] for one in value)
+    return event
+
+
+def _ordered(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """Put what every line has in front."""
+    first = {key: event.pop(key) for key in ("timestamp", "level", "event") if key in event}
+    return {**first, **event}
+
+
+def _console(*, colours: bool) -> list[Processor]:
+    return [
+        _escape,
+        structlog.dev.ConsoleRenderer(
+            colors=colours,
+            pad_event_to=0,
+            pad_level=False,
+            exception_formatter=structlog.dev.plain_traceback,
+        ),
+    ]
+
+
+def _to_json(value: object, **_: object) -> str:
+    return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+SHARED: list[Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.PositionalArgumentsFormatter(),
+    structlog.stdlib.ExtraAdder(),
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    _cut,
+]
+
+_JSON: list[Processor] = [
+    structlog.processors.format_exc_info,
+    _ordered,
+    structlog.processors.JSONRenderer(serializer=_to_json),
+]

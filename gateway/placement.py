@@ -1,0 +1,223 @@
+"""Which shard runs where: devices and cores. `place` is pure; `read_machine` looks at this host.
+
+One shard per GPU, or per CPU socket when there is no GPU: a CPU shard that spans two sockets reads
+half of its weights through the link between them. Several replicas on one socket get disjoint
+cores, so that they do not fight. Of two hardware threads of one core only the first is used: they
+share the units that multiply.
+
+Nothing here imports a model library: GPUs are counted by their device files, so that the gateway
+starts at once. A shard that finds no working device behind such a file says so itself.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+DEVICE = r"auto|cpu(:\d{1,3})?|cuda(:\d{1,3})?|mps"
+"""What a device may be called in the configuration: `cpu:N` is a socket, `cuda` is every GPU."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What this process may use.
+
+    Attributes:
+        sockets: the cores of each CPU socket, one number per physical core.
+        gpus: visible CUDA devices.
+        mps: whether there is an Apple GPU.
+        exclusive: whether the cores are ours to pin. Under a CPU quota they are not: every
+            container would pin itself to the same first cores.
+    """
+
+    sockets: tuple[tuple[int, ...], ...]
+    gpus: int = 0
+    mps: bool = False
+    exclusive: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where one shard runs.
+
+    Attributes:
+        label: `cpu:0`, `cuda:1`, `mps`; `cpu:0#1` for the second shard there.
+        device: what the shard opens: `cpu`, `cuda:N` or `mps`.
+        required: whether the shard must refuse when the device is missing.
+        cores: the cores it is pinned to; empty for no pinning.
+        threads: compute threads, at least 1.
+    """
+
+    label: str
+    device: str
+    required: bool
+    cores: tuple[int, ...]
+    threads: int
+
+
+def place(
+    machine: Machine,
+    devices: Sequence[str] = ("auto",),
+    *,
+    replicas: int | None = None,
+    threads: int = 0,
+) -> tuple[Place, ...]:
+    """Return the places of one model's shards.
+
+    Args:
+        machine: what there is.
+        devices: names that match `DEVICE`; `auto` alone lets the machine decide.
+        replicas: shards in total, dealt out over the devices in turn; `None` for one per device.
+        threads: compute threads of each shard; 0 for as many as it has cores.
+    """
+    spots = _spots(machine, devices)
+    total = len(spots) if replicas is None else replicas
+    required = "auto" not in devices
+    return tuple(
+        _place(machine, spot, nth, _share(total, len(spots), position), total, required, threads)
+        for position, spot in enumerate(spots)
+        for nth in range(_share(total, len(spots), position))
+    )
+
+
+def _share(total: int, spots: int, position: int) -> int:
+    """Return how many of `total` shards fall to the spot at `position`, dealt out in turn."""
+    return total // spots + (position < total % spots)
+
+
+def _spots(machine: Machine, devices: Sequence[str]) -> list[str]:
+    """Return each device once, in order, as `cpu:N`, `cuda:N` or `mps`."""
+    sockets = [f"cpu:{number}" for number in range(len(machine.sockets))]
+    gpus = [f"cuda:{number}" for number in range(machine.gpus)]
+    best = gpus or (["mps"] if machine.mps else sockets)
+    meanings = {"auto": best, "cpu": sockets, "cuda": gpus or ["cuda:0"]}
+    return list(dict.fromkeys(spot for name in devices for spot in meanings.get(name, [name])))
+
+
+def _place(
+    machine: Machine, spot: str, nth: int, sharing: int, total: int, required: bool, threads: int
+) -> Place:
+    kind, _, number = spot.partition(":")
+    on_cpu = kind == "cpu"
+    cores = _cores(machine, int(number), nth, sharing) if on_cpu else ()
+    everything = sum(map(len, machine.sockets))
+    return Place(
+        label=f"{spot}#{nth}" if nth else spot,
+        device="cpu" if on_cpu else spot,
+        required=required,
+        cores=cores if machine.exclusive else (),
+        threads=threads or (len(cores) if on_cpu else max(1, everything // total)),
+    )
+
+
+def _cores(machine: Machine, socket: int, nth: int, sharing: int) -> tuple[int, ...]:
+    """Return the `nth` of `sharing` disjoint parts; one core each, shared, when there are fewer."""
+    cores = machine.sockets[socket % len(machine.sockets)]
+    if sharing > len(cores):
+        return (cores[nth % len(cores)],)
+    return cores[nth * len(cores) // sharing : (nth + 1) * len(cores) // sharing]
+
+
+def read_machine(root: Path = Path("/"), environ: Mapping[str, str] | None = None) -> Machine:
+    """Return what this process may use, from its affinity, its cgroup, /sys and /dev.
+
+    Args:
+        root: where `sys`, `dev` and `proc` lie.
+        environ: for CUDA_VISIBLE_DEVICES; this process's own when `None`.
+    """
+    environ = os.environ if environ is None else environ
+    cores = _affinity()
+    sockets = _sockets(root, cores)
+    quota = _quota(root)
+    limited = quota is not None and quota < sum(map(len, sockets))
+    return Machine(
+        sockets=_limit(sockets, quota) if limited and quota is not None else sockets,
+        gpus=_gpus(root, environ),
+        mps=sys.platform == "darwin" and os.uname().machine == "arm64",
+        exclusive=not limited and hasattr(os, "sched_setaffinity"),
+    )
+
+
+def _affinity() -> list[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def _sockets(root: Path, cores: Iterable[int]) -> tuple[tuple[int, ...], ...]:
+    """Group cores by socket, and keep the first usable hardware thread of each."""
+    sockets: dict[str, dict[str, int]] = {}
+    for core in cores:
+        topology = root / f"sys/devices/system/cpu/cpu{core}/topology"
+        socket = _read(topology / "physical_package_id") or "0"
+        physical = _read(topology / "core_id") or f"alone {core}"
+        die = _read(topology / "die_id") or "0"
+        sockets.setdefault(socket, {}).setdefault(f"{die} {physical}", core)
+    return tuple(tuple(one.values()) for one in sockets.values())
+
+
+def _quota(root: Path) -> int | None:
+    """Return the CPUs that the cgroup grants, rounded up; `None` without a limit.
+
+    The tightest limit on the way from our group to the root counts. Inside a container our group
+    is the root of what is mounted, so the path in /proc leads nowhere and the root is read.
+    """
+    own = _read(root / "proc/self/cgroup").rpartition("0::/")[2].splitlines()
+    base = root / "sys/fs/cgroup"
+    group = base / own[0] if own and own[0] else base
+    shares = [_share_of(folder / "cpu.max") for folder in (group, *group.parents)]
+    legacy = _share_of_legacy(base / "cpu")
+    known = [share for share in (*shares, legacy) if share is not None]
+    return max(1, -int(-min(known) // 1)) if known else None
+
+
+def _share_of(file: Path) -> float | None:
+    quota, _, period = _read(file).partition(" ")
+    return int(quota) / int(period) if quota.isdigit() and period.isdigit() else None
+
+
+def _share_of_legacy(folder: Path) -> float | None:
+    quota, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
+    return int(quota) / int(period) if quota.isdigit() and period.isdigit() else None
+
+
+def _limit(sockets: tuple[tuple[int, ...], ...], cores: int) -> tuple[tuple[int, ...], ...]:
+    """Keep `cores` cores, from the first socket on."""
+    kept = []
+    for socket in sockets:
+        kept.append(socket[:cores])
+        cores -= len(kept[-1])
+    return tuple(socket for socket in kept if socket)
+
+
+def _gpus(root: Path, environ: Mapping[str, str]) -> int:
+    """Count device files, and of them those that CUDA_VISIBLE_DEVICES lets us see."""
+    present = sum(bool(re.fullmatch(r"nvidia\d+", one.name)) for one in _list(root / "dev"))
+    if not present and (root / "dev/dxg").exists() and (root / "usr/lib/wsl/lib").exists():
+        present = 1  # Windows Subsystem for Linux has no device file per GPU
+    visible = environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None or not present:
+        return present
+    count = 0
+    for name in visible.split(","):
+        name = name.strip()
+        if not (name.startswith(("GPU-", "MIG-")) or (name.isdigit() and int(name) < present)):
+            break  # CUDA ignores the first invalid name and everything after it
+        count += 1
+    return count
+
+
+def _list(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except OSError:
+        return ""

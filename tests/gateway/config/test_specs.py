@@ -1,0 +1,79 @@
+"""What becomes of the settings: shard specs, the restart policy, advice."""
+
+from pathlib import Path
+from typing import get_args
+
+from gateway.config import ModelSettings, Settings, advice, model_specs
+from gateway.lifecycle import RestartPolicy
+from gateway.placement import Machine
+from shards.engines import ENGINES
+
+ROOT = Path(__file__).parents[3]
+LAPTOP = Machine(sockets=((0, 1),))
+GPU_SERVER = Machine(sockets=((0, 1, 2, 3),), gpus=1)
+
+
+def test_every_key_of_a_model_reaches_its_shards() -> None:
+    model = ModelSettings(
+        source="x/a",
+        revision="v2",
+        aliases=("r",),
+        engine="causal",
+        dtype="bf16",
+        devices=("cuda:0",),
+        threads=3,
+        max_length=512,
+        token_budget=4096,
+        template="answer-is",
+        instruction="Be strict",
+        guard_special_tokens=False,
+    )
+    (spec,) = model_specs(Settings(models={"a": model}, offline=True), GPU_SERVER)
+    (shard,) = spec.shards
+    assert (spec.name, spec.aliases, spec.default, spec.source) == ("a", ("r",), True, "x/a")
+    assert (shard.name, shard.model, shard.source, shard.revision) == ("a/cuda:0", "a", "x/a", "v2")
+    assert (shard.engine, shard.dtype, shard.device) == ("causal", "bf16", "cuda:0")
+    assert (shard.device_required, shard.cores, shard.threads) == (True, (), 3)
+    assert (shard.max_length, shard.token_budget) == (512, 4096)
+    assert (shard.template, shard.instruction) == ("answer-is", "Be strict")
+    assert (shard.guard_special_tokens, shard.offline) == (False, True)
+
+
+def test_embedded_models_lie_in_the_package() -> None:
+    specs = model_specs(Settings(), LAPTOP)
+    folders = [Path(shard.source) for spec in specs for shard in spec.shards]
+    assert folders == [
+        ROOT / "shards/models/embedded-bert",
+        ROOT / "shards/models/embedded-qwen3",
+    ]
+    assert all((folder / "config.json").is_file() for folder in folders)
+    assert [spec.default for spec in specs] == [True, False]
+
+
+def test_supervision_becomes_the_restart_policy() -> None:
+    assert Settings().supervision.policy() == RestartPolicy()
+
+
+def test_what_is_legal_but_looks_wrong_is_told(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    models = {
+        "gone": ModelSettings(source=str(tmp_path / "gone")),
+        "empty": ModelSettings(source=str(tmp_path / "empty")),
+        "gpu": ModelSettings(source="x/a", devices=("cuda:1",)),
+        "many": ModelSettings(source="x/a", replicas=3),
+        "deep": ModelSettings(source="x/y/z"),
+        "fine": ModelSettings(source="embedded:bert"),
+    }
+    lines = advice(Settings(models=models), LAPTOP)
+    assert [line.partition(":")[0] for line in lines] == [
+        "models.gone.source",
+        "models.empty.source",
+        "models.gpu.devices",
+        "models.many.replicas",
+        "models.deep.source",
+    ]
+
+
+def test_the_engines_of_the_settings_are_those_of_the_shards() -> None:
+    engines = get_args(ModelSettings.model_fields["engine"].annotation)
+    assert set(engines) == {"auto", *ENGINES}

@@ -1,0 +1,128 @@
+"""Pairs as the prompt of a yes/no reranker: `PREFIX query document SUFFIX`.
+
+Only the end of the document is ever cut: a suffix cut off would leave the model without its
+question, and a query cut off would answer another one. Token lists are joined, text never is across
+those borders, so no merge can form over them.
+"""
+
+from collections.abc import Sequence
+
+from tokenizers import Tokenizer
+
+from shards.encoder.templates import Template
+from shards.encoder.tokenizer import LoadedTokenizer, guard
+from shards.pairs import EncodedPair, QueryTooLong
+from shards.refusal import Refusal
+from shards.wire.exit_codes import ExitCode
+
+
+class CausalEncoder:
+    """Encodes pairs with a template.
+
+    Attributes:
+        yes_id, no_id: the tokens whose logits are compared.
+        warnings: what the operator should know.
+    """
+
+    def __init__(
+        self,
+        tokenizer: LoadedTokenizer,
+        template: Template,
+        *,
+        max_length: int,
+        instruction: str = "",
+        guard_special_tokens: bool = True,
+    ) -> None:
+        self.max_length = max_length
+        self.yes_id, self.no_id = _answer_ids(tokenizer, template)
+        self._template = template
+        self._instruction = instruction or template.instruction
+        before, after = _own_special_tokens(tokenizer.backend) if template.special_tokens else _NONE
+        self._prefix = tokenizer.ids(template.prefix) + before
+        self._between = tokenizer.ids(template.between)
+        self._suffix = after + [id for piece in template.suffix for id in tokenizer.ids(piece)]
+        if guard_special_tokens:
+            tokenizer = guard(tokenizer)
+        self._backend = tokenizer.backend
+        self.warnings = tokenizer.warnings
+
+    def encode(
+        self, query: str, documents: Sequence[str], *, instruction: str, max_document_tokens: int
+    ) -> list[EncodedPair]:
+        """See `shards.engines.base.Encoder`."""
+        asked = self._asked(query, instruction)
+        if self._template.joined:
+            return self._pairs(self._prefix, asked, documents, max_document_tokens)
+        (asked_ids,) = self._ids([asked])
+        start = self._prefix + asked_ids + self._between
+        return self._pairs(start, "", documents, max_document_tokens)
+
+    def _asked(self, query: str, instruction: str) -> str:
+        instruction = instruction or self._instruction
+        instruct = self._template.instruct.format(instruction=instruction) if instruction else ""
+        return instruct + self._template.query.format(query=query)
+
+    def _pairs(
+        self, start: list[int], asked: str, documents: Sequence[str], max_document_tokens: int
+    ) -> list[EncodedPair]:
+        """Encode `asked` and each document as one string, and cut it to what `start` leaves."""
+        head = asked + self._template.document
+        head_ids, *bodies = self._ids([head, *(f"{head} {document}" for document in documents)])
+        room = self.max_length - len(start) - len(self._suffix)
+        if room <= len(head_ids):
+            raise QueryTooLong(self.max_length - room + len(head_ids), self.max_length)
+        pairs = []
+        for body in bodies:
+            limit = room
+            if max_document_tokens:
+                limit = min(room, _common_length(head_ids, body) + max_document_tokens)
+            ids = [*start, *body[:limit], *self._suffix]
+            pairs.append(EncodedPair(ids, len(ids), len(body) > limit))
+        return pairs
+
+    def _ids(self, texts: list[str]) -> list[list[int]]:
+        encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
+        return [encoding.ids for encoding in encodings]
+
+
+_NONE: tuple[list[int], list[int]] = ([], [])
+
+
+def _own_special_tokens(backend: Tokenizer) -> tuple[list[int], list[int]]:
+    """Return what the tokenizer itself puts before and after a text; mostly nothing."""
+    plain = backend.encode("a", add_special_tokens=False).ids
+    whole = backend.encode("a").ids
+    for start in range(len(whole) - len(plain) + 1):
+        end = start + len(plain)
+        if whole[start:end] == plain:
+            return whole[:start], whole[end:]
+    return _NONE
+
+
+def _common_length(first: list[int], second: list[int]) -> int:
+    """How many leading ids two lists share; `first` whole, nearly always."""
+    if second[: len(first)] == first:
+        return len(first)
+    unequal = (at for at, (a, b) in enumerate(zip(first, second, strict=False)) if a != b)
+    return next(unequal, min(len(first), len(second)))
+
+
+def _answer_ids(tokenizer: LoadedTokenizer, template: Template) -> tuple[int, int]:
+    yes, no = (_single_id(tokenizer, word) for word in (template.yes, template.no))
+    if yes is None or no is None or yes == no:
+        raise Refusal(
+            f"the answers {template.yes!r} and {template.no!r} must be one token each, and "
+            f"different; the tokenizer gives {tokenizer.ids(template.yes)} and "
+            f"{tokenizer.ids(template.no)}: choose the template this checkpoint was trained on",
+            ExitCode.SPEC,
+        )
+    return yes, no
+
+
+def _single_id(tokenizer: LoadedTokenizer, word: str) -> int | None:
+    if (id := tokenizer.backend.token_to_id(word)) is not None:
+        return id
+    ids = tokenizer.ids(word)
+    unknown = getattr(tokenizer.backend.model, "unk_token", None)
+    known = len(ids) == 1 and tokenizer.backend.id_to_token(ids[0]) != unknown
+    return ids[0] if known else None

@@ -1,0 +1,79 @@
+"""The contract of an engine: encoded pairs in, fp32 margins out.
+
+An engine never sees HTTP, jobs, deadlines or the pipe. It is built once by its `load` function,
+which either returns a whole engine or raises `shards.refusal.Refusal`: nothing is half loaded, and no tensor is
+ever initialised at random in silence.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from shards.pairs import Batch, EncodedPair
+from shards.refusal import Report
+from shards.wire.spec import ShardSpec
+
+
+class Encoder(Protocol):
+    """Turns strings into the model's input."""
+
+    def encode(
+        self, query: str, documents: Sequence[str], *, instruction: str, max_document_tokens: int
+    ) -> list[EncodedPair]:
+        """Encode each document with the query, in order.
+
+        Args:
+            query: the query.
+            documents: the documents; an empty string is a document like any other.
+            instruction: empty for the default one; ignored by models that use none.
+            max_document_tokens: the most tokens kept of one document; 0 for no such limit.
+
+        Raises:
+            QueryTooLong: query and instruction alone reach the model's limit.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What was loaded, as `gateway status` shows it.
+
+    Attributes:
+        engine: the engine's name.
+        device: the device in use (may differ from the spec's, with a line in `warnings`).
+        dtype: `fp32`, `bf16` or `fp16`.
+        max_length: the most tokens of one pair.
+        token_budget: the most tokens of one batch, padding included.
+        activation: what the checkpoint itself applies to the margin: `sigmoid` or `identity`.
+        uses_instruction: whether the instruction reaches the model.
+        demonstration: whether the checkpoint calls itself a demonstration model.
+        warnings: what the operator should know (fallbacks, guesses).
+    """
+
+    engine: str
+    device: str
+    dtype: str
+    max_length: int
+    token_budget: int
+    activation: str = "sigmoid"
+    uses_instruction: bool = False
+    demonstration: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+class Engine(Protocol):
+    """One model on one device."""
+
+    facts: Facts
+    encoder: Encoder
+
+    def warm_up(self) -> None:
+        """Run the shapes that will be served, so that the first request is not the slow one."""
+        ...
+
+    def score(self, batch: Batch) -> list[float]:
+        """Return one fp32 margin per pair, in order. The batch fits the token budget."""
+        ...
+
+
+Load = Callable[[ShardSpec, Report], Engine]

@@ -1,0 +1,112 @@
+"""An engine without a model: for system tests, load tests and trying a configuration out.
+
+No torch, no files, no wait: a margin is a checksum of query and document, so any client can know
+what it should get. The source says how it behaves, `fake?delay_ms=5&load_ms=200`:
+
+    delay_ms=N       each batch takes this long
+    load_ms=N        loading takes this long
+    refuse=CODE      loading ends in a refusal with this exit code
+    crash_on_load=1  loading ends the process at once
+"""
+
+import os
+import time
+import zlib
+from collections.abc import Sequence
+from urllib.parse import parse_qsl
+
+from shards.engines.base import Facts
+from shards.pairs import Batch, EncodedPair, QueryTooLong
+from shards.refusal import Refusal, Report
+from shards.wire.exit_codes import ExitCode
+from shards.wire.spec import ShardSpec
+
+_OPTIONS = ("delay_ms", "load_ms", "refuse", "crash_on_load")
+_MAX_LENGTH = 8192
+
+
+def margin(query: str, document: str) -> float:
+    """Return the pair's margin: in [-8, 8), a multiple of 2^-20, so exact in fp32."""
+    checksum = zlib.crc32(f"{query}\x00{document}".encode())
+    return (checksum >> 8) / (1 << 20) - 8.0
+
+
+class FakeEncoder:
+    """Counts a word as a token, and one more for the pair, whose id is the pair's checksum."""
+
+    def __init__(self, max_length: int) -> None:
+        self.max_length = max_length
+
+    def encode(
+        self, query: str, documents: Sequence[str], *, instruction: str, max_document_tokens: int
+    ) -> list[EncodedPair]:
+        """See `Encoder`. A cut document keeps the margin of the whole one."""
+        start = len(query.split()) + 1
+        if start >= self.max_length:
+            raise QueryTooLong(start, self.max_length)
+        room = self.max_length - start
+        limit = min(room, max_document_tokens or room)
+        return [self._pair(query, document, start, limit) for document in documents]
+
+    def _pair(self, query: str, document: str, start: int, limit: int) -> EncodedPair:
+        words = len(document.split())
+        length = start + min(words, limit)
+        carried = int((margin(query, document) + 8.0) * (1 << 20))
+        return EncodedPair([carried, *[0] * (length - 1)], length, words > limit)
+
+
+class FakeEngine:
+    """Reads the margins that the fake encoder wrote."""
+
+    def __init__(self, facts: Facts, delay_seconds: float) -> None:
+        self.facts = facts
+        self.encoder = FakeEncoder(facts.max_length)
+        self._delay_seconds = delay_seconds
+
+    def warm_up(self) -> None:
+        """See `Engine`; there is nothing to warm."""
+
+    def score(self, batch: Batch) -> list[float]:
+        """See `Engine`."""
+        if self._delay_seconds:
+            time.sleep(self._delay_seconds)
+        return [pair.token_ids[0] / (1 << 20) - 8.0 for pair in batch]
+
+
+def load(spec: ShardSpec, report: Report) -> FakeEngine:
+    """Do what the source says; see `shards.engines.base.Load`."""
+    options = parse_options(spec.source)
+    report("loading nothing")
+    time.sleep(options["load_ms"] / 1000)
+    if options["crash_on_load"]:
+        os._exit(1)
+    if options["refuse"]:
+        raise Refusal("refused, as its source asks", ExitCode(options["refuse"]))
+    max_length = spec.max_length or _MAX_LENGTH
+    facts = Facts(
+        engine="fake",
+        device=spec.device,
+        dtype="fp32",
+        max_length=max_length,
+        token_budget=spec.token_budget or 2 * max_length,
+        uses_instruction=False,
+    )
+    return FakeEngine(facts, options["delay_ms"] / 1000)
+
+
+def parse_options(source: str) -> dict[str, int]:
+    """Return the options of a source like `fake?delay_ms=5`; 0 where it does not say."""
+    options = dict.fromkeys(_OPTIONS, 0)
+    for name, value in parse_qsl(source.partition("?")[2], keep_blank_values=True):
+        if name not in options:
+            raise _wrong(source, f"{name!r} is not known; use {', '.join(_OPTIONS)}")
+        if not value.isdecimal():
+            raise _wrong(source, f"{name} is {value!r}; a number, 0 or more, is expected")
+        options[name] = int(value)
+    if options["refuse"] not in (0, *map(int, ExitCode)):
+        raise _wrong(source, f"refuse={options['refuse']} is not an exit code of a shard")
+    return options
+
+
+def _wrong(source: str, why: str) -> Refusal:
+    return Refusal(f"source {source!r}: {why}", ExitCode.SPEC)

@@ -1,0 +1,96 @@
+"""A model comes from the hub once, whole, and without what is not needed; offline says what to do."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shards.engines import load_engine
+from shards.wire.exit_codes import ExitCode
+from tests.shards.checkpoint.hub import COMMIT, Hub
+from tests.shards.checkpoint.specs import refusal_of, spec_of
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+@pytest.fixture
+def hub(bert: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A hub that has the small BERT, and beside it what must not be fetched."""
+    from huggingface_hub import constants
+
+    files = {path.name: path.read_bytes() for path in bert.iterdir()}
+    files |= {"pytorch_model.bin": b"pickled", "onnx/model.onnx": b"onnx", "modeling.py": b"code"}
+    server = Hub(files)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    monkeypatch.setattr(constants, "ENDPOINT", server.address)
+    monkeypatch.setattr(
+        constants,
+        "HUGGINGFACE_CO_URL_TEMPLATE",
+        server.address + "/{repo_id}/resolve/{revision}/{filename}",
+    )
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_model_is_downloaded_once_and_without_what_is_not_needed(cache: Path, hub: Hub) -> None:
+    lines: list[str] = []
+    spec = spec_of("acme/reranker", offline=False)
+    engine = load_engine(spec, lines.append)
+    assert engine.facts.engine == "classifier"
+    assert lines[0] == "downloading acme/reranker"
+    assert any(" of " in line and line.endswith("MB") for line in lines)
+    got = {
+        path.name for path in (cache / "models--acme--reranker" / "snapshots" / COMMIT).iterdir()
+    }
+    assert got == {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+    hub.asked.clear()
+    load_engine(spec_of("acme/reranker"), lines.append)
+    load_engine(spec, lines.append)
+    assert hub.asked == []
+
+
+def test_a_broken_off_download_is_taken_up_again(cache: Path, hub: Hub) -> None:
+    spec = spec_of("acme/reranker", offline=False)
+    load_engine(spec, lambda line: None)
+    snapshot = cache / "models--acme--reranker" / "snapshots" / COMMIT
+    weights = (snapshot / "model.safetensors").resolve()
+    (snapshot / "model.safetensors").unlink()
+    weights.unlink()
+    assert "gateway download acme/reranker" in str(refusal_of("acme/reranker"))
+    assert load_engine(spec, lambda line: None).facts.engine == "classifier"
+
+
+def test_a_name_the_hub_does_not_know_is_refused(cache: Path, hub: Hub) -> None:
+    refusal = refusal_of("acme/typo", offline=False)
+    assert "neither a folder nor a repository on the hub" in str(refusal)
+    assert refusal.exit_code is ExitCode.MODEL
+
+
+def test_offline_says_how_to_download(cache: Path) -> None:
+    refusal = refusal_of("acme/reranker", offline=True)
+    assert "`gateway download acme/reranker`" in str(refusal)
+    assert str(cache) in str(refusal)
+    assert refusal.exit_code is ExitCode.MODEL
+
+
+def test_a_hub_that_cannot_be_reached_may_be_tried_again(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:1")
+    refusal = refusal_of("acme/reranker", offline=False)
+    assert "the hub cannot be reached" in str(refusal)
+    assert "`gateway download acme/reranker`" in str(refusal)
+    assert refusal.exit_code is ExitCode.TEMPORARY

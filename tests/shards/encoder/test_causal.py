@@ -1,0 +1,172 @@
+"""The prompt equals the official one, token for token; only the end of the document is cut."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from tokenizers import Tokenizer, models, processors
+
+from shards.encoder import (
+    TEMPLATES,
+    load_tokenizer,
+)
+from shards.pairs import QueryTooLong
+from shards.refusal import Refusal
+from tests import checkpoints
+from tests.shards.encoder.encoders import DOCUMENTS, QWEN3, TEXT, causal, encode
+from tests.shards.engines import reference
+
+
+def test_prompt_equals_the_official_one(chat: Path) -> None:
+    ours = [pair.token_ids for pair in encode(causal(chat), "Где столица? 北京", DOCUMENTS)]
+    theirs = reference.prompt_ids(reference.tokenizer_of(chat), "Где столица? 北京", DOCUMENTS)
+    assert ours == theirs
+
+
+def test_prompt_equals_the_official_one_for_any_text(chat: Path) -> None:
+    encoder, tokenizer = causal(chat), reference.tokenizer_of(chat)
+
+    @given(query=TEXT, document=TEXT, instruction=TEXT.filter(bool))
+    def equal(query: str, document: str, instruction: str) -> None:
+        (ours,) = encode(encoder, query, [document], instruction)
+        assert [ours.token_ids] == reference.prompt_ids(tokenizer, query, [document], instruction)
+
+    equal()
+
+
+@pytest.mark.skipif(
+    not checkpoints.REAL_TOKENIZER.is_dir(),
+    reason="the real Qwen3 tokenizer is not beside the project (../shared/data/qwen3-tokenizer)",
+)
+def test_the_real_tokenizer_gives_the_published_ids() -> None:
+    encoder = causal(checkpoints.REAL_TOKENIZER)
+    assert (encoder.yes_id, encoder.no_id) == (9693, 2152)
+    (ours,) = encode(encoder, "q", ["d"])
+    suffix = [151645, 198, 151644, 77091, 198, 151667, 271, 151668, 271]
+    assert ours.token_ids[-9:] == suffix
+    (theirs,) = reference.prompt_ids(reference.tokenizer_of(checkpoints.REAL_TOKENIZER), "q", ["d"])
+    assert ours.token_ids == theirs
+
+
+def test_special_tokens_that_the_tokenizer_itself_adds_stay_where_they_were(
+    tmp_path: Path,
+) -> None:
+    tokenizer = Tokenizer.from_str(checkpoints.chat_tokenizer().to_str())
+    end = tokenizer.token_to_id("<|endoftext|>")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A <|endoftext|>", special_tokens=[("<|endoftext|>", end)]
+    )
+    checkpoints.write_tokenizer(tmp_path, tokenizer, tokenizer_class="PreTrainedTokenizerFast")
+    ours = encode(causal(tmp_path, max_length=260), "query", DOCUMENTS)
+    theirs = reference.prompt_ids(reference.tokenizer_of(tmp_path), "query", DOCUMENTS, limit=260)
+    assert [pair.token_ids for pair in ours] == theirs
+    assert end in ours[0].token_ids
+    assert any(pair.truncated for pair in ours)
+
+
+def test_the_instruction_of_the_request_beats_the_specs_which_beats_the_templates(
+    chat: Path,
+) -> None:
+    plain, own = causal(chat), causal(chat, instruction="Find recipes")
+    assert encode(plain, "q", ["d"]) == encode(plain, "q", ["d"], QWEN3.instruction)
+    assert encode(own, "q", ["d"]) == encode(plain, "q", ["d"], "Find recipes")
+    assert encode(own, "q", ["d"], "Find code") == encode(plain, "q", ["d"], "Find code")
+    assert encode(own, "q", ["d"]) != encode(plain, "q", ["d"])
+
+
+def test_braces_in_the_clients_text_are_text(chat: Path) -> None:
+    (ours,) = encode(causal(chat), "{query} {0}", ["{document}"], "{instruction}")
+    (theirs,) = reference.prompt_ids(
+        reference.tokenizer_of(chat), "{query} {0}", ["{document}"], "{instruction}"
+    )
+    assert ours.token_ids == theirs
+
+
+def test_answer_is_ends_with_those_words(chat: Path) -> None:
+    tokenizer = load_tokenizer(chat)
+    (official,) = encode(causal(chat), "q", ["d"])
+    (ours,) = encode(causal(chat, "answer-is"), "q", ["d"])
+    assert tokenizer.backend.decode(ours.token_ids).endswith("\n\nThe answer is:")
+    assert ours.token_ids[:20] == official.token_ids[:20]
+
+
+@pytest.mark.parametrize("instruction", ["", "Find recipes"])
+def test_mxbai_prompt_is_assembled_as_its_own_package_does(chat: Path, instruction: str) -> None:
+    tokenizer = reference.tokenizer_of(chat)
+
+    def ids(text: str) -> list[int]:
+        encoded: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+        return encoded
+
+    template = TEMPLATES["mxbai-rerank-v2"]
+    asked = "query: борщ"
+    if instruction:
+        asked = f"instruction: {instruction}\n{asked}"
+    task = (
+        "You are a search relevance expert who evaluates how well documents match search queries. "
+        "For each query-document pair, carefully analyze the semantic relationship between them, "
+        "then provide your binary relevance judgment (0 for not relevant, 1 for relevant).\n"
+        "Relevance:"
+    )
+    expected = [
+        ids(template.prefix)
+        + ids(asked)
+        + ids("\n")
+        + ids(f"document: {document}")
+        + ids("\n")
+        + ids(task)
+        + ids("<|im_end|>\n<|im_start|>assistant\n")
+        for document in DOCUMENTS
+    ]
+    encoder = causal(chat, "mxbai-rerank-v2")
+    assert [pair.token_ids for pair in encode(encoder, "борщ", DOCUMENTS, instruction)] == expected
+    assert (encoder.yes_id, encoder.no_id) == (ids("1")[0], ids("0")[0])
+
+
+def test_answers_that_are_no_single_token_are_refused(tmp_path: Path) -> None:
+    letters = {letter: id for id, letter in enumerate("abcdefghijklmnopqrstuvwxyz")}
+    tokenizer = Tokenizer(models.BPE(vocab=letters, merges=[]))
+    checkpoints.write_tokenizer(tmp_path, tokenizer, tokenizer_class="PreTrainedTokenizerFast")
+    with pytest.raises(Refusal, match=r"'yes' and 'no' must be one token each"):
+        causal(tmp_path)
+
+
+def test_answers_that_are_unknown_words_are_refused(tmp_path: Path) -> None:
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "yes": 1}, unk_token="[UNK]"))
+    checkpoints.write_tokenizer(tmp_path, tokenizer, tokenizer_class="PreTrainedTokenizerFast")
+    with pytest.raises(Refusal, match=r"'yes' and 'no' must be one token each"):
+        causal(tmp_path)
+
+
+def test_only_the_end_of_the_document_is_cut(chat: Path) -> None:
+    (whole,) = encode(causal(chat), "planets", [" ".join(checkpoints.SAMPLES)])
+    length = len(whole) - 10
+    (cut,) = encode(causal(chat, max_length=length), "planets", [" ".join(checkpoints.SAMPLES)])
+    suffix = len(load_tokenizer(chat).ids(QWEN3.suffix[0]))
+    assert not whole.truncated
+    assert cut.truncated
+    assert len(cut) == length
+    assert cut.token_ids[-suffix:] == whole.token_ids[-suffix:]
+    assert cut.token_ids[:-suffix] == whole.token_ids[: length - suffix]
+
+
+@pytest.mark.parametrize("template", ["qwen3-reranker", "mxbai-rerank-v2"])
+def test_max_document_tokens_counts_the_documents_tokens_alone(chat: Path, template: str) -> None:
+    encoder = causal(chat, template)
+    (none,) = encode(encoder, "q", [" "], limit=0)
+    empty = len(none) - len(load_tokenizer(chat).ids("  "))
+    for limit in (1, 2, 3, 4):
+        four, two = encode(encoder, "q", ["yes yes yes yes", "yes yes"], limit=limit)
+        assert len(four) == empty + limit
+        assert four.truncated == (limit < 4)
+        assert len(two) == empty + min(limit, 2)
+        assert two.truncated == (limit < 2)
+
+
+def test_a_query_that_leaves_no_room_is_refused_with_the_numbers(chat: Path) -> None:
+    tokens = len(encode(causal(chat), "some query", [""])[0]) - 1  # an empty document is a space
+    with pytest.raises(QueryTooLong) as error:
+        encode(causal(chat, max_length=tokens), "some query", ["d"])
+    assert (error.value.tokens, error.value.max_length) == (tokens, tokens)
+    (fits,) = encode(causal(chat, max_length=tokens + 1), "some query", ["a document"])
+    assert fits.truncated

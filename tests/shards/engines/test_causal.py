@@ -1,0 +1,108 @@
+"""The causal engine beyond equality: other families, stored precision, memory, refusals."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from shards.checkpoint.kind import DECODERS
+from shards.engines import load_engine
+from shards.engines.causal import CausalEngine
+from shards.pairs import EncodedPair
+from shards.refusal import Refusal
+from shards.wire.spec import ShardSpec
+from tests import checkpoints
+from tests.shards.engines import reference
+
+
+def load(folder: Path, **settings: Any) -> CausalEngine:
+    settings = {"dtype": "fp32"} | settings
+    spec = ShardSpec(name="m/cpu", model="m", source=str(folder), **settings)
+    engine = load_engine(spec, lambda line: None)
+    assert isinstance(engine, CausalEngine)
+    return engine
+
+
+def margins_of(engine: CausalEngine, *documents: str) -> list[float]:
+    pairs = engine.encoder.encode("q", documents, instruction="", max_document_tokens=0)
+    return engine.score(pairs)
+
+
+@pytest.mark.parametrize("family", sorted(DECODERS))
+def test_every_known_family_equals_its_own_logits(family: str, tmp_path: Path) -> None:
+    folder = checkpoints.decoder(tmp_path, family, tie_word_embeddings=False)
+    documents = ["Paris", checkpoints.SAMPLES[0], checkpoints.SAMPLES[1]]
+    ours = margins_of(load(folder, template="qwen3-reranker"), *documents)
+    assert ours == pytest.approx(reference.causal_margins(folder, "q", documents), abs=1e-4)
+    assert len(set(ours)) == 3
+
+
+def test_facts(models: dict[str, Path]) -> None:
+    facts = load(models["qwen3"]).facts
+    assert (facts.engine, facts.device, facts.dtype) == ("causal", "cpu", "fp32")
+    assert (facts.max_length, facts.token_budget) == (8192, 8192)
+    assert facts.uses_instruction
+    assert not facts.demonstration
+    assert facts.warnings == ()
+
+
+def test_loading_says_what_it_does(models: dict[str, Path]) -> None:
+    lines: list[str] = []
+    spec = ShardSpec(name="m/cpu", model="m", source=str(models["qwen3"]))
+    load_engine(spec, lines.append).warm_up()
+    assert lines[0].startswith("dtype ")
+    assert lines[1].startswith("loading weights, ")
+
+
+def test_the_row_is_read_in_the_precision_it_is_stored_in(models: dict[str, Path]) -> None:
+    """fp32 rows lose 16 bits in a bf16 model, and the difference of two of them most of what is
+    left."""
+    exact, rounded = load(models["qwen3-untied"]), load(models["qwen3-untied"], dtype="bf16")
+    assert torch.equal(rounded._row, exact._row)
+    assert next(rounded._body.parameters()).dtype == torch.bfloat16
+    assert rounded._norm.weight.dtype == torch.float32
+
+
+def test_the_vocabulary_wide_head_is_not_kept(models: dict[str, Path]) -> None:
+    engine = load(models["qwen3-untied"])
+    head = [name for name, _ in engine._body.named_parameters() if "lm_head" in name]
+    assert head == []
+    assert not hasattr(engine, "_model")
+
+
+def test_no_attention_mask_is_needed(models: dict[str, Path]) -> None:
+    """Padding on the right cannot be seen by the tokens before it, whatever it holds."""
+    engine = load(models["qwen3"])
+    short, long = (EncodedPair(list(range(9, 9 + length)), length, False) for length in (5, 60))
+    assert engine.score([short, long])[0] == pytest.approx(engine.score([short])[0], abs=1e-5)
+
+
+def test_a_margin_that_is_no_number_is_returned_as_it_is(
+    models: dict[str, Path], tmp_path: Path
+) -> None:
+    checkpoints.qwen3(tmp_path, tied=False)
+    head = torch.full((checkpoints.chat_tokenizer().get_vocab_size(), 64), float("nan"))
+    checkpoints.change_tensors(tmp_path, {"lm_head.weight": head}, without="lm_head")
+    (margin,) = margins_of(load(tmp_path), "document")
+    assert margin != margin
+
+
+def test_a_conversion_with_several_labels_is_refused(tmp_path: Path) -> None:
+    folder = checkpoints.qwen3_seq_cls(tmp_path, labels=2)
+    with pytest.raises(Refusal, match="has 2 labels; a seq-cls conversion has one"):
+        load(folder)
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(
+    models: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = checkpoints.decoder(tmp_path, "qwen3", vocab_size=200)
+    with pytest.raises(Refusal, match=r"the tokenizer has \d+ tokens, the model 200"):
+        load(folder)
+
+
+def test_auto_finds_no_prompt_for_a_plain_decoder(tmp_path: Path) -> None:
+    folder = checkpoints.decoder(tmp_path, "llama")
+    with pytest.raises(Refusal, match="no prompt is known"):
+        load(folder)

@@ -1,0 +1,158 @@
+"""Devices are there or refused; the number format is measured; threads are pinned."""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import torch
+
+from shards import devices
+from shards.refusal import Refusal
+from shards.wire.exit_codes import ExitCode
+from shards.wire.spec import ShardSpec
+
+_PREPARED = """
+import json, os, sys
+from shards import devices
+from shards.wire.spec import ShardSpec
+devices.prepare(ShardSpec(name="m/cpu", model="m", source="m", **json.loads(sys.argv[1])))
+assert "torch" not in sys.modules
+import torch
+print(json.dumps({
+    "cores": sorted(os.sched_getaffinity(0)),
+    "threads": torch.get_num_threads(),
+    "environment": dict(os.environ),
+}))
+"""
+
+
+def spec_of(**settings: Any) -> ShardSpec:
+    return ShardSpec(name="m/cpu", model="m", source="m", **settings)
+
+
+def prepared(**settings: Any) -> dict[str, Any]:
+    """Prepare in a fresh process and say what came of it."""
+    run = subprocess.run(
+        [sys.executable, "-c", _PREPARED, json.dumps(settings)],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    said: dict[str, Any] = json.loads(run.stdout)
+    return said
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="pinning needs Linux")
+def test_prepare_pins_and_limits_threads() -> None:
+    core = min(os.sched_getaffinity(0))
+    said = prepared(cores=[core], offline=True)
+    assert said["cores"] == [core]
+    assert said["threads"] == 1
+    environment = said["environment"]
+    assert environment["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert environment["TOKENIZERS_PARALLELISM"] == "false"
+    assert environment["HF_HUB_OFFLINE"] == "1"
+
+
+def test_prepare_takes_threads_before_cores() -> None:
+    said = prepared(threads=2)
+    assert said["threads"] == 2
+    assert said["environment"]["RAYON_NUM_THREADS"] == "2"
+    assert said["environment"].get("HF_HUB_OFFLINE") == os.environ.get("HF_HUB_OFFLINE")
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="pinning needs Linux")
+def test_cores_that_are_not_there_are_refused() -> None:
+    with pytest.raises(
+        Refusal, match=r"cannot pin to cores 1000 .*this process may use"
+    ) as refusal:
+        devices.prepare(spec_of(cores=(1000,)))
+    assert refusal.value.exit_code is ExitCode.SPEC
+
+
+def test_the_cpu_is_always_there() -> None:
+    assert devices.pick_device(spec_of()) == ("cpu", ())
+
+
+@pytest.mark.parametrize("device", ["cuda:7000", "cuda:", "cuda:x", "tpu", "cpu:1"])
+def test_a_required_device_that_is_absent_is_refused(device: str) -> None:
+    with pytest.raises(Refusal, match=device) as refusal:
+        devices.pick_device(spec_of(device=device))
+    assert refusal.value.exit_code is ExitCode.SPEC
+
+
+def test_a_device_that_is_not_required_falls_back_and_says_so() -> None:
+    device, (warning,) = devices.pick_device(spec_of(device="cuda:7000", device_required=False))
+    assert device == "cpu"
+    assert "cuda:7000 is absent" in warning
+    assert "the CPU is used instead" in warning
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_is_used_in_half_precision() -> None:
+    spec = spec_of(device="cuda:0")
+    assert devices.pick_device(spec) == ("cuda:0", ())
+    assert devices.pick_dtype(spec, "cuda:0", 1024, 3072, print) in ("bf16", "fp16")
+
+
+def test_auto_measures_and_says_what_it_found() -> None:
+    lines: list[str] = []
+    dtype = devices.pick_dtype(spec_of(), "cpu", 512, 2048, lines.append)
+    assert dtype in ("fp32", "bf16")
+    assert lines[0].startswith(f"dtype {dtype}: bf16 measured ")
+
+
+def test_a_model_too_small_to_gain_stays_exact() -> None:
+    lines: list[str] = []
+    assert devices.pick_dtype(spec_of(), "cpu", 128, 384, lines.append) == "fp32"
+    assert lines == ["dtype fp32: this model is too small to gain from bf16"]
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [((3.0, 1.0), "bf16"), ((1.0, 0.95), "fp32")])
+def test_bf16_is_taken_only_where_it_is_clearly_faster(
+    seconds: tuple[float, float], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = dict(zip((torch.float32, torch.bfloat16), seconds, strict=True))
+    monkeypatch.setattr(devices, "_measure", lambda dtype, *sizes: measured[dtype])
+    assert devices.pick_dtype(spec_of(), "cpu", 1024, 3072, lambda line: None) == expected
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_a_named_format_is_not_questioned(dtype: str) -> None:
+    assert devices.pick_dtype(spec_of(dtype=dtype), "cpu", 64, 128, pytest.fail) == dtype
+
+
+def test_fp16_on_a_cpu_is_refused_with_the_reason() -> None:
+    with pytest.raises(Refusal, match="times slower") as refusal:
+        devices.pick_dtype(spec_of(dtype="fp16"), "cpu", 64, 128, print)
+    assert refusal.value.exit_code is ExitCode.SPEC
+
+
+def test_an_unknown_format_is_refused() -> None:
+    with pytest.raises(Refusal, match="'int3' is not one of auto, fp32, bf16, fp16"):
+        devices.pick_dtype(spec_of(dtype="int3"), "cpu", 64, 128, print)
+
+
+@pytest.mark.parametrize(
+    ("asked", "device", "max_length", "expected"),
+    [
+        (0, "cpu", 512, 4096),
+        (0, "cpu", 8192, 8192),
+        (0, "cuda:1", 512, 16384),
+        (0, "mps", 512, 8192),
+        (700, "cpu", 512, 700),
+        (512, "cpu", 512, 512),
+    ],
+)
+def test_token_budget(asked: int, device: str, max_length: int, expected: int) -> None:
+    spec = spec_of(token_budget=asked)
+    assert devices.pick_token_budget(spec, device, max_length) == expected
+
+
+def test_a_budget_that_no_long_pair_fits_is_refused() -> None:
+    with pytest.raises(Refusal, match="token_budget 511 is below max_length 512"):
+        devices.pick_token_budget(spec_of(token_budget=511), "cpu", 512)

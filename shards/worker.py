@@ -1,0 +1,253 @@
+"""The shard process: read frames, encode, batch, score, reply.
+
+Two threads. The *intake* reads the control socket and turns strings into encoded pairs, so that the
+next batch is encoded while the device runs this one; the main thread forms batches and scores. They
+meet in one lock around the open jobs and the batcher. A lone job never waits for company: a batch is
+formed from whatever is there when the device becomes free.
+
+A pair that makes the engine raise costs its own job an error, never its neighbours: the batch is
+halved until the pair stands alone. An error that leaves the device unusable ends the process; the
+supervisor starts a fresh one, and the gateway has the jobs scored elsewhere.
+
+A shard leads its own session, so that a Ctrl-C meant for the gateway does not reach it, and it dies
+with the gateway: by the kernel's parent-death signal on Linux, and everywhere by the end of the
+stream on its control socket.
+"""
+
+import ctypes
+import faulthandler
+import logging
+import math
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+
+from shards import devices
+from shards.batcher import Batcher, WaitingPair
+from shards.engines import load_engine
+from shards.engines.base import Engine
+from shards.jobs import Job, OpenJobs
+from shards.pairs import EncodedPair, QueryTooLong
+from shards.refusal import Refusal
+from shards.wire.exit_codes import ExitCode
+from shards.wire.messages import (
+    Cancel,
+    Failed,
+    Message,
+    Ready,
+    Refused,
+    Score,
+    Stage,
+    Stop,
+    WireError,
+)
+from shards.wire.pipe import PipeClosed, ShardEnd
+from shards.wire.spec import ShardSpec
+
+_logger = logging.getLogger(__name__)
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main(spec: ShardSpec, socket_fd: int, arena_fd: int, gateway_pid: int) -> None:
+    """Run a shard until it is stopped; the target of the spawned process.
+
+    It ends without Python's finalisation, which takes long after torch and has nothing to do here.
+    """
+    _belong_to(gateway_pid)
+    faulthandler.enable()
+    logging.basicConfig(format=f"shard {spec.name} %(levelname)s: %(message)s")
+    pipe = ShardEnd(socket_fd, arena_fd, spec.generation)
+    code = _run(spec, pipe)
+    logging.shutdown()
+    os._exit(code)
+
+
+def _run(spec: ShardSpec, pipe: ShardEnd) -> ExitCode:
+    """Load, serve, and say how it ended."""
+    try:
+        Shard(_start(spec, pipe), pipe).run()
+    except PipeClosed:
+        pass  # the gateway is gone, nobody is left to answer
+    except Refusal as refusal:
+        with suppress(PipeClosed):
+            pipe.send(Refused(refusal.exit_code, str(refusal)))
+        return refusal.exit_code
+    except Exception:
+        _logger.critical("the shard failed", exc_info=True)
+        return ExitCode.INTERNAL
+    return ExitCode.STOPPED
+
+
+def _belong_to(gateway_pid: int) -> None:
+    """Arrange to die with the gateway; Ctrl-C is the gateway's business."""
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != gateway_pid:  # it died before the signal was armed
+        os._exit(ExitCode.STOPPED)
+
+
+def _start(spec: ShardSpec, pipe: ShardEnd) -> Engine:
+    """Load and warm the engine, telling the gateway how far it is."""
+    devices.prepare(spec)
+    pipe.send(Stage("loading", spec.source))
+    engine = load_engine(spec, lambda detail: pipe.send(Stage("loading", detail)))
+    facts = engine.facts
+    pipe.send(Stage("warming", f"{facts.engine} on {facts.device} in {facts.dtype}"))
+    engine.warm_up()
+    pipe.send(
+        Ready(
+            engine=facts.engine,
+            device=facts.device,
+            dtype=facts.dtype,
+            max_length=facts.max_length,
+            token_budget=facts.token_budget,
+            activation=facts.activation,
+            uses_instruction=facts.uses_instruction,
+            demonstration=facts.demonstration,
+            warnings=facts.warnings,
+        )
+    )
+    return engine
+
+
+class Shard:
+    """A loaded engine at its end of the pipe."""
+
+    def __init__(self, engine: Engine, pipe: ShardEnd) -> None:
+        self._engine = engine
+        self._pipe = pipe
+        self._jobs = OpenJobs()
+        self._batcher = Batcher(engine.facts.token_budget)
+        self._changed = threading.Condition()
+        self._stopping = False
+
+    def run(self) -> None:
+        """Score until stopped and empty."""
+        threading.Thread(target=self._intake, name="intake", daemon=True).start()
+        while batch := self._next_batch():
+            self._score(batch)
+
+    # -- intake thread -----------------------------------------------------------------------------
+
+    def _intake(self) -> None:
+        try:
+            while not self._stopping:
+                self._receive(self._pipe.receive())
+        except PipeClosed:
+            os._exit(ExitCode.STOPPED)  # nobody is left to answer
+        except WireError as error:
+            _logger.critical("the gateway sent what is no message: %s", error)
+            os._exit(ExitCode.INTERNAL)
+        except BaseException:
+            _logger.critical("the intake failed", exc_info=True)
+            os._exit(ExitCode.INTERNAL)
+
+    def _receive(self, message: Message) -> None:
+        if isinstance(message, Score):
+            self._accept(message)
+        elif isinstance(message, Cancel):
+            self._fail(message.job, "cancelled", "the client left")
+        elif isinstance(message, Stop):
+            with self._changed:
+                self._stopping = True
+                self._changed.notify()
+
+    def _accept(self, score: Score) -> None:
+        job = Job(score.job, score.deadline_ns, time.monotonic_ns(), ())
+        with self._changed:
+            self._jobs.open(job)
+        try:
+            job.pairs = self._encode(score)
+        except QueryTooLong as error:
+            self._fail(score.job, "query_too_long", str(error))
+        except Exception as error:
+            _logger.exception("a job could not be encoded")
+            self._fail(score.job, "engine_error", f"encoding failed: {type(error).__name__}")
+        else:
+            with self._changed:
+                self._batcher.add(job.waiting_pairs())
+                self._changed.notify()
+
+    def _encode(self, score: Score) -> Sequence[EncodedPair]:
+        encode = partial(
+            self._engine.encoder.encode,
+            instruction=score.instruction,
+            max_document_tokens=score.max_document_tokens,
+        )
+        if len(score.queries) == 1:
+            return encode(score.queries[0], score.documents)
+        pairs = zip(score.queries, score.documents, strict=True)
+        return [encode(query, (document,))[0] for query, document in pairs]
+
+    # -- main thread -------------------------------------------------------------------------------
+
+    def _next_batch(self) -> list[WaitingPair]:
+        """Wait for pairs; empty when the shard is stopped and has answered everything."""
+        while True:
+            for job in self._overdue():
+                self._fail(job, "deadline", "the deadline passed before the pairs were scored")
+            with self._changed:
+                if batch := self._batcher.next_batch(self._jobs):
+                    return batch
+                if self._stopping:
+                    return []
+                self._changed.wait_for(lambda: len(self._batcher) or self._stopping)
+
+    def _overdue(self) -> list[int]:
+        with self._changed:
+            return self._jobs.overdue(time.monotonic_ns())
+
+    def _score(self, batch: list[WaitingPair]) -> None:
+        started_ns = time.monotonic_ns()
+        arena = self._pipe.arena
+        arena.batch_started(tuple({waiting.job for waiting in batch}), started_ns)
+        margins = self._margins(batch)
+        arena.batch_done()
+        with self._changed:
+            replies = self._jobs.batch_scored(batch, margins, started_ns, time.monotonic_ns())
+        for reply in replies:
+            self._pipe.send(reply)
+
+    def _margins(self, batch: Sequence[WaitingPair]) -> list[float]:
+        """Score a batch; where the engine raises, halve it down to the pair that is at fault."""
+        try:
+            margins = self._engine.score([waiting.pair for waiting in batch])
+        except Exception as error:
+            return self._margins_of_halves(batch, error)
+        for waiting, margin in zip(batch, margins, strict=True):
+            if not math.isfinite(margin):
+                self._fail(waiting.job, "invalid_score", f"document {waiting.index}: {margin}")
+        return margins
+
+    def _margins_of_halves(self, batch: Sequence[WaitingPair], error: Exception) -> list[float]:
+        _end_if_device_is_lost(error)
+        if len(batch) > 1:
+            middle = len(batch) // 2
+            return self._margins(batch[:middle]) + self._margins(batch[middle:])
+        _logger.error("a pair could not be scored: %s", error, exc_info=error)
+        reason = f"document {batch[0].index}: {type(error).__name__}"
+        self._fail(batch[0].job, "engine_error", reason)
+        return [math.nan]
+
+    def _fail(self, job: int, code: str, message: str) -> None:
+        """Answer a job with an error, unless it has been answered already."""
+        with self._changed:
+            was_open = self._jobs.close(job)
+        if was_open:
+            self._pipe.send(Failed(job, code, message))
+
+
+def _end_if_device_is_lost(error: Exception) -> None:
+    """After a CUDA error that is not about memory every later call fails or lies: start afresh."""
+    text = str(error)
+    if "CUDA error" in text and "out of memory" not in text:
+        _logger.critical("the device is lost: %s", text)
+        os._exit(ExitCode.DEVICE)

@@ -1,0 +1,228 @@
+"""Every metric of the gateway, in one place; served at `/metrics`.
+
+What happens is counted as it happens, by the methods of `Metrics`; what *is* (shard states, queues)
+is read from the fleet when somebody looks, so that it cannot be out of date. Label values are names
+from the configuration, dialects and status codes, never text from a client: the number of time
+series is bounded. Each `Metrics` has its own registry, so a process may hold several gateways.
+"""
+
+from collections import Counter as Counts
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import choose_encoder
+
+from gateway import __version__
+
+if TYPE_CHECKING:
+    from gateway.status import ModelStatus, ShardStatus
+
+UNKNOWN_MODEL = "unknown"
+"""The label of requests that named no model of ours."""
+
+_SECONDS = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300,
+)  # fmt: skip
+_DOCUMENTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000)
+_TOKENS = (64, 256, 1024, 4096, 16_384, 65_536, 262_144)
+_MODEL = ("model",)
+_SHARD = ("model", "shard")
+
+
+class Metrics:
+    """The gateway's counters and histograms, and the gauges made from a fleet's status."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._count_requests()
+        self._count_jobs()
+
+    def _count_requests(self) -> None:
+        self._requests = self._counter(
+            "reranker_requests", "Rerank requests answered.", ("model", "dialect", "code")
+        )
+        self._request_seconds = self._histogram(
+            "reranker_request_duration_seconds",
+            "From the first byte of a rerank request to the last of its answer.",
+            ("model", "dialect"),
+            _SECONDS,
+        )
+
+    def _count_jobs(self) -> None:
+        self._queue_seconds = self._histogram(
+            "reranker_queue_seconds", "How long a job waited in its shard.", _MODEL, _SECONDS
+        )
+        self._compute_seconds = self._histogram(
+            "reranker_batch_seconds", "How long a job's batches were computed.", _MODEL, _SECONDS
+        )
+        self._job_documents = self._histogram(
+            "reranker_job_documents", "Documents of one job.", _MODEL, _DOCUMENTS
+        )
+        self._job_tokens = self._histogram(
+            "reranker_job_tokens", "Tokens of one job, padding left out.", _MODEL, _TOKENS
+        )
+        self._documents = self._counter("reranker_documents", "Documents scored.", _SHARD)
+        self._tokens = self._counter("reranker_tokens", "Tokens scored, padding left out.", _SHARD)
+        self._padding = self._counter(
+            "reranker_padding_tokens", "Tokens of padding computed beside them.", _SHARD
+        )
+        self._padding_share = Gauge(
+            "reranker_padding_share",
+            "Share of padding in all tokens computed since the start.",
+            _MODEL,
+            registry=self.registry,
+        )
+        self._useful: Counts[str] = Counts()
+        self._wasted: Counts[str] = Counts()
+        self._truncated = self._counter(
+            "reranker_truncated_documents", "Documents cut to the model's limit.", _MODEL
+        )
+        self._retried = self._counter(
+            "reranker_jobs_retried", "Jobs scored again after their shard was lost.", _MODEL
+        )
+        self._cancelled = self._counter(
+            "reranker_jobs_cancelled", "Jobs whose client went away or ran out of time.", _MODEL
+        )
+
+    def _counter(self, name: str, text: str, labels: Sequence[str]) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _histogram(
+        self, name: str, text: str, labels: Sequence[str], buckets: Sequence[float]
+    ) -> Histogram:
+        return Histogram(name, text, labels, registry=self.registry, buckets=buckets)
+
+    def watch(self, status: "Callable[[], Sequence[ModelStatus]]") -> None:
+        """Show the state of these models and shards whenever the metrics are read."""
+        self.registry.register(_Status(status))
+
+    def request_finished(self, model: str, dialect: str, code: int, seconds: float) -> None:
+        """Count one rerank request; `model` is a public name or `UNKNOWN_MODEL`."""
+        self._requests.labels(model, dialect, str(code)).inc()
+        self._request_seconds.labels(model, dialect).observe(seconds)
+
+    def job_answered(
+        self,
+        model: str,
+        shard: str,
+        *,
+        documents: int,
+        tokens: int,
+        padded_tokens: int,
+        truncated: int,
+        queue_seconds: float,
+        compute_seconds: float,
+    ) -> None:
+        """Count one job; `padded_tokens` are those of padding alone."""
+        self._queue_seconds.labels(model).observe(queue_seconds)
+        self._compute_seconds.labels(model).observe(compute_seconds)
+        self._job_documents.labels(model).observe(documents)
+        self._job_tokens.labels(model).observe(tokens)
+        self._documents.labels(model, shard).inc(documents)
+        self._tokens.labels(model, shard).inc(tokens)
+        self._padding.labels(model, shard).inc(padded_tokens)
+        self._truncated.labels(model).inc(truncated)
+        self._useful[model] += tokens
+        self._wasted[model] += padded_tokens
+        computed = self._useful[model] + self._wasted[model]
+        self._padding_share.labels(model).set(self._wasted[model] / max(1, computed))
+
+    def job_retried(self, model: str) -> None:
+        """Count a job that goes to another shard because its own was lost."""
+        self._retried.labels(model).inc()
+
+    def job_cancelled(self, model: str) -> None:
+        """Count a job that nobody waits for any more."""
+        self._cancelled.labels(model).inc()
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """Return all metrics and their content type, as OpenMetrics if `accept` prefers that."""
+        encoder, content_type = choose_encoder(accept)
+        return encoder(self.registry), content_type
+
+
+_MODEL_GAUGES: dict[str, tuple[str, "Callable[[ModelStatus], float]"]] = {
+    "reranker_model_up": (
+        "1 if at least one shard of the model can score.",
+        lambda model: any(shard.state == "ready" for shard in model.shards),
+    ),
+    "reranker_model_queue_jobs": ("Jobs waiting in the gateway.", lambda model: model.queue),
+}
+_SHARD_GAUGES: dict[str, tuple[str, "Callable[[ShardStatus], float]"]] = {
+    "reranker_shard_up": ("1 if the shard is ready.", lambda shard: shard.state == "ready"),
+    "reranker_shard_queue_jobs": ("Jobs inside the shard.", lambda shard: shard.queue),
+    "reranker_shard_outstanding_tokens": (
+        "Estimated tokens inside the shard.",
+        lambda shard: shard.outstanding_tokens,
+    ),
+    "reranker_shard_memory_bytes": ("Resident memory.", lambda shard: shard.memory_bytes),
+    "reranker_shard_generation": ("Starts, counting from 1.", lambda shard: shard.generation),
+}
+
+
+class _Status:
+    """A collector that asks for the fleet's status at each scrape."""
+
+    def __init__(self, status: "Callable[[], Sequence[ModelStatus]]") -> None:
+        self._status = status
+
+    def describe(self) -> list[Metric]:
+        return []  # or the registry would ask for the status before there is one
+
+    def collect(self) -> Iterator[Metric]:
+        models = self._status()
+        yield InfoMetricFamily("reranker_build", "What runs here.", {"version": __version__})
+        yield from _model_gauges(models)
+        yield from _shard_gauges(models)
+        yield _restarts(models)
+        yield from _states(models)
+
+
+def _model_gauges(models: "Sequence[ModelStatus]") -> Iterator[Metric]:
+    for name, (text, read) in _MODEL_GAUGES.items():
+        gauge = GaugeMetricFamily(name, text, labels=_MODEL)
+        for model in models:
+            gauge.add_metric((model.name,), float(read(model)))
+        yield gauge
+
+
+def _shard_gauges(models: "Sequence[ModelStatus]") -> Iterator[Metric]:
+    for name, (text, read) in _SHARD_GAUGES.items():
+        gauge = GaugeMetricFamily(name, text, labels=_SHARD)
+        for model in models:
+            for shard in model.shards:
+                gauge.add_metric((model.name, shard.name), float(read(shard)))
+        yield gauge
+
+
+def _restarts(models: "Sequence[ModelStatus]") -> Metric:
+    restarts = CounterMetricFamily(
+        "reranker_shard_restarts", "Restarts of the shard.", labels=_SHARD
+    )
+    for model in models:
+        for shard in model.shards:
+            restarts.add_metric((model.name, shard.name), shard.restarts)
+    return restarts
+
+
+def _states(models: "Sequence[ModelStatus]") -> Iterator[Metric]:
+    """One series per shard with its present state, and how many shards of a model are in each."""
+    state = GaugeMetricFamily(
+        "reranker_shard_state", "1 for the present state.", labels=(*_SHARD, "state")
+    )
+    number = GaugeMetricFamily("reranker_shards", "Shards by state.", labels=("model", "state"))
+    for model in models:
+        for shard in model.shards:
+            state.add_metric((model.name, shard.name, shard.state), 1.0)
+        for name, count in Counts(shard.state for shard in model.shards).items():
+            number.add_metric((model.name, name), float(count))
+    yield state
+    yield number

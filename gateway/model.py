@@ -1,0 +1,295 @@
+"""One model: who scores a job, and who waits.
+
+A job waits *here*, in the line of its model, until a replica has room for it; only about two batches
+are inside a shard at any time. So cancelling is cheap, a shard that is lost takes little with it,
+and a replica that becomes ready gets work at once. Whenever something changes (a job arrives, an
+answer comes, a shard becomes ready or fails), `_serve` hands out as many jobs as fit: first in line
+to the replica with the fewest outstanding tokens.
+
+A lost job goes back into the line, until its deadline: scoring has no side effects. Work waits for
+shards that are on their way; when none is left that could come, it fails at once.
+"""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from gateway.config import ModelSpec
+from gateway.errors import ModelUnavailable, Overloaded
+from gateway.lifecycle import RestartPolicy, State
+from gateway.metrics import Metrics
+from gateway.queue import Line
+from gateway.replica import Job, Replica, ReplicaLost
+from gateway.status import ModelStatus, ShardStatus
+from gateway.supervisor import Supervisor, Times
+from gateway.tally import Tally
+from shards.wire.messages import Ready, Scores
+
+_logger = logging.getLogger(__name__)
+
+_FIRST_TOKENS_PER_BYTE = 0.3  # English has about 0.25; soon measured
+_PAIR_TOKENS = 8  # what even an empty pair costs
+_FIRST_TOKEN_BUDGET = 4096  # until a shard has told its own
+_LEARNING_RATE = 0.1
+_LONGEST_RETRY_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetPolicy:
+    """What all models of a gateway share.
+
+    Attributes:
+        restart: when a lost shard is started again.
+        times: how patient the supervisors are.
+        queue_tokens: the most estimated tokens of one model's requests at any time.
+    """
+
+    restart: RestartPolicy = field(default_factory=RestartPolicy)
+    times: Times = field(default_factory=Times)
+    queue_tokens: int = 2_000_000
+
+
+@dataclass(eq=False, slots=True)
+class _Waiter:
+    """A job in line, or inside a replica; `scores` is resolved by the replica."""
+
+    job: Job
+    scores: asyncio.Future[Scores] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+    lease: tuple[Replica, int] | None = None  # the replica that has it, and its id there
+
+    @property
+    def is_small(self) -> bool:
+        return self.job.is_small
+
+
+class Model:
+    """One model: its line, its replicas and their supervisors.
+
+    Attributes:
+        spec: its entry in the configuration.
+        tokens_per_byte: measured on the answered jobs; what the cost of a job is estimated by.
+    """
+
+    def __init__(self, spec: ModelSpec, policy: FleetPolicy, metrics: Metrics) -> None:
+        self.spec = spec
+        self.tokens_per_byte = _FIRST_TOKENS_PER_BYTE
+        self._metrics = metrics
+        self._queue_tokens = policy.queue_tokens
+        self._line: Line[_Waiter] = Line()
+        self._admitted_tokens = 0
+        self._tokens_per_second = 0.0
+        self._supervisors = [
+            Supervisor(shard, policy=policy.restart, times=policy.times, on_change=self._serve)
+            for shard in spec.shards
+        ]
+        self._tallies = {one.replica: Tally() for one in self._supervisors}
+
+    def __repr__(self) -> str:
+        return f"<Model {self.spec.name} [{self.ready_replicas} ready, {len(self._line)} waiting]>"
+
+    @property
+    def ready_replicas(self) -> int:
+        return sum(one.state is State.READY for one in self._supervisors)
+
+    @property
+    def facts(self) -> Ready | None:
+        """What a ready shard says of the model; `None` while there is none."""
+        return next((one.replica.facts for one in self._supervisors if one.replica.facts), None)
+
+    @property
+    def token_budget(self) -> int:
+        """The most tokens of one batch."""
+        return self.facts.token_budget if self.facts else _FIRST_TOKEN_BUDGET
+
+    def tokens(self, text_bytes: int) -> int:
+        """Estimate the cost of a pair of so many bytes."""
+        tokens = _PAIR_TOKENS + int(text_bytes * self.tokens_per_byte)
+        return min(tokens, self.facts.max_length) if self.facts else tokens
+
+    async def run(self) -> None:
+        """Run all shards until `stop`."""
+        async with asyncio.TaskGroup() as group:
+            for supervisor in self._supervisors:
+                group.create_task(supervisor.run(), name=supervisor.spec.name)
+
+    def stop(self) -> None:
+        """Let all shards finish what they have; `run` returns when they have ended."""
+        for supervisor in self._supervisors:
+            supervisor.stop()
+
+    @contextmanager
+    def admitted(self, tokens: int) -> Iterator[None]:
+        """Count a request in while the block runs, or refuse it.
+
+        Raises:
+            ModelUnavailable: no shard is ready or on its way.
+            Overloaded: too much is in already. A request that finds nothing else is never too much.
+        """
+        if not self._is_alive:
+            raise self._unavailable()
+        if self._admitted_tokens and self._admitted_tokens + tokens > self._queue_tokens:
+            raise Overloaded(
+                f"about {self._admitted_tokens} tokens wait for model {self.spec.name!r}, the limit "
+                f"is {self._queue_tokens} (limits.queue_tokens): try again later",
+                retry_after_seconds=self._seconds_for(self._admitted_tokens),
+            )
+        self._admitted_tokens += tokens
+        try:
+            yield
+        finally:
+            self._admitted_tokens -= tokens
+
+    async def score(self, job: Job) -> Scores:
+        """Have a job scored by whichever replica takes it first; again if that one is lost.
+
+        Raises:
+            ModelUnavailable: no shard is left that could.
+            GatewayError: the shard answered with an error.
+        """
+        while True:
+            waiter = _Waiter(job)
+            started = time.monotonic()
+            try:
+                scores = await self._scores(waiter)
+            except ReplicaLost as loss:
+                self._metrics.job_retried(self.spec.name)
+                _logger.info("a job of %s is scored again: %s", self.spec.name, loss)
+            else:
+                self._note(waiter, scores, time.monotonic() - started)
+                return scores
+
+    async def _scores(self, waiter: _Waiter) -> Scores:
+        """Wait in line and for the answer; leave either if nobody waits any more."""
+        self._line.join(waiter)
+        self._serve()
+        try:
+            return await waiter.scores
+        except asyncio.CancelledError:
+            self._metrics.job_cancelled(self.spec.name)
+            self._withdraw(waiter)
+            raise
+
+    def _withdraw(self, waiter: _Waiter) -> None:
+        if waiter.lease is None:
+            self._line.leave(waiter)
+        else:
+            replica, job_id = waiter.lease
+            replica.cancel(job_id)
+
+    def _serve(self) -> None:
+        """Hand out what fits; fail everybody when no shard is left that could come."""
+        while (waiter := self._line.first()) and (replica := self._idlest(waiter.job)):
+            job_id = replica.submit(waiter.job, waiter.scores)
+            if job_id is not None:
+                waiter.lease = (replica, job_id)
+                self._line.served(waiter)
+        if not self._is_alive:
+            self._fail_all()
+
+    def _idlest(self, job: Job) -> Replica | None:
+        """Return the replica with the fewest outstanding tokens of those that have room."""
+        ready = (one.replica for one in self._supervisors if one.state is State.READY)
+        with_room = [replica for replica in ready if replica.has_room(job)]
+        return min(with_room, key=lambda replica: replica.outstanding_tokens, default=None)
+
+    @property
+    def _is_alive(self) -> bool:
+        return any(one.state is State.READY or one.is_coming for one in self._supervisors)
+
+    def _fail_all(self) -> None:
+        for waiter in list(self._line):
+            self._line.leave(waiter)
+            waiter.lease = None
+            if not waiter.scores.done():
+                waiter.scores.set_exception(self._unavailable())
+
+    def _unavailable(self) -> ModelUnavailable:
+        reasons = sorted({one.last_error for one in self._supervisors if one.last_error})
+        return ModelUnavailable(
+            f"model {self.spec.name!r} cannot score: {'; '.join(reasons) or 'it is stopped'}. "
+            "`gateway status` shows its shards"
+        )
+
+    def _note(self, waiter: _Waiter, scores: Scores, seconds: float) -> None:
+        """Learn from an answer, and count it."""
+        assert waiter.lease is not None
+        replica, job, tokens = waiter.lease[0], waiter.job, sum(scores.tokens)
+        rate = tokens * max(1, self.ready_replicas) / max(seconds, 1e-6)
+        self._tokens_per_second += (rate - self._tokens_per_second) * _LEARNING_RATE
+        density = tokens / max(1, job.text_bytes)
+        self.tokens_per_byte += (density - self.tokens_per_byte) * _LEARNING_RATE
+        self._tallies[replica].add(
+            documents=len(scores.margins), tokens=tokens, seconds=seconds, now=time.monotonic()
+        )
+        self._metrics.job_answered(
+            self.spec.name,
+            replica.name,
+            documents=len(scores.margins),
+            tokens=tokens,
+            padded_tokens=scores.computed_tokens - tokens,
+            truncated=len(scores.truncated),
+            queue_seconds=scores.queue_ns / 1e9,
+            compute_seconds=scores.compute_ns / 1e9,
+        )
+
+    def _seconds_for(self, tokens: int) -> int:
+        """How long so many tokens will take, for Retry-After."""
+        seconds = tokens / self._tokens_per_second if self._tokens_per_second else 5
+        return max(1, min(_LONGEST_RETRY_SECONDS, math.ceil(seconds)))
+
+    # -- status ------------------------------------------------------------------------------------
+
+    def status(self) -> ModelStatus:
+        """Return a snapshot."""
+        facts = self.facts
+        return ModelStatus(
+            name=self.spec.name,
+            state=self._state(),
+            default=self.spec.default,
+            aliases=self.spec.aliases,
+            source=self.spec.source,
+            engine=facts.engine if facts else "",
+            activation=facts.activation if facts else "",
+            demonstration=facts.demonstration if facts else False,
+            max_length=facts.max_length if facts else 0,
+            queue=len(self._line),
+            shards=tuple(self._shard_status(one) for one in self._supervisors),
+        )
+
+    def _state(self) -> str:
+        if self.ready_replicas == len(self._supervisors):
+            return "ready"
+        if self.ready_replicas:
+            return "degraded"
+        return "loading" if any(one.is_coming for one in self._supervisors) else "failed"
+
+    def _shard_status(self, supervisor: Supervisor) -> ShardStatus:
+        replica, spec = supervisor.replica, supervisor.spec
+        facts, tally = replica.facts, self._tallies[replica]
+        return ShardStatus(
+            name=spec.name,
+            pid=supervisor.pid,
+            state=supervisor.state.label,
+            stage=supervisor.stage,
+            generation=supervisor.generation,
+            restarts=supervisor.restarts,
+            device=facts.device if facts else spec.device,
+            dtype=facts.dtype if facts else spec.dtype,
+            cores=spec.cores,
+            queue=replica.queue,
+            outstanding_tokens=replica.outstanding_tokens,
+            documents=tally.documents,
+            tokens=tally.tokens,
+            documents_per_second=round(tally.documents_per_second(time.monotonic()), 1),
+            p50_ms=round(1000 * tally.latency_seconds(0.5), 2),
+            p95_ms=round(1000 * tally.latency_seconds(0.95), 2),
+            memory_bytes=supervisor.memory_bytes,
+            last_error=supervisor.last_error,
+            warnings=facts.warnings if facts else (),
+        )

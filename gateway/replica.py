@@ -1,0 +1,235 @@
+"""A shard as the router sees it, and the gateway's end of its pipe.
+
+A replica lives as long as the gateway; pipes come and go with the generations of its shard. Jobs
+that wait for an answer stand in `_pending` by id. When the shard is lost, the supervisor has the
+answers that are already in the socket taken first; then everything still pending fails with
+`ReplicaLost`, and whoever waits for it has it scored elsewhere: so every job has exactly one answer. A cancelled job
+stays pending until the shard has said that it dropped it, because until then it takes room there: so
+a shard that has stopped reading is never sent more than its window.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.errors import DeadlineExceeded, EngineFailed, GatewayError, InvalidRequest
+from shards.wire.messages import (
+    Cancel,
+    Failed,
+    Message,
+    Ready,
+    Refused,
+    Score,
+    Scores,
+    Stage,
+    Stop,
+    WireError,
+)
+from shards.wire.pipe import GatewayEnd, PipeClosed, PipeFull
+
+_MAX_PENDING = 64  # jobs; far below what the control socket can queue
+_WINDOW_BATCHES = 2  # one on the device, one encoded: more would only wait where it cannot move
+
+FAILURES: dict[str, type[GatewayError]] = {
+    "query_too_long": InvalidRequest,
+    "engine_error": EngineFailed,
+    "invalid_score": EngineFailed,
+    "deadline": DeadlineExceeded,
+    "cancelled": DeadlineExceeded,
+}
+"""What the code of a `Failed` frame means to the client."""
+
+
+class ReplicaLost(Exception):
+    """The shard ended before it answered; the job may be scored elsewhere."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """The part of a request that one shard scores.
+
+    Attributes:
+        queries: one for all documents, or one per document.
+        tokens: the estimated cost.
+        text_bytes: the UTF-8 bytes of all its pairs, the query counted once a pair.
+        wire_bytes: an upper bound of its size as a message.
+        is_small: whether the whole request is small.
+        deadline_ns: CLOCK_MONOTONIC.
+        max_document_tokens: 0 for the model's limit.
+    """
+
+    queries: tuple[str, ...]
+    documents: tuple[str, ...]
+    instruction: str
+    max_document_tokens: int
+    tokens: int
+    text_bytes: int
+    wire_bytes: int
+    is_small: bool
+    deadline_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A job inside the shard, and who waits for it."""
+
+    scores: asyncio.Future[Scores]
+    documents: int
+    tokens: int
+
+
+_job_ids = itertools.count(1)
+
+
+class Replica:
+    """One shard of a model, through all its generations.
+
+    Attributes:
+        facts: what the shard loaded; `None` while it is not ready.
+        outstanding_tokens: the estimated tokens of the jobs inside the shard.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        on_stage: Callable[[Stage | Ready | Refused], None],
+        on_room: Callable[[], None],
+    ) -> None:
+        self.name = name
+        self.facts: Ready | None = None
+        self.outstanding_tokens = 0
+        self._on_stage = on_stage
+        self._on_room = on_room
+        self._pipe: GatewayEnd | None = None
+        self._pending: dict[int, _Pending] = {}
+        self._is_clogged = False
+
+    def __repr__(self) -> str:
+        return f"<Replica {self.name} [{self.queue} jobs, {self.outstanding_tokens} tokens]>"
+
+    @property
+    def queue(self) -> int:
+        """Jobs inside the shard."""
+        return len(self._pending)
+
+    def attach(self, pipe: GatewayEnd) -> None:
+        """Begin a generation."""
+        self._pipe = pipe
+        self._is_clogged = False
+
+    def detach(self, reason: str) -> None:
+        """End a generation: what is still pending is lost. Call `receive` before."""
+        if self._pipe is None:
+            return
+        self._pipe.close()
+        self._pipe = None
+        self.facts = None
+        for job_id in list(self._pending):
+            scores = self._settle(job_id).scores
+            if not scores.done():
+                scores.set_exception(ReplicaLost(reason))
+
+    def has_room(self, job: Job) -> bool:
+        """Whether the job may be sent now: about two batches are inside a shard at any time."""
+        if self._pipe is None or self.facts is None or self._is_clogged:
+            return False
+        window = _WINDOW_BATCHES * self.facts.token_budget
+        fits_window = not self._pending or self.outstanding_tokens + job.tokens <= window
+        fits_socket = len(self._pending) < _MAX_PENDING
+        return fits_window and fits_socket and self._pipe.fits(job.wire_bytes)
+
+    def submit(self, job: Job, scores: asyncio.Future[Scores]) -> int | None:
+        """Send a job; return its id, or `None` if the shard does not take it after all.
+
+        `scores` gets the answer: the scores, the shard's error as a `GatewayError`, or
+        `ReplicaLost`.
+        """
+        job_id = next(_job_ids)
+        message = Score(
+            job=job_id,
+            deadline_ns=job.deadline_ns,
+            max_document_tokens=job.max_document_tokens,
+            instruction=job.instruction,
+            queries=job.queries,
+            documents=job.documents,
+        )
+        if not self._tell(message):
+            self._is_clogged = True  # until the shard has read on: see `receive`
+            return None
+        self._pending[job_id] = _Pending(scores, len(job.documents), job.tokens)
+        self.outstanding_tokens += job.tokens
+        return job_id
+
+    def cancel(self, job_id: int) -> None:
+        """Tell the shard that nobody waits for this job any more."""
+        if job_id in self._pending:
+            self._tell(Cancel(job_id))
+
+    def stop(self) -> None:
+        """Ask the shard to finish what it has and end."""
+        self._tell(Stop())
+
+    def _tell(self, message: Message) -> bool:
+        """Send a message; false if the shard is gone or does not read."""
+        if self._pipe is None:
+            return False
+        try:
+            self._pipe.send(message)
+        except (PipeClosed, PipeFull):
+            return False
+        return True
+
+    def receive(self) -> None:
+        """Take the frames that are there; called when the control socket is readable.
+
+        Raises:
+            WireError: the shard sends garbage and must be ended.
+        """
+        if self._pipe is None:
+            return
+        for message in self._pipe.receive():
+            self._take(message)
+            self._is_clogged = False
+        self._on_room()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the shard has closed its end."""
+        return self._pipe is None or self._pipe.closed
+
+    def jobs_on_device(self) -> int:
+        """How many jobs the shard was scoring when it last wrote its progress block."""
+        return 0 if self._pipe is None else len(self._pipe.progress().jobs)
+
+    def _take(self, message: Message) -> None:
+        if isinstance(message, Scores | Failed):
+            self._answer(message)
+        elif isinstance(message, Ready | Stage | Refused):
+            if isinstance(message, Ready):
+                self.facts = message
+            self._on_stage(message)
+        else:
+            raise WireError(f"a shard does not send {type(message).__name__}")
+
+    def _answer(self, message: Scores | Failed) -> None:
+        if message.job not in self._pending:
+            raise WireError(f"an answer to job {message.job}, which is not pending")
+        pending = self._settle(message.job)
+        if pending.scores.done():
+            return  # cancelled meanwhile
+        if isinstance(message, Failed):
+            failure = FAILURES.get(message.code, EngineFailed)
+            pending.scores.set_exception(failure(message.message))
+        elif len(message.margins) == len(message.tokens) == pending.documents:
+            pending.scores.set_result(message)
+        else:
+            pending.scores.set_exception(ReplicaLost("it answered with a wrong number of scores"))
+            raise WireError(f"{len(message.margins)} scores for {pending.documents} documents")
+
+    def _settle(self, job_id: int) -> _Pending:
+        """Take a job out of the table and give its tokens back."""
+        pending = self._pending.pop(job_id)
+        self.outstanding_tokens -= pending.tokens
+        return pending

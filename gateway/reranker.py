@@ -1,0 +1,181 @@
+"""The use case: a request in, a ranked result out.
+
+The documents are split into jobs of like length (so that batches hold little padding), small enough
+that all replicas get their share of a large request and that no job blocks a shard for long. All
+jobs are scored at once, wherever there is room; their margins are put back in input order, sorted
+and cut. A result is whole or there is none: the first job that fails ends the others.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from gateway.domain import RerankRequest, RerankResult, Scored, rank
+from gateway.errors import DeadlineExceeded, EngineFailed, GatewayError, ModelUnavailable
+from gateway.fleet import Fleet
+from gateway.model import Model
+from gateway.replica import Job
+from shards.wire.messages import MAX_JOB_BYTES, MAX_JOB_DOCUMENTS, Scores
+
+_SMALLEST_JOB_TOKENS = 512  # below it, splitting costs more than it gains
+_RETRY_SECONDS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A job, and the documents of the request it holds."""
+
+    job: Job
+    indices: Sequence[int]
+
+
+class Reranker:
+    """Scores requests on the models of a fleet."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+
+    async def rerank(
+        self, request: RerankRequest, *, request_id: str, deadline: float
+    ) -> RerankResult:
+        """Score a request.
+
+        Args:
+            request: what to score.
+            request_id: becomes the result's id.
+            deadline: `time.monotonic()` seconds after which nobody wants the answer.
+
+        Raises:
+            GatewayError: why there is no result.
+        """
+        started = time.monotonic()
+        model = self._fleet.model(self._fleet.resolve(request.model))
+        parts = list(_split(request, model, deadline))
+        with model.admitted(sum(part.job.tokens for part in parts)):
+            try:
+                async with asyncio.timeout(deadline - started):
+                    answers = await _gather(model, parts)
+            except TimeoutError:
+                raise _too_late(model, deadline - started) from None
+        scored = _merge(parts, answers)
+        return RerankResult(
+            id=request_id,
+            model=model.spec.name,
+            scored=scored,
+            top=rank(scored, request.top_n),
+            processing_seconds=time.monotonic() - started,
+            created=int(time.time()),
+            warnings=_warnings(scored, request, model),
+        )
+
+
+def _split(request: RerankRequest, model: Model, deadline: float) -> Iterator[_Part]:
+    """Cut a request into jobs."""
+    texts = [len(document.text.encode()) for document in request.documents]
+    queries = [len(query.encode()) for query in request.queries]
+    extra = len((request.instruction or "").encode())
+    per_pair = [
+        extra + text + queries[index if len(queries) > 1 else 0] for index, text in enumerate(texts)
+    ]
+    costs = [model.tokens(bytes_) for bytes_ in per_pair]
+    most = _job_tokens(sum(costs), model)
+    order = sorted(range(len(texts)), key=texts.__getitem__)
+    for indices in _chunks(order, costs, per_pair, most):
+        yield _Part(
+            Job(
+                queries=_pick(request.queries, indices),
+                documents=tuple(request.documents[index].text for index in indices),
+                instruction=request.instruction or "",
+                max_document_tokens=request.max_tokens_per_doc or 0,
+                tokens=sum(costs[index] for index in indices),
+                text_bytes=sum(per_pair[index] for index in indices),
+                wire_bytes=sum(per_pair[index] + 8 for index in indices) + 256,
+                is_small=sum(costs) <= model.token_budget,
+                deadline_ns=int(deadline * 1e9),
+            ),
+            indices,
+        )
+
+
+def _job_tokens(tokens: int, model: Model) -> int:
+    """How large a job may be: every replica its share, at most a batch, at least worth the trip."""
+    share = math.ceil(tokens / max(1, model.ready_replicas))
+    return max(_SMALLEST_JOB_TOKENS, min(share, model.token_budget))
+
+
+def _chunks(
+    order: Sequence[int], costs: Sequence[int], sizes: Sequence[int], most_tokens: int
+) -> Iterator[list[int]]:
+    chunk: list[int] = []
+    tokens = size = 0
+    for index in order:
+        tokens += costs[index]
+        size += sizes[index]
+        is_full = tokens > most_tokens or size > MAX_JOB_BYTES or len(chunk) == MAX_JOB_DOCUMENTS
+        if chunk and is_full:
+            yield chunk
+            chunk, tokens, size = [], costs[index], sizes[index]
+        chunk.append(index)
+    yield chunk
+
+
+def _pick(queries: tuple[str, ...], indices: Sequence[int]) -> tuple[str, ...]:
+    return queries if len(queries) == 1 else tuple(queries[index] for index in indices)
+
+
+async def _gather(model: Model, parts: Sequence[_Part]) -> list[Scores]:
+    """Score all jobs at once; the first error ends the others."""
+    if len(parts) == 1:
+        return [await model.score(parts[0].job)]
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(model.score(part.job)) for part in parts]
+    except ExceptionGroup as group:
+        raise _first(group) from None
+    return [task.result() for task in tasks]
+
+
+def _first(group: ExceptionGroup[Exception]) -> Exception:
+    """Return the first error of a group, however deep it lies."""
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, ExceptionGroup) else error
+
+
+def _merge(parts: Sequence[_Part], answers: Sequence[Scores]) -> tuple[Scored, ...]:
+    """Put the scores of all jobs back in input order."""
+    scored: list[Scored] = []
+    for part, scores in zip(parts, answers, strict=True):
+        cut = set(scores.truncated)
+        scored += [
+            Scored(index, scores.margins[place], scores.tokens[place], place in cut)
+            for place, index in enumerate(part.indices)
+        ]
+    scored.sort(key=lambda one: one.index)
+    for one in scored:
+        if not math.isfinite(one.margin):
+            raise EngineFailed(f"the model gave document {one.index} the score {one.margin}")
+    return tuple(scored)
+
+
+def _too_late(model: Model, seconds: float) -> GatewayError:
+    if not model.ready_replicas:
+        return ModelUnavailable(
+            f"model {model.spec.name!r} did not become ready within {seconds:.1f} s: try again, or "
+            "allow more time with the header X-Request-Timeout-Ms",
+            retry_after_seconds=_RETRY_SECONDS,
+        )
+    return DeadlineExceeded(
+        f"the scores did not come within {seconds:.1f} s: send fewer or shorter documents, or "
+        "allow more time with the header X-Request-Timeout-Ms"
+    )
+
+
+def _warnings(scored: Sequence[Scored], request: RerankRequest, model: Model) -> tuple[str, ...]:
+    truncated = sum(one.truncated for one in scored)
+    if not truncated or model.facts is None:
+        return ()
+    limit = request.max_tokens_per_doc
+    reason = f"max_tokens_per_doc {limit}" if limit else f"{model.facts.max_length} tokens a pair"
+    return (f"{truncated} of {len(scored)} documents were truncated ({reason})",)

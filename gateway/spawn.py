@@ -1,0 +1,81 @@
+"""Starts a shard process and hands it its end of a pipe.
+
+The process is spawned, never forked: a fork would inherit the event loop, and CUDA does not survive
+one. Only from the main thread: on Linux the parent-death signal is tied to the *thread* that
+spawned, and a shard whose spawning thread ended would be killed with it.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import multiprocess
+from multiprocess.reduction import DupFd
+
+from shards.wire import entry
+from shards.wire.pipe import GatewayEnd
+from shards.wire.spec import ShardSpec
+
+
+class Child:
+    """A running shard process.
+
+    Attributes:
+        pid: its process id.
+        exit_fd: becomes readable when the process has ended.
+    """
+
+    def __init__(self, process: Any) -> None:
+        self._process = process
+        self.pid: int = process.pid
+        has_pidfd = hasattr(os, "pidfd_open")
+        self.exit_fd = os.pidfd_open(self.pid) if has_pidfd else os.dup(process.sentinel)
+
+    def kill(self) -> None:
+        """End the process at once; harmless when it has ended already."""
+        self._process.kill()
+
+    def reap(self) -> int:
+        """Return the exit code (negative: minus the signal). Call after `exit_fd` was readable."""
+        self._process.join()
+        code: int = self._process.exitcode
+        self._process.close()
+        os.close(self.exit_fd)
+        return code
+
+    def memory_bytes(self) -> int:
+        """Resident memory; 0 where it cannot be told."""
+        try:
+            with open(f"/proc/{self.pid}/statm", "rb") as file:  # noqa: PTH123 (hot path)
+                return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        except OSError:
+            return 0
+
+
+class _Inherited:
+    """A descriptor that the spawned process gets under the number it has here."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def __reduce__(self) -> tuple[Callable[..., int], tuple[int]]:
+        return int, (DupFd(self._fd).detach(),)
+
+
+def spawn(spec: ShardSpec, pipe: GatewayEnd) -> Child:
+    """Start the shard that `spec` describes.
+
+    Raises:
+        OSError: the machine has no process, memory or descriptor left for it.
+    """
+    context = multiprocess.get_context("spawn")
+    descriptors = [_Inherited(fd) for fd in pipe.shard_descriptors]
+    process = context.Process(
+        target=entry.run,
+        args=(spec, *descriptors, os.getpid()),
+        name=spec.name,
+        daemon=True,
+    )
+    process.start()
+    pipe.handed_over()
+    return Child(process)

@@ -1,0 +1,177 @@
+"""The gateway's end of a pipe, with the other end in the test's own hands."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from gateway.errors import EngineFailed, InvalidRequest
+from gateway.replica import Job, Replica, ReplicaLost
+from shards.wire.messages import Cancel, Failed, Ready, Score, Scores, Stage, Stop, WireError
+from shards.wire.pipe import GatewayEnd, ShardEnd
+
+_READY = Ready("fake", "cpu", "fp32", 512, 1000, "sigmoid", False, False, ())
+
+
+class Bench:
+    """A replica, and the shard's end of its pipe."""
+
+    def __init__(self) -> None:
+        self.stages: list[object] = []
+        self.rooms = 0
+        self.replica = Replica("m/cpu:0", on_stage=self.stages.append, on_room=self._count_room)
+        self.pipe = GatewayEnd(generation=1)
+        self.shard = ShardEnd(*[os.dup(fd) for fd in self.pipe.shard_descriptors], generation=1)
+        self.pipe.handed_over()
+        self.replica.attach(self.pipe)
+
+    def _count_room(self) -> None:
+        self.rooms += 1
+
+    def submit(self, tokens: int = 100, documents: int = 1) -> asyncio.Future[Scores]:
+        scores: asyncio.Future[Scores] = asyncio.get_running_loop().create_future()
+        assert self.replica.submit(_job(tokens, documents), scores) is not None
+        return scores
+
+    def received_job(self) -> int:
+        message = self.shard.receive()
+        assert isinstance(message, Score)
+        return message.job
+
+
+def _job(tokens: int = 100, documents: int = 1) -> Job:
+    return Job(
+        queries=("q",),
+        documents=("d",) * documents,
+        instruction="",
+        max_document_tokens=0,
+        tokens=tokens,
+        text_bytes=2,
+        wire_bytes=100,
+        is_small=True,
+        deadline_ns=0,
+    )
+
+
+def _scores(job: int, count: int = 1) -> Scores:
+    return Scores(job, (0.5,) * count, (3,) * count, (), 3, 0, 0)
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    bench.replica.detach("the test is over")
+    bench.shard.close()
+
+
+@pytest.fixture
+def ready(bench: Bench) -> Bench:
+    bench.shard.send(_READY)
+    bench.replica.receive()
+    return bench
+
+
+async def test_what_a_starting_shard_says_is_passed_on(bench: Bench) -> None:
+    assert not bench.replica.has_room(_job())
+    bench.shard.send(Stage("loading", "weights"))
+    bench.shard.send(_READY)
+    bench.replica.receive()
+    assert bench.stages == [Stage("loading", "weights"), _READY]
+    assert bench.replica.has_room(_job())
+
+
+async def test_an_answer_resolves_its_job_and_makes_room(ready: Bench) -> None:
+    scores = ready.submit()
+    answer = _scores(ready.received_job())
+    rooms = ready.rooms
+    ready.shard.send(answer)
+    ready.replica.receive()
+    assert await scores == answer
+    assert (ready.replica.queue, ready.replica.outstanding_tokens) == (0, 0)
+    assert ready.rooms == rooms + 1
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("query_too_long", InvalidRequest),
+        ("engine_error", EngineFailed),
+        ("never heard of", EngineFailed),
+    ],
+)
+async def test_an_error_of_the_shard_has_its_meaning(
+    ready: Bench, code: str, error: type[Exception]
+) -> None:
+    scores = ready.submit()
+    ready.shard.send(Failed(ready.received_job(), code, "because"))
+    ready.replica.receive()
+    with pytest.raises(error, match="because"):
+        await scores
+
+
+async def test_a_window_of_two_batches_is_sent_and_no_more(ready: Bench) -> None:
+    ready.submit(tokens=1500)
+    assert ready.replica.has_room(_job(tokens=500))
+    assert not ready.replica.has_room(_job(tokens=501))
+
+
+async def test_a_job_over_the_window_is_sent_to_an_idle_shard(ready: Bench) -> None:
+    assert ready.replica.has_room(_job(tokens=1_000_000))
+
+
+async def test_a_cancelled_job_keeps_its_place_until_the_shard_dropped_it(ready: Bench) -> None:
+    scores = ready.submit(tokens=2000)
+    job = ready.received_job()
+    scores.cancel()
+    ready.replica.cancel(job)
+    assert not ready.replica.has_room(_job())
+    assert ready.shard.receive() == Cancel(job)
+    ready.shard.send(Failed(job, "cancelled", ""))
+    ready.replica.receive()
+    assert ready.replica.has_room(_job())
+
+
+async def test_a_lost_shard_answers_what_it_had_written_and_loses_the_rest(ready: Bench) -> None:
+    answered, lost = ready.submit(), ready.submit()
+    answer = _scores(ready.received_job())
+    ready.shard.send(answer)
+    ready.replica.receive()
+    ready.replica.detach("ended by signal SIGKILL")
+    assert await answered == answer
+    with pytest.raises(ReplicaLost, match="SIGKILL"):
+        await lost
+    assert (ready.replica.queue, ready.replica.outstanding_tokens) == (0, 0)
+    assert ready.replica.facts is None
+
+
+async def test_a_closed_pipe_takes_no_job(ready: Bench) -> None:
+    ready.shard.close()
+    scores: asyncio.Future[Scores] = asyncio.get_running_loop().create_future()
+    assert ready.replica.submit(_job(), scores) is None
+    assert not ready.replica.has_room(_job())
+    ready.replica.receive()
+    assert ready.replica.is_closed
+    assert not ready.replica.has_room(_job())
+
+
+async def test_a_wrong_number_of_scores_ends_the_shard_and_loses_the_job(ready: Bench) -> None:
+    scores = ready.submit(documents=2)
+    ready.shard.send(_scores(ready.received_job(), count=1))
+    with pytest.raises(WireError, match="1 scores for 2 documents"):
+        ready.replica.receive()
+    with pytest.raises(ReplicaLost):
+        await scores
+
+
+async def test_an_answer_to_nothing_ends_the_shard(ready: Bench) -> None:
+    ready.shard.send(_scores(12345678))
+    with pytest.raises(WireError, match="12345678"):
+        ready.replica.receive()
+
+
+async def test_a_shard_that_speaks_like_a_gateway_is_ended(ready: Bench) -> None:
+    ready.shard.send(Stop())
+    with pytest.raises(WireError, match="does not send Stop"):
+        ready.replica.receive()

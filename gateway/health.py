@@ -1,0 +1,72 @@
+"""What the states of the models mean to those who ask. Pure.
+
+`/health` says how well the gateway does: it is never green when nothing can score. `/readyz` says
+whether to send it requests: not before everything that is still on its way has arrived, so that a
+roll-out waits; but a model that was given up does not hold the others back.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gateway.status import ModelStatus
+
+SCORING = frozenset({"ready", "degraded"})
+"""States of a model in which it answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether requests should come, and if not, why."""
+
+    ready: bool
+    reasons: tuple[str, ...]
+
+
+def readiness(models: Sequence[ModelStatus], *, stopping: bool) -> Readiness:
+    """Return whether every model that is not failed can score, and at least one does."""
+    if stopping:
+        return Readiness(False, ("the gateway is stopping",))
+    waiting = [m for m in models if m.state not in SCORING]
+    reasons = tuple(f"model {model.name!r} is {model.state}" for model in waiting)
+    scoring = len(models) - len(waiting)
+    return Readiness(scoring > 0 and all(m.state == "failed" for m in waiting), reasons)
+
+
+def health(models: Sequence[ModelStatus]) -> str:
+    """Return `ok`, `degraded` (something can score, not all), `loading` or `down`."""
+    states = {model.state for model in models}
+    if states & SCORING:
+        return "ok" if states == {"ready"} else "degraded"
+    return "loading" if "loading" in states else "down"
+
+
+def health_report(models: Sequence[ModelStatus], *, stopping: bool) -> dict[str, object]:
+    """Return the body of `/health`: the verdict, and the counts behind it."""
+    return {
+        "status": health(models),
+        "stopping": stopping,
+        "queue": sum(_queue(model) for model in models),
+        "shards": _shards(models),
+        "models": [
+            {
+                "name": model.name,
+                "state": model.state,
+                "queue": _queue(model),
+                "outstanding_tokens": sum(shard.outstanding_tokens for shard in model.shards),
+                "shards": _shards([model]),
+            }
+            for model in models
+        ],
+    }
+
+
+def _queue(model: ModelStatus) -> int:
+    """Jobs that wait in the gateway or are inside a shard."""
+    return model.queue + sum(shard.queue for shard in model.shards)
+
+
+def _shards(models: Sequence[ModelStatus]) -> dict[str, int]:
+    """How many shards there are, and in which states."""
+    states = Counter(shard.state for model in models for shard in model.shards)
+    return {"total": states.total(), "ready": 0, **dict(sorted(states.items()))}

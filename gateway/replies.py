@@ -1,0 +1,69 @@
+"""Replies and errors as HTTP: JSON or MessagePack as the client prefers, in its dialect's words."""
+
+from difflib import get_close_matches
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Scope
+
+from gateway.dialects import PATHS, Form, encode, reply_form, request_form
+from gateway.errors import (
+    GatewayError,
+    MethodNotAllowed,
+    NotFound,
+    UnsupportedMediaType,
+)
+from gateway.middleware import OPERATIONS, call_of
+
+_RETRY_SECONDS = 1  # what 429 and 503 say when the error does not know better
+_LONGEST_PATH = 200
+
+
+def reply(
+    scope: Scope, value: object, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
+    """Return a reply in the form that the client wants."""
+    sent = Headers(scope=scope)
+    try:
+        asked = request_form(sent.get("content-type", ""))
+    except UnsupportedMediaType:
+        asked = Form.JSON
+    form = reply_form(sent.get("accept", ""), asked)
+    return Response(encode(value, form), status, headers, media_type=form.value)
+
+
+def error_reply(
+    scope: Scope, error: GatewayError, headers: dict[str, str] | None = None
+) -> Response:
+    """Return an error in the words of the request's dialect."""
+    call = call_of(scope)
+    headers = dict(headers or {})
+    if error.status in {429, 503}:
+        headers["retry-after"] = str(error.retry_after_seconds or _RETRY_SECONDS)
+    return reply(scope, call.dialect.render_error(error, call.request_id), error.status, headers)
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """Answer what the router refuses: unknown paths and wrong methods."""
+    assert isinstance(error, HTTPException)
+    refusal = _REFUSALS[error.status_code](request, error)
+    return error_reply(request.scope, refusal, dict(error.headers or {}))
+
+
+def _not_found(request: Request, _error: HTTPException) -> GatewayError:
+    path = request.scope["path"][:_LONGEST_PATH]
+    known = [*PATHS, "/v1/models", *(f"/{name}" for name in OPERATIONS)]
+    close = get_close_matches(path, known, n=1)
+    hint = f"did you mean {close[0]}?" if close else "GET / lists the endpoints"
+    return NotFound(f"there is nothing at {path}: {hint}")
+
+
+def _wrong_method(request: Request, error: HTTPException) -> GatewayError:
+    allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
+    path = request.scope["path"][:_LONGEST_PATH]
+    return MethodNotAllowed(f"{request.method} is not allowed at {path}: use {allowed}")
+
+
+_REFUSALS = {404: _not_found, 405: _wrong_method}

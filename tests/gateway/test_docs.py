@@ -1,0 +1,85 @@
+"""The examples of docs/api.md are run: each reply must have the shape that the page shows.
+
+The page's replies come from the embedded model and these from the fake engine, so names, order and
+length of lists, types, texts of errors and statuses are compared, but not scores and ids.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from gateway import dialects, errors
+from gateway.config import LimitSettings, Settings
+
+PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+EXAMPLE = re.compile(r"```bash\ncurl -s (\S+)(.*?)\n```\n\n```json\n(.*?)\n```", re.DOTALL)
+EXAMPLES = EXAMPLE.findall(PAGE)
+OPEN = {"id", "created", "model", "aliases", "models", "reasons", "max_model_len", "demonstration"}
+
+
+def test_every_dialect_has_an_example() -> None:
+    assert len(EXAMPLES) == PAGE.count("```bash") == PAGE.count("```json")
+    paths = [url.removeprefix("http://127.0.0.1:8080") for url, _, _ in EXAMPLES]
+    assert {"/v1/rerank", "/v2/rerank", "/rerank"} <= set(paths)
+
+
+@pytest.mark.parametrize(("url", "options", "reply"), EXAMPLES, ids=range(len(EXAMPLES)))
+def test_example(client: TestClient, url: str, options: str, reply: str) -> None:
+    path = url.removeprefix("http://127.0.0.1:8080").replace("embedded-bert", "demo")
+    client.post("/v1/rerank", json={"query": "q", "documents": ["a"]})  # loaded by now
+    if " -d '" in options:
+        body = options.partition(" -d '")[2].removesuffix("'").encode()
+        found = client.post(path, content=body, headers={"content-type": "application/json"})
+    else:
+        found = client.get(path)
+    assert_like(found.json(), json.loads(reply))
+
+
+def assert_like(found: Any, shown: Any, name: str = "") -> None:
+    """Compare names, types, lengths; error texts exactly."""
+    if name in OPEN:
+        assert type(found) is type(shown), name
+    elif isinstance(shown, dict):
+        assert list(found) == list(shown)
+        for key, value in shown.items():
+            assert_like(found[key], value, key)
+    elif isinstance(shown, list):
+        assert len(found) == len(shown)
+        for one, other in zip(found, shown, strict=True):
+            assert_like(one, other)
+    elif isinstance(shown, str) and name != "text":
+        assert found == shown
+    else:
+        assert type(found) is type(shown), (name, found, shown)
+
+
+@pytest.mark.parametrize("path", dialects.PATHS)
+def test_every_path_is_on_the_page(path: str) -> None:
+    assert f"`{path}`" in PAGE or f"`POST {path}`" in PAGE
+
+
+def test_every_error_code_is_on_the_page() -> None:
+    def leaves(kind: type[errors.GatewayError]) -> list[type[errors.GatewayError]]:
+        children = kind.__subclasses__()
+        return [leaf for child in children for leaf in leaves(child)] or [kind]
+
+    for error in leaves(errors.GatewayError):
+        assert f"`{error.code}`" in PAGE
+        assert f"| {error.status} |" in PAGE
+
+
+def test_limits_on_the_page_are_the_defaults() -> None:
+    limits = Settings().limits
+    for name in LimitSettings.model_fields:
+        assert f"| {getattr(limits, name):,} | `limits.{name}` |" in PAGE
+
+
+def test_every_metric_on_the_page_exists_and_the_other_way_round(client: TestClient) -> None:
+    client.post("/v1/rerank", json={"query": "q", "documents": ["a"]})
+    helped = set(re.findall(r"^# TYPE (reranker_\w+)", client.get("/metrics").text, re.MULTILINE))
+    shown = set(re.findall(r"`(reranker_\w+)`", PAGE))
+    assert {name for name in helped if not name.endswith("_created")} == shown

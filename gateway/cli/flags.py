@@ -1,0 +1,63 @@
+"""The flags that say which model, shared by `serve` and `rerank`, as a tree of settings."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+Tree = dict[str, Any]
+
+
+def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the flags that describe how a model is loaded. What they allow, the settings say."""
+    for option in reversed(
+        (
+            click.option("--dtype", metavar="FORMAT", help="auto, fp32, bf16 or fp16."),
+            click.option(
+                "--device",
+                "devices",
+                metavar="DEVICE",
+                multiple=True,
+                help="auto, cpu, cpu:N (socket), cuda, cuda:N or mps; repeat for several.",
+            ),
+            click.option("--replicas", type=int, help="Shards in total; default one per device."),
+            click.option("--threads", type=int, help="Compute threads of each shard."),
+            click.option("--engine", metavar="NAME", help="auto, causal, classifier or fake."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def parse_model(text: str) -> tuple[str, str]:
+    """Return name and source of `NAME=SOURCE` or `SOURCE`.
+
+    Without a name a hub id is its own name, and a folder goes by its last part.
+    """
+    name, equals, source = text.partition("=")
+    if equals and name and not name.startswith((".", "/", "~")):
+        return name, source
+    if text.startswith("embedded:"):
+        return text.replace(":", "-", 1), text
+    folder = Path(text).expanduser()
+    if text.startswith((".", "/", "~")) or folder.is_dir():
+        return re.sub(r"[^A-Za-z0-9._-]", "-", folder.resolve().name).lstrip("._-") or "model", text
+    return text, text
+
+
+def model_trees(models: Sequence[str], options: Mapping[str, Any]) -> dict[str, Tree]:
+    """Return the `models` section that `--model` and the flags beside it describe."""
+    said = {key: value for key, value in options.items() if value not in (None, ())}
+    if "devices" in said:
+        said["devices"] = list(said["devices"])
+    trees: dict[str, Tree] = {}
+    for name, source in map(parse_model, models):
+        if name in trees:
+            raise click.BadParameter(
+                f"{name} is named twice; use NAME=SOURCE to tell them apart",
+                param_hint="--model",
+            )
+        trees[name] = {"source": source, **said}
+    return trees

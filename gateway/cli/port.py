@@ -1,0 +1,93 @@
+"""The listening socket, opened before anything is loaded, and who has the port when we cannot."""
+
+import contextlib
+import errno
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+BACKLOG = 2048
+LISTENING = "0A"  # in /proc/net/tcp
+
+
+class PortUnavailable(Exception):
+    """The address cannot be listened on; the message says why and what to do."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens on an address.
+
+    Listening starts here, not when the models are loaded: a second gateway must fail at once, and
+    early clients wait instead of being refused.
+
+    Raises:
+        PortUnavailable: with the process that has the port, if it can be seen.
+    """
+    bare = host.strip("[]")
+    try:
+        family, *_, address = socket.getaddrinfo(
+            bare, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except socket.gaierror as error:
+        raise PortUnavailable(f"{host} is no address of this machine ({error.strerror})") from None
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise PortUnavailable(_why(error, host, port)) from None
+    listener.set_inheritable(False)
+    return listener
+
+
+def url(listener: socket.socket) -> str:
+    """Return the URL of a listening socket."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _why(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        owner = next(_owners(port), "another process")
+        return f"port {port} is in use by {owner}; stop it, or choose another with --port"
+    if error.errno == errno.EACCES:
+        return f"port {port} needs privileges; use one above 1023, behind a proxy if need be"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{host} is no address of this machine; use 127.0.0.1, or one of its own"
+    return f"cannot listen on {host}, port {port}: {error.strerror}"
+
+
+def _owners(port: int) -> Iterator[str]:
+    """Yield the processes that listen on a port, as far as /proc shows them to us."""
+    inodes = {f"socket:[{inode}]" for inode in _inodes(port)}
+    for process in Path("/proc").glob("[0-9]*") if inodes else ():
+        if inodes & set(_open_files(process)):
+            yield f"process {process.name} ({_command(process)})"
+
+
+def _open_files(process: Path) -> Iterator[str]:
+    """Yield what a process holds open; nothing of another user's, or of one that has just ended."""
+    try:
+        for descriptor in (process / "fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed since it was listed
+                yield str(descriptor.readlink())
+    except OSError:
+        return
+
+
+def _inodes(port: int) -> Iterator[str]:
+    for table in ("tcp", "tcp6"):
+        file = Path("/proc/net") / table
+        for line in file.read_text().splitlines()[1:] if file.exists() else ():
+            fields = line.split()
+            if fields[3] == LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
+                yield fields[9]
+
+
+def _command(process: Path) -> str:
+    try:
+        return (process / "comm").read_text().strip()
+    except OSError:
+        return "name not visible"

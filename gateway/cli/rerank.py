@@ -1,0 +1,274 @@
+"""`gateway rerank`: order documents from files, with a gateway or with shards of our own.
+
+Documents are scored in parts, which shows progress and lets one call be as long as it likes: a
+score depends on its own query and document only, so the parts can be merged.
+"""
+
+import asyncio
+import contextlib
+import sys
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gateway.cli import exits
+from gateway.cli.flags import model_options, model_trees, parse_model
+from gateway.cli.inputs import BadInput, Question, read_documents, read_questions
+from gateway.cli.say import console, fail, report
+from gateway.cli.scorers import Refused, Score, Scorer, Unreachable, local, remote
+
+if TYPE_CHECKING:
+    from gateway.config import Settings
+
+PART = 128
+"""Documents of one question that are scored together."""
+
+AHEAD = 4
+"""Questions of a batch that are under way at once."""
+
+PROGRESS_AFTER_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One result line."""
+
+    index: int
+    relevance_score: float
+    document: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A question with its best documents, or why there are none."""
+
+    question: Question
+    results: tuple[Ranked, ...] = ()
+    error: str = ""
+
+
+@click.command(
+    epilog="Examples: `gateway rerank -q 'reset password' manual.txt`, "
+    "`cat lines.txt | gateway rerank -q query - --top-n 3`, "
+    "`gateway rerank questions.jsonl --url http://127.0.0.1:8080`."
+)
+@click.argument("files", nargs=-1)
+@click.option("-q", "--query", help="The query. Without it the files hold whole requests.")
+@click.option("-d", "--document", "given", multiple=True, help="A document; repeat for several.")
+@click.option(
+    "--model",
+    metavar="[NAME=]SOURCE",
+    help="With --url a name that is served there; else a folder, a Hugging Face id or an embedded "
+    "model; default embedded-bert.",
+)
+@model_options
+@click.option("--instruction", help="What relevance means, for models that read it.")
+@click.option("--top-n", type=click.IntRange(min=1), help="Only the best ones.")
+@click.option(
+    "--url", envvar="GATEWAY_URL", help="A running gateway; else shards are started here."
+)
+@click.option(
+    "--format", "form", type=click.Choice(["table", "jsonl"]), help="Default: table on a terminal."
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format jsonl.")
+def rerank(
+    files: tuple[str, ...],
+    query: str | None,
+    given: tuple[str, ...],
+    model: str | None,
+    instruction: str | None,
+    top_n: int | None,
+    url: str | None,
+    form: str | None,
+    as_json: bool,
+    **described: Any,
+) -> None:
+    """Order documents by relevance to a query.
+
+    With -q the files hold documents: one per line, or in a .jsonl file one string or {"text": ...}
+    per line; - is standard input. Without -q they are JSON lines of {"query": ..., "documents":
+    [...]}. JSONL output has one line per document, or one per request without -q.
+
+    Exit code 0: all were answered. 1: a request was refused. 2: the gateway cannot be reached.
+    """
+    if query is None and given:
+        raise click.UsageError("-d needs a query: -q QUERY")
+    if not files and not given:
+        raise click.UsageError("nothing to rerank: name files, - for standard input, or use -d")
+    table = (form or ("jsonl" if as_json or not sys.stdout.isatty() else "table")) == "table"
+    scorer = _scorer(url, model, instruction, described)
+    try:
+        questions: Iterable[Question] = (
+            read_questions(files)
+            if query is None
+            else [Question(query, read_documents(files or (), given))]
+        )
+        failed = asyncio.run(_run(scorer, questions, top_n=top_n, batch=query is None, table=table))
+    except BadInput as error:
+        fail(str(error), exits.REFUSED)
+    except Unreachable as error:
+        fail(str(error), exits.DOWN)
+    raise SystemExit(exits.REFUSED if failed else exits.OK)
+
+
+def _scorer(
+    url: str | None, model: str | None, instruction: str | None, described: dict[str, Any]
+) -> AbstractAsyncContextManager[Scorer]:
+    if url:
+        return remote(url, model, instruction)
+    settings = _local_settings(model, described)
+    from gateway import logs
+
+    logs.configure("warning")
+    return local(settings, next(iter(settings.models)), instruction)
+
+
+def _local_settings(model: str | None, described: dict[str, Any]) -> "Settings":
+    """Return settings with one model: the one asked for, or the default one."""
+    from gateway.config import ConfigError, Settings, load
+
+    known = Settings().models
+    asked = model or next(iter(known))
+    name, source = parse_model(asked)
+    if asked in known:
+        source = known[asked].source
+    try:
+        return load(flags={"models": model_trees([f"{name}={source}"], described)})
+    except ConfigError as error:
+        report(error.problems)
+        raise SystemExit(exits.CONFIG) from None
+
+
+async def _run(
+    scoring: AbstractAsyncContextManager[Scorer],
+    questions: Iterable[Question],
+    *,
+    top_n: int | None,
+    batch: bool,
+    table: bool,
+) -> bool:
+    """Answer everything, print as it comes; return whether anything was refused."""
+    failed = False
+    total = None if batch else sum(len(question.documents) for question in questions)
+    with _progress(total, shown=not (batch and sys.stdout.isatty())) as progress:
+        async with scoring as scorer:
+            async for answer in _answers(scorer, questions, top_n, progress.advance):
+                if not batch:
+                    progress.stop()
+                if answer.error:
+                    failed = True
+                    click.echo(f"error: {answer.error}", err=True)
+                if table:
+                    _print_table(answer)
+                else:
+                    _print_lines(answer, batch)
+    return failed
+
+
+async def _answers(
+    scorer: Scorer, questions: Iterable[Question], top_n: int | None, advance: Callable[[int], None]
+) -> AsyncIterator[Answer]:
+    """Yield answers in the order of the questions, with a few under way ahead."""
+    under_way: deque[asyncio.Task[Answer]] = deque()
+    try:
+        for question in questions:
+            under_way.append(asyncio.create_task(_answer(scorer, question, top_n, advance)))
+            if len(under_way) > AHEAD:
+                yield await under_way.popleft()
+        while under_way:
+            yield await under_way.popleft()
+    finally:
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+
+
+async def _answer(scorer: Scorer, question: Question, top_n: int | None, advance: Any) -> Answer:
+    documents = question.documents
+    scores: list[Score] = []
+    try:
+        for start in range(0, len(documents), PART):
+            part = documents[start : start + PART]
+            scores += await scorer.score(question.query, part)
+            advance(len(part))
+    except Refused as error:
+        return Answer(question, error=str(error))
+    order = sorted(range(len(scores)), key=lambda index: (-scores[index].order, index))
+    return Answer(
+        question,
+        tuple(
+            Ranked(index, scores[index].relevance_score, documents[index])
+            for index in order[:top_n]
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What counts scored documents, and what takes the count off the terminal."""
+
+    advance: Callable[[int], None]
+    stop: Callable[[], None]
+
+
+@contextlib.contextmanager
+def _progress(total: int | None, *, shown: bool) -> Iterator[Progress]:
+    """Yield a progress bar on the terminal that appears when it takes long."""
+    if not shown or not sys.stderr.isatty():
+        yield Progress(advance=lambda _count: None, stop=lambda: None)
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("documents"), TimeElapsedColumn())
+    bar = Bar(*columns, console=console(stderr=True), transient=True, refresh_per_second=4)
+    line = bar.add_task("", total=total)
+    timer = asyncio.get_running_loop().call_later(PROGRESS_AFTER_SECONDS, bar.start)
+
+    def stop() -> None:
+        timer.cancel()
+        bar.stop()
+
+    try:
+        yield Progress(advance=lambda count: bar.update(line, advance=count), stop=stop)
+    finally:
+        stop()
+
+
+def _print_lines(answer: Answer, batch: bool) -> None:
+    import orjson
+
+    lines: Sequence[dict[str, Any]] = [
+        {
+            "index": one.index,
+            "relevance_score": one.relevance_score,
+            "document": one.document,
+        }
+        for one in answer.results
+    ]
+    if batch:
+        line: dict[str, Any] = {"query": answer.question.query, "results": lines}
+        lines = [{"query": answer.question.query, "error": answer.error} if answer.error else line]
+    for line in lines:
+        click.echo(orjson.dumps(line).decode())
+
+
+def _print_table(answer: Answer) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    if answer.error:
+        return
+    table = Table(box=SIMPLE_HEAD, title=Text(answer.question.query), pad_edge=False)
+    table.title_justify = "left"
+    table.add_column("relevance_score", justify="right")
+    table.add_column("index", justify="right")
+    table.add_column("document", overflow="fold")
+    for one in answer.results:
+        table.add_row(f"{one.relevance_score:.6f}", str(one.index), Text(one.document))
+    console().print(table)

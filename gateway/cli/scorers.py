@@ -1,0 +1,150 @@
+"""Who scores for `gateway rerank`: a gateway behind a URL, or shards of our own without HTTP."""
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from gateway.config import Settings
+
+PATIENCE_SECONDS = 600.0
+"""How long one part of a request may take; loading the model included."""
+
+
+class Refused(Exception):
+    """The request was refused; the message is the gateway's."""
+
+
+class Unreachable(Exception):
+    """No gateway answers at the URL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One document's score; `order` decides the rank: the margin where it is known."""
+
+    relevance_score: float
+    order: float
+
+
+class Scorer(Protocol):
+    """Scores documents, in input order."""
+
+    async def score(self, query: str, documents: Sequence[str]) -> list[Score]: ...
+
+
+class Remote:
+    """A gateway, or anything else that speaks Cohere's API."""
+
+    def __init__(self, session: Any, url: str, model: str | None, instruction: str | None) -> None:
+        self._session = session
+        self._url = url.rstrip("/") + "/v1/rerank"
+        self._options = {
+            key: value
+            for key, value in (("model", model), ("instruction", instruction))
+            if value is not None
+        }
+
+    async def score(self, query: str, documents: Sequence[str]) -> list[Score]:
+        """Ask once; raises `Refused` or `Unreachable`."""
+        import aiohttp
+        import orjson
+
+        body = orjson.dumps({"query": query, "documents": documents, **self._options})
+        headers = {"content-type": "application/json"}
+        try:
+            async with self._session.post(self._url, data=body, headers=headers) as reply:
+                said = await reply.read()
+                if reply.status != 200:
+                    raise Refused(f"{self._url} answered {reply.status}: {_message(said)}")
+        except (aiohttp.ClientError, TimeoutError) as error:
+            reason = str(error) or "no answer in time"
+            raise Unreachable(f"{self._url} cannot be asked: {reason}") from None
+        scores = {one["index"]: one["relevance_score"] for one in orjson.loads(said)["results"]}
+        return [Score(scores[index], scores[index]) for index in range(len(documents))]
+
+
+def _message(said: bytes) -> str:
+    """Return the message of an error reply, whatever its shape."""
+    import orjson
+
+    try:
+        found = orjson.loads(said)
+    except orjson.JSONDecodeError:
+        return said[:500].decode(errors="replace")
+    if isinstance(found, dict):
+        for key in ("message", "detail", "error"):
+            inner = found.get(key)
+            if isinstance(inner, dict):
+                inner = inner.get("message")
+            if isinstance(inner, str):
+                return inner
+    return str(found)[:500]
+
+
+@asynccontextmanager
+async def remote(url: str, model: str | None, instruction: str | None) -> AsyncIterator[Scorer]:
+    """Yield a scorer that asks a URL."""
+    import aiohttp
+
+    timeout = aiohttp.ClientTimeout(total=PATIENCE_SECONDS)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        yield Remote(session, url, model, instruction)
+
+
+class Local:
+    """The gateway's own fleet and reranker, in this process, without HTTP."""
+
+    def __init__(self, reranker: Any, model: str, instruction: str | None) -> None:
+        self._reranker = reranker
+        self._model = model
+        self._instruction = instruction
+        self._asked = 0
+
+    async def score(self, query: str, documents: Sequence[str]) -> list[Score]:
+        """Score once; raises `Refused`."""
+        from gateway.domain import Document, RerankRequest
+        from gateway.errors import GatewayError
+
+        request = RerankRequest(
+            queries=(query,),
+            documents=tuple(map(Document, documents)),
+            model=self._model,
+            instruction=self._instruction,
+        )
+        self._asked += 1
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        try:
+            result = await self._reranker.rerank(
+                request, request_id=f"local-{self._asked}", deadline=deadline
+            )
+        except GatewayError as error:
+            raise Refused(error.message) from None
+        return [Score(one.relevance_score, one.margin) for one in result.scored]
+
+
+@asynccontextmanager
+async def local(settings: "Settings", model: str, instruction: str | None) -> AsyncIterator[Scorer]:
+    """Yield a scorer with shards of its own, which end with it."""
+    from gateway.config import model_specs
+    from gateway.fleet import Fleet
+    from gateway.metrics import Metrics
+    from gateway.model import FleetPolicy
+    from gateway.reranker import Reranker
+    from gateway.supervisor import Times
+
+    patience = settings.supervision
+    times = Times(
+        load_timeout_seconds=patience.load_timeout_seconds, stop_seconds=patience.stop_seconds
+    )
+    policy = FleetPolicy(
+        restart=patience.policy(), times=times, queue_tokens=settings.limits.queue_tokens
+    )
+    fleet = Fleet(model_specs(settings), policy, Metrics())
+    await fleet.start()
+    try:
+        yield Local(Reranker(fleet), model, instruction)
+    finally:
+        await fleet.stop()

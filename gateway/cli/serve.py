@@ -1,0 +1,156 @@
+"""`gateway serve`: read the settings, take the port, start the gateway."""
+
+import signal
+import socket
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from gateway.cli import exits
+from gateway.cli.announce import announced
+from gateway.cli.flags import model_options, model_trees
+from gateway.cli.port import PortUnavailable, listen, url
+from gateway.cli.say import fail, report
+
+if TYPE_CHECKING:
+    from gateway.config import Settings
+
+
+@click.command(
+    epilog="Examples: `gateway serve --model Qwen/Qwen3-Reranker-0.6B`, "
+    "`gateway serve --model dity=DiTy/cross-encoder-russian-msmarco --port 9000`, "
+    "`gateway serve --config configs/many-models.toml`."
+)
+@click.option(
+    "--config",
+    "file",
+    type=click.Path(path_type=Path),
+    envvar="GATEWAY_CONFIG",
+    help="A TOML file; see docs/configuration.md.",
+)
+@click.option("--host", help="Address to listen on; default 127.0.0.1.")
+@click.option("--port", type=int, help="Port to listen on; default 8080, 0 for any free one.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="[NAME=]SOURCE",
+    help="A folder or a Hugging Face id; repeat for several.",
+)
+@model_options
+@click.option("--default-model", help="The model of requests that name none; default the first.")
+@click.option("--offline", is_flag=True, default=None, help="Never ask the Hugging Face hub.")
+@click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")
+@click.option("--log-format", metavar="FORMAT", help="auto, json or console.")
+def serve(file: Path | None, models: tuple[str, ...], **options: Any) -> None:
+    """Start the gateway.
+
+    Without --config and --model it serves two small embedded models for a first look. --dtype,
+    --device, --replicas, --threads and --engine describe the models named by --model, or the
+    embedded ones when no model is named anywhere.
+    """
+    _end_on_signals()
+    settings = _settings(file, models, options)
+    try:
+        listener = listen(settings.host, settings.port)
+    except PortUnavailable as error:
+        fail(str(error), exits.UNAVAILABLE)
+    from gateway import logs
+
+    logs.configure(settings.log_level, settings.log_format)
+    _introduce(settings)
+    _run(settings, listener)
+
+
+MODEL_FLAGS = ("dtype", "devices", "replicas", "threads", "engine")
+
+
+def _settings(file: Path | None, models: tuple[str, ...], options: dict[str, Any]) -> "Settings":
+    from gateway.config import ConfigError, load
+
+    described = {key: options.pop(key) for key in MODEL_FLAGS}
+    flags = {key: value for key, value in options.items() if value is not None}
+    try:
+        if models:
+            flags["models"] = model_trees(models, described)
+        elif any(value not in (None, ()) for value in described.values()):
+            flags["models"] = _embedded(load(file), described)
+        return load(file, flags)
+    except ConfigError as error:
+        report(error.problems)
+        raise SystemExit(exits.CONFIG) from None
+
+
+def _embedded(settings: "Settings", described: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    if any(not model.source.startswith("embedded:") for model in settings.models.values()):
+        raise click.UsageError(
+            "--dtype, --device, --replicas, --threads and --engine describe the models named by "
+            "--model; for models of the configuration file, set them there"
+        )
+    pairs = [f"{name}={model.source}" for name, model in settings.models.items()]
+    return model_trees(pairs, described)
+
+
+def _introduce(settings: "Settings") -> None:
+    """Say what is served, before anything takes time."""
+    import structlog
+
+    from gateway import __version__
+    from gateway.config import advice
+    from gateway.config.load import unknown_variables
+    from gateway.placement import read_machine
+
+    log = structlog.get_logger("gateway")
+    log.info("rerank gateway starting", version=__version__, models=list(settings.models))
+    for line in (*unknown_variables(), *advice(settings, read_machine())):
+        log.warning(line)
+    embedded = [
+        name for name, model in settings.models.items() if model.source.startswith("embedded:")
+    ]
+    if embedded:
+        log.info(
+            "%s: small demonstration models. A real one: "
+            "gateway serve --model Qwen/Qwen3-Reranker-0.6B",
+            " and ".join(embedded),
+        )
+
+
+def _run(settings: "Settings", listener: socket.socket) -> None:
+    import uvicorn
+
+    from gateway.app import create_app
+
+    app = create_app(settings)
+    app.router.lifespan_context = announced(app.router.lifespan_context, url(listener))
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
+    )
+    server = uvicorn.Server(config)
+    with listener:
+        server.run(sockets=[listener])
+    if not server.started:
+        raise SystemExit(exits.REFUSED)
+
+
+def _end_on_signals() -> None:
+    """End with code 0 when asked to, whenever that is.
+
+    uvicorn drains, and then raises the signal that it caught once more, for whoever came before.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+
+
+def _end(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(exits.OK)

@@ -1,0 +1,73 @@
+"""`gateway check`."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gateway.cli import cli
+
+GOOD = '[models.a]\nsource = "embedded:bert"\nthreads = 3\ndevices = ["cpu"]\n'
+BAD = 'port = 70000\n[models.a]\nsource = "embedded:brt"\ndtipe = "fp32"\n'
+
+
+def check(tmp_path: Path, text: str, *arguments: str) -> Result:
+    file = tmp_path / "gateway.toml"
+    file.write_text(text)
+    return CliRunner().invoke(cli, ["check", str(file), *arguments])
+
+
+def test_a_good_file_shows_where_its_models_would_run(tmp_path: Path) -> None:
+    result = check(tmp_path, GOOD)
+    assert result.exit_code == 0
+    assert "fine" in result.stdout
+    assert "a (default)" in result.stdout
+    assert "a/cpu:0" in result.stdout
+
+
+def test_a_bad_file_shows_every_error_with_its_remedy(tmp_path: Path) -> None:
+    result = check(tmp_path, BAD)
+    assert result.exit_code == 78
+    assert result.stdout == ""
+    assert "3 problems" in result.stderr
+    for word in ("port", "70000", "models.a.dtipe", "Did you mean dtype?", "embedded:bert"):
+        assert word in result.stderr
+
+
+def test_errors_as_json(tmp_path: Path) -> None:
+    result = check(tmp_path, BAD, "--json")
+    assert result.exit_code == 78
+    found = json.loads(result.stdout)
+    assert found["ok"] is False
+    assert {one["key"] for one in found["errors"]} == {"port", "models.a.dtipe", "models.a.source"}
+    assert all(one["origin"].endswith("gateway.toml") for one in found["errors"])
+    assert all(one["message"] and one["remedy"] for one in found["errors"])
+
+
+def test_models_as_json(tmp_path: Path) -> None:
+    found = json.loads(check(tmp_path, GOOD, "--json").stdout)
+    assert found["ok"] is True
+    (model,) = found["models"]
+    assert (model["name"], model["default"]) == ("a", True)
+    assert model["shards"][0]["threads"] == 3
+
+
+def test_a_missing_folder_is_a_warning(tmp_path: Path) -> None:
+    result = check(tmp_path, '[models.a]\nsource = "./gone"\n')
+    assert result.exit_code == 0
+    assert "warning: models.a.source" in result.stdout
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli, ["check", str(tmp_path / "gone.toml")])
+    assert result.exit_code == 78
+    assert "cannot be read" in result.stderr
+
+
+def test_the_file_may_come_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gateway.toml").write_text(GOOD)
+    monkeypatch.setenv("GATEWAY_CONFIG", str(tmp_path / "gateway.toml"))
+    assert CliRunner().invoke(cli, ["check"]).exit_code == 0

@@ -1,0 +1,70 @@
+"""The command as a whole: its help, its version, and that it starts without waiting."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+from click.testing import CliRunner
+
+from gateway import __version__
+from gateway.cli import COMMANDS, cli
+from tests.gateway.cli.conftest import gateway
+
+
+def test_help_lists_every_command() -> None:
+    result = CliRunner().invoke(cli, ["--help"])
+    assert result.exit_code == 0
+    assert all(f"\n  {name} " in result.output for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name: str) -> None:
+    result = CliRunner().invoke(cli, [name, "-h"])
+    assert result.exit_code == 0
+    assert "Exit code" in result.output or name == "serve"
+
+
+def test_version() -> None:
+    assert CliRunner().invoke(cli, ["--version"]).output == f"gateway, version {__version__}\n"
+
+
+def test_an_unknown_command_is_refused() -> None:
+    result = CliRunner().invoke(cli, ["sreve"])
+    assert result.exit_code == 2
+    assert "sreve" in result.output
+
+
+def imported_by(code: str) -> set[str]:
+    """Return the top-level modules, and those of ours, that some code imports."""
+    code += "\nimport sys; sys.stderr.write(' '.join(sys.modules))"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return set(done.stderr.split())
+
+
+def test_help_imports_no_library_that_takes_time() -> None:
+    found = imported_by(
+        "import sys, runpy; sys.argv = ['gateway', '--help']\n"
+        "try: runpy.run_module('gateway', run_name='__main__')\n"
+        "except SystemExit: pass"
+    )
+    assert "gateway.cli.rerank" in found
+    assert not found & {"torch", "transformers", "pydantic", "aiohttp", "uvicorn", "rich", "orjson"}
+
+
+def test_reading_the_main_module_imports_nothing_of_ours() -> None:
+    """Every spawned shard reads it again."""
+    found = imported_by("import runpy; runpy.run_module('gateway', run_name='__mp_main__')")
+    assert {name for name in found if name.startswith("gateway")} == {"gateway"}
+
+
+def test_help_is_quick() -> None:
+    best = min(_seconds() for _ in range(3))
+    assert best < 1.0  # 0.1 s on an idle machine
+
+
+def _seconds() -> float:
+    start = time.monotonic()
+    assert gateway("--help").returncode == 0
+    return time.monotonic() - start

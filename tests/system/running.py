@@ -1,0 +1,172 @@
+"""A real gateway process with real shards, and a client that keeps a ledger of what it got."""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psutil
+
+from gateway.domain import sigmoid
+from shards.engines.fake import margin
+
+_PATIENCE_SECONDS = 40.0
+_URL = re.compile(rb"listening on (http://127\.0\.0\.1:\d+)")
+
+
+class Gateway:
+    """A running gateway and a session to talk to it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+        self.process = process
+        self.url = url
+        self.log = log
+        self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+
+    async def get(self, path: str) -> tuple[int, Any]:
+        async with self.session.get(self.url + path) as reply:
+            return reply.status, await reply.json()
+
+    async def rerank(
+        self, documents: list[str], *, timeout_seconds: float | None = None, **fields: object
+    ) -> tuple[int, Any, Any]:
+        """Return status, JSON and headers."""
+        body = {"query": "which?", "documents": documents, **fields}
+        headers = {}
+        if timeout_seconds is not None:
+            headers["X-Request-Timeout-Ms"] = str(int(timeout_seconds * 1000))
+        async with self.session.post(self.url + "/v1/rerank", json=body, headers=headers) as reply:
+            return reply.status, await reply.json(), reply.headers
+
+    async def shards(self) -> dict[str, Any]:
+        """Return the status of all shards by name."""
+        _, status = await self.get("/status")
+        return {shard["name"]: shard for model in status["models"] for shard in model["shards"]}
+
+    async def metric(self, name: str) -> float:
+        """Return the sum of a metric over all its labels."""
+        async with self.session.get(self.url + "/metrics") as reply:
+            text = await reply.text()
+        lines = (line for line in text.splitlines() if line.split("{")[0].split(" ")[0] == name)
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+
+    async def until(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Wait until the shards are as wanted; fail with what they are if they never get there."""
+        end = time.monotonic() + _PATIENCE_SECONDS
+        while not condition(shards := await self.shards()):
+            assert time.monotonic() < end, f"still not so after {_PATIENCE_SECONDS} s: {shards}"
+            await asyncio.sleep(0.02)
+        return shards
+
+    async def until_ready(self) -> dict[str, Any]:
+        return await self.until(all_are("ready"))
+
+    @property
+    def shard_processes(self) -> list[psutil.Process]:
+        """All processes the gateway has started, its helpers included."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.process.pid, number)
+
+    async def wait(self) -> int:
+        """Wait for the end of the gateway; return its exit code."""
+        return await asyncio.to_thread(self.process.wait, _PATIENCE_SECONDS)
+
+
+def all_are(state: str) -> Callable[[dict[str, Any]], bool]:
+    return lambda shards: all(shard["state"] == state for shard in shards.values())
+
+
+@asynccontextmanager
+async def running(config: str, folder: Path) -> AsyncIterator[Gateway]:
+    """Run `gateway serve` with this configuration, on a free port, until the block ends."""
+    file, log = folder / "gateway.toml", folder / "gateway.log"
+    file.write_text("port = 0\n" + config)
+    command = [sys.executable, "-m", "gateway", "serve", "--config", str(file)]
+    with log.open("wb") as stream:
+        process = subprocess.Popen(command, stdout=stream, stderr=stream)
+    gateway: Gateway | None = None
+    try:
+        gateway = Gateway(process, await _url(process, log), log)
+        yield gateway
+    except BaseException:
+        sys.stderr.write(log.read_text())
+        raise
+    finally:
+        if gateway:
+            await gateway.session.close()
+        process.kill()
+        process.wait()
+
+
+async def _url(process: subprocess.Popen[bytes], log: Path) -> str:
+    end = time.monotonic() + _PATIENCE_SECONDS
+    while not (found := _URL.search(log.read_bytes())):
+        assert process.poll() is None, f"the gateway ended: {log.read_text()}"
+        assert time.monotonic() < end, "the gateway does not listen"
+        await asyncio.sleep(0.02)
+    return found[1].decode()
+
+
+@dataclass
+class Ledger:
+    """One row per request: what came back, and whether each score was the right one.
+
+    The fake engine's scores can be computed by the client, so a swapped, missing or repeated score
+    is seen.
+    """
+
+    gateway: Gateway
+    documents: int = 3
+    codes: Counter[int] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+    stopped: bool = False
+
+    async def send(self, number: int) -> None:
+        """Send one request and note its row."""
+        texts = [f"document {place} of request {number}" for place in range(self.documents)]
+        status, body, _ = await self.gateway.rerank(texts)
+        self.codes[status] += 1
+        if status == 200:
+            self._check(texts, body["results"])
+
+    def _check(self, texts: list[str], results: list[dict[str, Any]]) -> None:
+        got = {result["index"]: result["relevance_score"] for result in results}
+        expected = {index: sigmoid(margin("which?", text)) for index, text in enumerate(texts)}
+        if got != expected:
+            self.wrong.append(f"{texts[0]}: {got} instead of {expected}")
+
+    async def client(self, number: int) -> None:
+        """Send one request after the other until `stopped`."""
+        while not self.stopped:
+            await self.send(number)
+            number += 1000
+
+    @asynccontextmanager
+    async def load(self, clients: int) -> AsyncIterator[None]:
+        """Keep so many clients busy while the block runs."""
+        async with asyncio.TaskGroup() as group:
+            for number in range(clients):
+                group.create_task(self.client(number))
+            yield
+            self.stopped = True
+
+    async def until_answered(self, count: int) -> None:
+        """Wait until so many requests have been answered."""
+        while self.codes.total() < count:
+            await asyncio.sleep(0.005)
+
+    def assert_all_right(self) -> None:
+        assert set(self.codes) == {200}, self.codes
+        assert not self.wrong, self.wrong[:3]

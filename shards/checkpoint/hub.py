@@ -16,7 +16,7 @@ from shards.wire.exit_codes import ExitCode
 from shards.wire.spec import ShardSpec
 
 FILES_NEEDED = ("*.json", "model*.safetensors", "*.txt", "*.model")
-FILES_NOT_NEEDED = ("onnx/*", "openvino/*", "original/*", "*.onnx.json")
+FILES_NOT_NEEDED = ("onnx/*", "openvino/*", "original/*", "*.bin.index.json")
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[\w.-]+)?$")
 _MEGABYTE = 1_000_000

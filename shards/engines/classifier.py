@@ -62,7 +62,7 @@ class ClassifierEngine:
         places = torch.arange(ids.shape[1])
         inputs = {"input_ids": ids}
         lengths = [len(pair) for pair in batch]
-        if False:
+        if min(lengths) < ids.shape[1]:
             inputs["attention_mask"] = (places < torch.tensor(lengths)[:, None]).long()
         if self._has_types:
             starts = torch.tensor([pair.document_start for pair in batch])

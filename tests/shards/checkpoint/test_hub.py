@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from shards.checkpoint import FILES_NEEDED, FILES_NOT_NEEDED
 from shards.engines import load_engine
 from shards.wire.exit_codes import ExitCode
 from tests.shards.checkpoint.hub import COMMIT, Hub
@@ -27,7 +28,7 @@ def hub(bert: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     from huggingface_hub import constants
 
     files = {path.name: path.read_bytes() for path in bert.iterdir()}
-    files |= {"pytorch_model.bin": b"pickled", "onnx/model.onnx": b"onnx", "modeling.py": b"code"}
+    files |= {"pytorch_model.bin": b"pickled", "onnx/config.json": b"{}", "modeling.py": b"code"}
     server = Hub(files)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
@@ -94,3 +95,24 @@ def test_a_hub_that_cannot_be_reached_may_be_tried_again(
     assert "the hub cannot be reached" in str(refusal)
     assert "`gateway download acme/reranker`" in str(refusal)
     assert refusal.exit_code is ExitCode.TEMPORARY
+
+
+def test_what_a_shard_needs_is_what_gateway_download_fetches() -> None:
+    """Else a download made ahead would be refused offline as not whole."""
+    from huggingface_hub.utils._paths import filter_repo_objects
+
+    from gateway.cli.download import UNWANTED, WANTED
+
+    names = [
+        *("config.json", "model.safetensors", "model-00001-of-00002.safetensors", "vocab.txt"),
+        *("model.safetensors.index.json", "tokenizer.json", "merges.txt", "1_Pooling/config.json"),
+        *("sentencepiece.bpe.model", "modules.json", "pytorch_model.bin.index.json", "README.md"),
+        *("onnx/config.json", "openvino/model.json", "original/params.json", "tokenizer.model"),
+    ]
+    needed = set(
+        filter_repo_objects(
+            names, allow_patterns=[*FILES_NEEDED], ignore_patterns=[*FILES_NOT_NEEDED]
+        )
+    )
+    fetched = set(filter_repo_objects(names, allow_patterns=WANTED, ignore_patterns=UNWANTED))
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= needed <= fetched

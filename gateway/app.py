@@ -18,7 +18,6 @@ from gateway.model import FleetPolicy
 from gateway.operations import Operations
 from gateway.replies import error_reply, on_http_error
 from gateway.reranker import Reranker
-from gateway.supervisor import Times
 
 
 def create_app(settings: Settings) -> Starlette:
@@ -42,7 +41,7 @@ def create_app(settings: Settings) -> Starlette:
 
 def _api(settings: Settings) -> Api:
     metrics = Metrics()
-    fleet = Fleet(model_specs(settings), _fleet_policy(settings), metrics)
+    fleet = Fleet(model_specs(settings), FleetPolicy.of(settings), metrics)
     metrics.watch(fleet.status)
     return Api(
         fleet=fleet,
@@ -55,17 +54,6 @@ def _api(settings: Settings) -> Api:
         ),
         default_timeout_seconds=settings.default_timeout_seconds,
         max_timeout_seconds=settings.max_timeout_seconds,
-    )
-
-
-def _fleet_policy(settings: Settings) -> FleetPolicy:
-    patience = settings.supervision
-    return FleetPolicy(
-        restart=patience.policy(),
-        times=Times(
-            load_timeout_seconds=patience.load_timeout_seconds, stop_seconds=patience.stop_seconds
-        ),
-        queue_tokens=settings.limits.queue_tokens,
     )
 
 

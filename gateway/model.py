@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from gateway.config import ModelSpec
+from gateway.config import ModelSpec, Settings
 from gateway.errors import ModelUnavailable, Overloaded
 from gateway.lifecycle import RestartPolicy, State
 from gateway.metrics import Metrics
@@ -51,6 +51,18 @@ class FleetPolicy:
     restart: RestartPolicy = field(default_factory=RestartPolicy)
     times: Times = field(default_factory=Times)
     queue_tokens: int = 2_000_000
+
+    @classmethod
+    def of(cls, settings: Settings) -> "FleetPolicy":
+        """Return what the settings say."""
+        supervision = settings.supervision
+        times = Times(
+            load_timeout_seconds=supervision.load_timeout_seconds,
+            stop_seconds=supervision.stop_seconds,
+        )
+        return cls(
+            restart=supervision.policy(), times=times, queue_tokens=settings.limits.queue_tokens
+        )
 
 
 @dataclass(eq=False, slots=True)

@@ -2,8 +2,8 @@
 
 First come, first served, in windows; within a window pairs of like length share a batch, across
 jobs. A window is emptied before the next one is opened, so no pair can starve. A batch is padded to
-its longest pair, so it costs `longest * pairs` tokens, and that is held under the token budget; and
-it is cut earlier where its padding would cost more than another batch does.
+its longest pair, so it costs `longest * pairs` tokens, and that is held under the token budget (a
+single pair over the budget makes a batch of its own); and it is cut earlier where its padding would cost more than another batch does.
 
 Pairs of jobs that have been closed meanwhile (answered with an error, cancelled, overdue) fall out
 here, where work is chosen, and nowhere else.

@@ -137,10 +137,12 @@ def _local_settings(model: str | None, described: dict[str, Any]) -> "Settings":
     if asked in known:
         source = known[asked].source
     try:
-        return load(flags={"models": model_trees([f"{name}={source}"], described)})
+        settings = load(flags={"models": model_trees([f"{name}={source}"], described)})
     except ConfigError as error:
         report(error.problems)
         raise SystemExit(exits.CONFIG) from None
+    only = {name: settings.models[name]}  # whatever other models the environment may name
+    return settings.model_copy(update={"models": only, "default_model": None})
 
 
 async def _run(

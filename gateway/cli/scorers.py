@@ -133,16 +133,8 @@ async def local(settings: "Settings", model: str, instruction: str | None) -> As
     from gateway.metrics import Metrics
     from gateway.model import FleetPolicy
     from gateway.reranker import Reranker
-    from gateway.supervisor import Times
 
-    patience = settings.supervision
-    times = Times(
-        load_timeout_seconds=patience.load_timeout_seconds, stop_seconds=patience.stop_seconds
-    )
-    policy = FleetPolicy(
-        restart=patience.policy(), times=times, queue_tokens=settings.limits.queue_tokens
-    )
-    fleet = Fleet(model_specs(settings), policy, Metrics())
+    fleet = Fleet(model_specs(settings), FleetPolicy.of(settings), Metrics())
     await fleet.start()
     try:
         yield Local(Reranker(fleet), model, instruction)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from gateway.config.problems import Problem, shown, suggestion
+from shards.wire.messages import MAX_JOB_BYTES
 
 if TYPE_CHECKING:
     from gateway.config.settings import Settings
@@ -105,6 +106,19 @@ def _order(settings: Settings) -> Iterator[Problem]:
             )
 
 
+def _job_size(settings: Settings) -> Iterator[Problem]:
+    """A document, its query and its instruction travel to a shard in one piece."""
+    limits = settings.limits
+    size = limits.document_bytes + 2 * limits.query_bytes
+    if size > MAX_JOB_BYTES:
+        yield Problem(
+            path=("limits", "document_bytes"),
+            message=f"a document with query and instruction may take {size} bytes, more than the "
+            f"{MAX_JOB_BYTES} that travel to a shard in one piece",
+            remedy="Lower limits.document_bytes or limits.query_bytes",
+        )
+
+
 def _value(settings: Settings, key: str) -> float:
     value: Any = settings
     for part in key.split("."):
@@ -122,4 +136,5 @@ CHECKS: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     _names,
     _sources,
     _order,
+    _job_size,
 )

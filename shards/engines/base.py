@@ -43,7 +43,8 @@ class Facts:
         device: the device in use (may differ from the spec's, with a line in `warnings`).
         dtype: `fp32`, `bf16` or `fp16`.
         max_length: the most tokens of one pair.
-        token_budget: the most tokens of one batch, padding included.
+        token_budget: the most tokens of one batch, padding included; a single longer pair makes a
+            batch of its own.
         activation: what the checkpoint itself applies to the margin: `sigmoid` or `identity`.
         uses_instruction: whether the instruction reaches the model.
         demonstration: whether the checkpoint calls itself a demonstration model.
@@ -72,7 +73,7 @@ class Engine(Protocol):
         ...
 
     def score(self, batch: Batch) -> list[float]:
-        """Return one fp32 margin per pair, in order. The batch fits the token budget."""
+        """Return one fp32 margin per pair, in order."""
         ...
 
 

@@ -80,7 +80,7 @@ def load(spec: ShardSpec, report: Report) -> CausalEngine:
         guard_special_tokens=spec.guard_special_tokens,
     )
     device, device_warnings = devices.pick_device(spec)
-    budget = devices.pick_token_budget(spec, device, max_length)
+    budget = devices.pick_token_budget(spec, device)
     dtype = devices.pick_dtype(spec, device, *checkpoint.sizes, report)
     is_lm = checkpoint.architecture.endswith("ForCausalLM")
     model, load_warnings = load_model(

@@ -83,7 +83,7 @@ def load(spec: ShardSpec, report: Report) -> ClassifierEngine:
         tokenizer, max_length=max_length, guard_special_tokens=spec.guard_special_tokens
     )
     device, device_warnings = devices.pick_device(spec)
-    budget = devices.pick_token_budget(spec, device, max_length)
+    budget = devices.pick_token_budget(spec, device)
     dtype = devices.pick_dtype(spec, device, *checkpoint.sizes, report)
     model, load_warnings = load_model(
         transformers.AutoModelForSequenceClassification,

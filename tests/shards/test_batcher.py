@@ -68,5 +68,15 @@ def test_later_pairs_do_not_overtake_a_window() -> None:
     assert order.index(2) > 3  # the window of four batches that was open is emptied first
 
 
+def test_a_pair_over_the_budget_makes_a_batch_of_its_own() -> None:
+    batcher = Batcher(_BUDGET)
+    batcher.add(_pairs([3 * _BUDGET, 10, 3 * _BUDGET]))
+    assert [[len(pair) for pair in batch] for batch in _empty(batcher, {1})] == [
+        [3 * _BUDGET],
+        [3 * _BUDGET],
+        [10],
+    ]
+
+
 def test_nothing_waits_nothing_comes() -> None:
     assert Batcher(_BUDGET).next_batch({1}) == []

@@ -60,6 +60,12 @@ def test_shards_of_our_own_say_the_same(file: str) -> None:
     assert lines(done.stdout) == expected("столица", DOCUMENTS)
 
 
+def test_models_of_the_environment_are_not_started(file: str) -> None:
+    others = {"GATEWAY_MODELS__OTHER__SOURCE": "fake?refuse=66", "GATEWAY_DEFAULT_MODEL": "other"}
+    done = gateway("rerank", "-q", "столица", file, *LOCAL, **others)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_the_embedded_model_is_the_default() -> None:
     done = gateway(
         "rerank",

@@ -161,3 +161,8 @@ def test_impossible_limits_are_told(flags: dict[str, Any], key: str) -> None:
 def test_auto_is_not_mixed_with_named_devices() -> None:
     models = {"a": {"source": "x/a", "devices": ["auto", "cpu"]}}
     assert "mixes auto" in problems(models=models)["models.a.devices"].message
+
+
+def test_a_document_too_large_for_one_job_is_refused(toml: Write) -> None:
+    file = toml("[limits]\ndocument_bytes = 2000000\nquery_bytes = 100000\n")
+    assert "2200000 bytes" in problems(file)["limits.document_bytes"].message

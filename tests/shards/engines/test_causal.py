@@ -41,7 +41,7 @@ def test_every_known_family_equals_its_own_logits(family: str, tmp_path: Path) -
 def test_facts(models: dict[str, Path]) -> None:
     facts = load(models["qwen3"]).facts
     assert (facts.engine, facts.device, facts.dtype) == ("causal", "cpu", "fp32")
-    assert (facts.max_length, facts.token_budget) == (8192, 8192)
+    assert (facts.max_length, facts.token_budget) == (8192, 2048)
     assert facts.uses_instruction
     assert not facts.demonstration
     assert facts.warnings == ()

@@ -3,7 +3,8 @@
 GatewayError
 ├── ClientError                     4xx: the request must change
 │   ├── InvalidRequest              400 invalid_request
-│   │   └── MalformedBody           400 malformed_body
+│   │   ├── MalformedBody           400 malformed_body
+│   │   └── Quarantined             400 quarantined
 │   ├── NotFound                    404 not_found
 │   │   └── UnknownModel            404 model_not_found
 │   ├── MethodNotAllowed            405 method_not_allowed
@@ -66,6 +67,12 @@ class MalformedBody(InvalidRequest):
     """The body is not what its content type says."""
 
     code = "malformed_body"
+
+
+class Quarantined(InvalidRequest):
+    """One of its pairs has ended the shards that scored it."""
+
+    code = "quarantined"
 
 
 class NotFound(ClientError):

@@ -1,14 +1,16 @@
 """When a shard may change state, and when it is started again. Pure: no clock, no chance, no I/O.
 
                     LOADED                 WARMED              UP
-    STOPPED ─START─▶ STARTING ───────────▶ LOADING ──────────▶ WARMING ─────▶ READY
-       ▲                │ └────────────────────┴──────┬───────────┘             │
-       │                │                             ▼ LOST                    │
-       │             REFUSED ──▶ FAILED ◀─GIVE_UP─ BACKOFF ◀────────LOST────────┘
+    STOPPED ─START─▶ STARTING ───────────▶ LOADING ──────────▶ WARMING ─────▶ READY ◀─▶ SUSPECT
+       ▲                │ └────────────────────┴──────┬───────────┘             │          │
+       │                │                             ▼ LOST                    │          │
+       │             REFUSED ──▶ FAILED ◀─GIVE_UP─ BACKOFF ◀────────LOST────────┴──────────┘
        │                            │                 │
        └──── LOST ── DRAINING ◀─────┴────── DRAIN ────┘      (from every state that has a process)
 
-`LOST` is one event, however a process ended: exit, signal, closed pipe, no progress. `REFUSED` is
+`LOST` is one event, however a process ended: exit, signal, closed pipe, no progress. A ready shard
+that shows no progress for a while is `SUSPECT`: it gets no new jobs, but may still answer; if it
+does not, it is ended. `REFUSED` is
 the other way to end: the shard said that its spec can never work, so starting it again is useless
 until somebody has changed something. A shard that never becomes ready, or that crashes by itself
 again and again, is given up (`FAILED`) and tried again only rarely; a ready shard that somebody
@@ -30,6 +32,7 @@ class State(Enum):
     LOADING = auto()  # it says what it loads
     WARMING = auto()  # the model is there, the first batches run
     READY = auto()  # it answers; the router may lease it
+    SUSPECT = auto()  # it shows no progress; no new jobs until it does
     DRAINING = auto()  # no new jobs; finishing what it has
     BACKOFF = auto()  # it was lost; waiting to be started again
     FAILED = auto()  # given up until an operator, or the slow retry, starts it again
@@ -46,6 +49,8 @@ class Event(Enum):
     LOADS = auto()
     WARMS = auto()
     UP = auto()
+    STALL = auto()
+    MOVE = auto()
     LOST = auto()
     REFUSED = auto()
     GIVE_UP = auto()
@@ -63,7 +68,16 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
     State.STARTING: {Event.LOADS: State.LOADING, **_ENDINGS},
     State.LOADING: {Event.LOADS: State.LOADING, Event.WARMS: State.WARMING, **_ENDINGS},
     State.WARMING: {Event.UP: State.READY, **_ENDINGS},
-    State.READY: {Event.LOST: State.BACKOFF, Event.DRAIN: State.DRAINING},
+    State.READY: {
+        Event.STALL: State.SUSPECT,
+        Event.LOST: State.BACKOFF,
+        Event.DRAIN: State.DRAINING,
+    },
+    State.SUSPECT: {
+        Event.MOVE: State.READY,
+        Event.LOST: State.BACKOFF,
+        Event.DRAIN: State.DRAINING,
+    },
     State.DRAINING: {
         Event.LOADS: State.DRAINING,  # a start that was drained goes on talking until it ends
         Event.WARMS: State.DRAINING,
@@ -79,7 +93,16 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
     State.FAILED: {Event.START: State.STARTING, Event.DRAIN: State.STOPPED},
 }
 
-COMING = frozenset({State.STOPPED, State.STARTING, State.LOADING, State.WARMING, State.BACKOFF})
+COMING = frozenset(
+    {
+        State.STOPPED,
+        State.STARTING,
+        State.LOADING,
+        State.WARMING,
+        State.SUSPECT,
+        State.BACKOFF,
+    }
+)
 """States from which a shard becomes ready by itself: its work may wait for it."""
 
 HAS_PROCESS = frozenset({State.STARTING, State.LOADING, State.WARMING, State.READY, State.DRAINING})

@@ -6,25 +6,30 @@ and a replica that becomes ready gets work at once. Whenever something changes (
 answer comes, a shard becomes ready or fails), `_serve` hands out as many jobs as fit: first in line
 to the replica with the fewest outstanding tokens.
 
-A lost job goes back into the line, until its deadline: scoring has no side effects. Work waits for
+A lost job goes back into the line, until its deadline: scoring has no side effects. Jobs that may
+have ended their shard are suspects and have a line of their own, see `quarantine`. Work waits for
 shards that are on their way; when none is left that could come, it fails at once.
 """
 
 import asyncio
 import logging
 import math
+import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from gateway.config import ModelSpec, Settings
 from gateway.errors import ModelUnavailable, Overloaded
+from gateway.job import Job, merged
 from gateway.lifecycle import RestartPolicy, State
 from gateway.metrics import Metrics
+from gateway.quarantine import Quarantine
 from gateway.queue import Line
-from gateway.replica import Job, Replica, ReplicaLost
-from gateway.status import ModelStatus, ShardStatus
+from gateway.replica import ReplicaLost
+from gateway.snapshot import model_status
+from gateway.status import ModelStatus
 from gateway.supervisor import Supervisor, Times
 from gateway.tally import Tally
 from shards.wire.messages import Ready, Scores
@@ -73,11 +78,23 @@ class _Waiter:
     scores: asyncio.Future[Scores] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
-    lease: tuple[Replica, int] | None = None  # the replica that has it, and its id there
+    lease: tuple[Supervisor, int] | None = None  # who has it, and its id there
 
     @property
     def is_small(self) -> bool:
         return self.job.is_small
+
+
+class Poison(Exception):
+    """A pair of the job has ended two shards.
+
+    Attributes:
+        place: its place in the job.
+    """
+
+    def __init__(self, place: int) -> None:
+        super().__init__(f"pair {place} ended two shards")
+        self.place = place
 
 
 class Model:
@@ -85,6 +102,7 @@ class Model:
 
     Attributes:
         spec: its entry in the configuration.
+        quarantine: the pairs that are refused because they ended shards.
         tokens_per_byte: measured on the answered jobs; what the cost of a job is estimated by.
     """
 
@@ -93,14 +111,16 @@ class Model:
         self.tokens_per_byte = _FIRST_TOKENS_PER_BYTE
         self._metrics = metrics
         self._queue_tokens = policy.queue_tokens
+        self.quarantine = Quarantine(secrets.token_bytes(32))
         self._line: Line[_Waiter] = Line()
+        self._suspects: Line[_Waiter] = Line()
         self._admitted_tokens = 0
         self._tokens_per_second = 0.0
         self._supervisors = [
             Supervisor(shard, policy=policy.restart, times=policy.times, on_change=self._serve)
             for shard in spec.shards
         ]
-        self._tallies = {one.replica: Tally() for one in self._supervisors}
+        self._tallies = {one: Tally() for one in self._supervisors}
 
     def __repr__(self) -> str:
         return f"<Model {self.spec.name} [{self.ready_replicas} ready, {len(self._line)} waiting]>"
@@ -161,24 +181,47 @@ class Model:
         """Have a job scored by whichever replica takes it first; again if that one is lost.
 
         Raises:
+            Poison: one of its pairs has ended two shards.
             ModelUnavailable: no shard is left that could.
             GatewayError: the shard answered with an error.
         """
         while True:
-            waiter = _Waiter(job)
-            started = time.monotonic()
             try:
-                scores = await self._scores(waiter)
+                return await self._attempt(job)
             except ReplicaLost as loss:
                 self._metrics.job_retried(self.spec.name)
                 _logger.info("a job of %s is scored again: %s", self.spec.name, loss)
-            else:
-                self._note(waiter, scores, time.monotonic() - started)
-                return scores
+                if loss.is_suspect:
+                    return await self._score_one_by_one(job)
+
+    async def _score_one_by_one(self, job: Job) -> Scores:
+        """Score the pairs of a suspect, each alone in the designated replica."""
+        answers = [
+            await self._score_alone(pair, place) for place, pair in enumerate(job.one_by_one())
+        ]
+        return merged(answers)
+
+    async def _score_alone(self, pair: Job, place: int) -> Scores:
+        while True:
+            try:
+                return await self._attempt(pair)
+            except ReplicaLost as loss:
+                self._metrics.job_retried(self.spec.name)
+                if loss.is_suspect:
+                    self.quarantine.add(pair.queries[0], pair.documents[0], time.monotonic())
+                    raise Poison(place) from None
+
+    async def _attempt(self, job: Job) -> Scores:
+        """Have a job scored once."""
+        waiter = _Waiter(job)
+        started = time.monotonic()
+        scores = await self._scores(waiter)
+        self._note(waiter, scores, time.monotonic() - started)
+        return scores
 
     async def _scores(self, waiter: _Waiter) -> Scores:
         """Wait in line and for the answer; leave either if nobody waits any more."""
-        self._line.join(waiter)
+        self._line_of(waiter).join(waiter)
         self._serve()
         try:
             return await waiter.scores
@@ -189,35 +232,40 @@ class Model:
 
     def _withdraw(self, waiter: _Waiter) -> None:
         if waiter.lease is None:
-            self._line.leave(waiter)
+            self._line_of(waiter).leave(waiter)
         else:
-            replica, job_id = waiter.lease
-            replica.cancel(job_id)
+            supervisor, job_id = waiter.lease
+            supervisor.replica.cancel(job_id)
+
+    def _line_of(self, waiter: _Waiter) -> Line[_Waiter]:
+        return self._suspects if waiter.job.is_solo else self._line
 
     def _serve(self) -> None:
         """Hand out what fits; fail everybody when no shard is left that could come."""
-        while (waiter := self._line.first()) and (replica := self._idlest(waiter.job)):
-            job_id = replica.submit(waiter.job, waiter.scores)
-            if job_id is not None:
-                waiter.lease = (replica, job_id)
-                self._line.served(waiter)
+        ready = [one for one in self._supervisors if one.state is State.READY]
+        if self._suspects:
+            # The first replica is theirs, and takes nothing else before they are through.
+            self._hand_out(self._suspects, ready[:1])
+            ready = ready[1:]
+        self._hand_out(self._line, ready)
         if not self._is_alive:
             self._fail_all()
 
-    def _idlest(self, job: Job) -> Replica | None:
-        """Return the replica with the fewest outstanding tokens of those that have room."""
-        ready = (one.replica for one in self._supervisors if one.state is State.READY)
-        with_room = [replica for replica in ready if replica.has_room(job)]
-        return min(with_room, key=lambda replica: replica.outstanding_tokens, default=None)
+    @staticmethod
+    def _hand_out(line: Line[_Waiter], shards: Sequence[Supervisor]) -> None:
+        while (waiter := line.first()) and (shard := _idlest(shards, waiter.job)):
+            job_id = shard.replica.submit(waiter.job, waiter.scores)
+            if job_id is not None:
+                waiter.lease = (shard, job_id)
+                line.served(waiter)
 
     @property
     def _is_alive(self) -> bool:
         return any(one.state is State.READY or one.is_coming for one in self._supervisors)
 
     def _fail_all(self) -> None:
-        for waiter in list(self._line):
-            self._line.leave(waiter)
-            waiter.lease = None
+        for waiter in [*self._line, *self._suspects]:
+            self._line_of(waiter).leave(waiter)
             if not waiter.scores.done():
                 waiter.scores.set_exception(self._unavailable())
 
@@ -231,17 +279,17 @@ class Model:
     def _note(self, waiter: _Waiter, scores: Scores, seconds: float) -> None:
         """Learn from an answer, and count it."""
         assert waiter.lease is not None
-        replica, job, tokens = waiter.lease[0], waiter.job, sum(scores.tokens)
+        shard, job, tokens = waiter.lease[0], waiter.job, sum(scores.tokens)
         rate = tokens * max(1, self.ready_replicas) / max(seconds, 1e-6)
         self._tokens_per_second += (rate - self._tokens_per_second) * _LEARNING_RATE
         density = tokens / max(1, job.text_bytes)
         self.tokens_per_byte += (density - self.tokens_per_byte) * _LEARNING_RATE
-        self._tallies[replica].add(
+        self._tallies[shard].add(
             documents=len(scores.margins), tokens=tokens, seconds=seconds, now=time.monotonic()
         )
         self._metrics.job_answered(
             self.spec.name,
-            replica.name,
+            shard.spec.name,
             documents=len(scores.margins),
             tokens=tokens,
             padded_tokens=scores.computed_tokens - tokens,
@@ -255,53 +303,13 @@ class Model:
         seconds = tokens / self._tokens_per_second if self._tokens_per_second else 5
         return max(1, min(_LONGEST_RETRY_SECONDS, math.ceil(seconds)))
 
-    # -- status ------------------------------------------------------------------------------------
-
     def status(self) -> ModelStatus:
         """Return a snapshot."""
-        facts = self.facts
-        return ModelStatus(
-            name=self.spec.name,
-            state=self._state(),
-            default=self.spec.default,
-            aliases=self.spec.aliases,
-            source=self.spec.source,
-            engine=facts.engine if facts else "",
-            activation=facts.activation if facts else "",
-            demonstration=facts.demonstration if facts else False,
-            max_length=facts.max_length if facts else 0,
-            queue=len(self._line),
-            shards=tuple(self._shard_status(one) for one in self._supervisors),
-        )
+        queue = len(self._line) + len(self._suspects)
+        return model_status(self.spec, self.facts, queue, self._tallies)
 
-    def _state(self) -> str:
-        if self.ready_replicas == len(self._supervisors):
-            return "ready"
-        if self.ready_replicas:
-            return "degraded"
-        return "loading" if any(one.is_coming for one in self._supervisors) else "failed"
 
-    def _shard_status(self, supervisor: Supervisor) -> ShardStatus:
-        replica, spec = supervisor.replica, supervisor.spec
-        facts, tally = replica.facts, self._tallies[replica]
-        return ShardStatus(
-            name=spec.name,
-            pid=supervisor.pid,
-            state=supervisor.state.label,
-            stage=supervisor.stage,
-            generation=supervisor.generation,
-            restarts=supervisor.restarts,
-            device=facts.device if facts else spec.device,
-            dtype=facts.dtype if facts else spec.dtype,
-            cores=spec.cores,
-            queue=replica.queue,
-            outstanding_tokens=replica.outstanding_tokens,
-            documents=tally.documents,
-            tokens=tally.tokens,
-            documents_per_second=round(tally.documents_per_second(time.monotonic()), 1),
-            p50_ms=round(1000 * tally.latency_seconds(0.5), 2),
-            p95_ms=round(1000 * tally.latency_seconds(0.95), 2),
-            memory_bytes=supervisor.memory_bytes,
-            last_error=supervisor.last_error,
-            warnings=facts.warnings if facts else (),
-        )
+def _idlest(shards: Sequence[Supervisor], job: Job) -> Supervisor | None:
+    """Return the shard with the fewest outstanding tokens of those that have room."""
+    with_room = [one for one in shards if one.replica.has_room(job)]
+    return min(with_room, key=lambda one: one.replica.outstanding_tokens, default=None)

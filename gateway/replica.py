@@ -10,10 +10,12 @@ a shard that has stopped reading is never sent more than its window.
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 from gateway.errors import DeadlineExceeded, EngineFailed, GatewayError, InvalidRequest
+from gateway.job import Job
+from gateway.pulse import Reading
 from shards.wire.messages import (
     Cancel,
     Failed,
@@ -42,32 +44,15 @@ FAILURES: dict[str, type[GatewayError]] = {
 
 
 class ReplicaLost(Exception):
-    """The shard ended before it answered; the job may be scored elsewhere."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Job:
-    """The part of a request that one shard scores.
+    """The shard ended before it answered; the job may be scored elsewhere.
 
     Attributes:
-        queries: one for all documents, or one per document.
-        tokens: the estimated cost.
-        text_bytes: the UTF-8 bytes of all its pairs, the query counted once a pair.
-        wire_bytes: an upper bound of its size as a message.
-        is_small: whether the whole request is small.
-        deadline_ns: CLOCK_MONOTONIC.
-        max_document_tokens: 0 for the model's limit.
+        is_suspect: whether this job may have ended it.
     """
 
-    queries: tuple[str, ...]
-    documents: tuple[str, ...]
-    instruction: str
-    max_document_tokens: int
-    tokens: int
-    text_bytes: int
-    wire_bytes: int
-    is_small: bool
-    deadline_ns: int
+    def __init__(self, reason: str, *, is_suspect: bool = False) -> None:
+        super().__init__(reason)
+        self.is_suspect = is_suspect
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +60,7 @@ class _Pending:
     """A job inside the shard, and who waits for it."""
 
     scores: asyncio.Future[Scores]
-    documents: int
-    tokens: int
+    job: Job
 
 
 _job_ids = itertools.count(1)
@@ -119,8 +103,11 @@ class Replica:
         self._pipe = pipe
         self._is_clogged = False
 
-    def detach(self, reason: str) -> None:
-        """End a generation: what is still pending is lost. Call `receive` before."""
+    def detach(self, reason: str, suspects: Container[int] = ()) -> None:
+        """End a generation: what is still pending is lost. Call `receive` before.
+
+        `suspects` are the jobs that may have ended the shard.
+        """
         if self._pipe is None:
             return
         self._pipe.close()
@@ -129,12 +116,14 @@ class Replica:
         for job_id in list(self._pending):
             scores = self._settle(job_id).scores
             if not scores.done():
-                scores.set_exception(ReplicaLost(reason))
+                scores.set_exception(ReplicaLost(reason, is_suspect=job_id in suspects))
 
     def has_room(self, job: Job) -> bool:
         """Whether the job may be sent now: about two batches are inside a shard at any time."""
         if self._pipe is None or self.facts is None or self._is_clogged:
             return False
+        if job.is_solo or any(pending.job.is_solo for pending in self._pending.values()):
+            return not self._pending
         window = _WINDOW_BATCHES * self.facts.token_budget
         fits_window = not self._pending or self.outstanding_tokens + job.tokens <= window
         fits_socket = len(self._pending) < _MAX_PENDING
@@ -158,7 +147,7 @@ class Replica:
         if not self._tell(message):
             self._is_clogged = True  # until the shard has read on: see `receive`
             return None
-        self._pending[job_id] = _Pending(scores, len(job.documents), job.tokens)
+        self._pending[job_id] = _Pending(scores, job)
         self.outstanding_tokens += job.tokens
         return job_id
 
@@ -199,9 +188,12 @@ class Replica:
         """Whether the shard has closed its end."""
         return self._pipe is None or self._pipe.closed
 
-    def jobs_on_device(self) -> int:
-        """How many jobs the shard was scoring when it last wrote its progress block."""
-        return 0 if self._pipe is None else len(self._pipe.progress().jobs)
+    def reading(self, now: float) -> Reading | None:
+        """Look at what the shard last wrote about its progress."""
+        if self._pipe is None:
+            return None
+        waiting = sum(pending.job.text_bytes + 1 for pending in self._pending.values())
+        return Reading(self._pipe.progress(), waiting, now)
 
     def _take(self, message: Message) -> None:
         if isinstance(message, Scores | Failed):
@@ -222,14 +214,16 @@ class Replica:
         if isinstance(message, Failed):
             failure = FAILURES.get(message.code, EngineFailed)
             pending.scores.set_exception(failure(message.message))
-        elif len(message.margins) == len(message.tokens) == pending.documents:
+        elif len(message.margins) == len(message.tokens) == len(pending.job.documents):
             pending.scores.set_result(message)
         else:
             pending.scores.set_exception(ReplicaLost("it answered with a wrong number of scores"))
-            raise WireError(f"{len(message.margins)} scores for {pending.documents} documents")
+            raise WireError(
+                f"{len(message.margins)} scores for {len(pending.job.documents)} documents"
+            )
 
     def _settle(self, job_id: int) -> _Pending:
         """Take a job out of the table and give its tokens back."""
         pending = self._pending.pop(job_id)
-        self.outstanding_tokens -= pending.tokens
+        self.outstanding_tokens -= pending.job.tokens
         return pending

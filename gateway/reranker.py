@@ -13,10 +13,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gateway.domain import RerankRequest, RerankResult, Scored, rank
-from gateway.errors import DeadlineExceeded, EngineFailed, GatewayError, ModelUnavailable
+from gateway.errors import (
+    DeadlineExceeded,
+    EngineFailed,
+    GatewayError,
+    ModelUnavailable,
+    Quarantined,
+)
 from gateway.fleet import Fleet
-from gateway.model import Model
-from gateway.replica import Job
+from gateway.job import Job
+from gateway.model import Model, Poison
 from shards.wire.messages import MAX_JOB_BYTES, MAX_JOB_DOCUMENTS, Scores
 
 _SMALLEST_JOB_TOKENS = 512  # below it, splitting costs more than it gains
@@ -52,6 +58,7 @@ class Reranker:
         """
         started = time.monotonic()
         model = self._fleet.model(self._fleet.resolve(request.model))
+        _refuse_quarantined(request, model, started)
         parts = list(_split(request, model, deadline))
         with model.admitted(sum(part.job.tokens for part in parts)):
             try:
@@ -128,13 +135,38 @@ def _pick(queries: tuple[str, ...], indices: Sequence[int]) -> tuple[str, ...]:
 async def _gather(model: Model, parts: Sequence[_Part]) -> list[Scores]:
     """Score all jobs at once; the first error ends the others."""
     if len(parts) == 1:
-        return [await model.score(parts[0].job)]
+        return [await _score(model, parts[0])]
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(model.score(part.job)) for part in parts]
+            tasks = [group.create_task(_score(model, part)) for part in parts]
     except ExceptionGroup as group:
         raise _first(group) from None
     return [task.result() for task in tasks]
+
+
+async def _score(model: Model, part: _Part) -> Scores:
+    try:
+        return await model.score(part.job)
+    except Poison as poison:
+        raise _quarantined(part.indices[poison.place]) from None
+
+
+def _refuse_quarantined(request: RerankRequest, model: Model, now: float) -> None:
+    """Refuse a request with a pair that is known to end shards, before it reaches one."""
+    if not model.quarantine:
+        return
+    for index, document in enumerate(request.documents):
+        query = request.queries[index if len(request.queries) > 1 else 0]
+        if model.quarantine.holds(query, document.text, now):
+            raise _quarantined(index)
+
+
+def _quarantined(index: int) -> Quarantined:
+    return Quarantined(
+        f"document {index} with this query ended the shards that scored it; it is refused for ten "
+        "minutes: send the others without it, and tell the operator",
+        param=f"documents[{index}]",
+    )
 
 
 def _first(group: ExceptionGroup[Exception]) -> Exception:

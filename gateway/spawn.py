@@ -5,8 +5,11 @@ one. Only from the main thread: on Linux the parent-death signal is tied to the 
 spawned, and a shard whose spawning thread ended would be killed with it.
 """
 
+import contextlib
 import os
+import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import multiprocess
@@ -35,6 +38,19 @@ class Child:
         """End the process at once; harmless when it has ended already."""
         self._process.kill()
 
+    def abort(self) -> None:
+        """Ask the process to write all its stacks to stderr and end; see faulthandler."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGABRT)
+
+    def is_stopped(self) -> bool:
+        """Whether somebody has stopped the process (SIGSTOP); false where it cannot be told."""
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_bytes()
+        except OSError:
+            return False
+        return stat.rpartition(b") ")[2].startswith((b"T", b"t"))
+
     def reap(self) -> int:
         """Return the exit code (negative: minus the signal). Call after `exit_fd` was readable."""
         self._process.join()
@@ -46,10 +62,10 @@ class Child:
     def memory_bytes(self) -> int:
         """Resident memory; 0 where it cannot be told."""
         try:
-            with open(f"/proc/{self.pid}/statm", "rb") as file:  # noqa: PTH123 (hot path)
-                return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-        except OSError:
+            pages = Path(f"/proc/{self.pid}/statm").read_bytes().split()[1]
+        except (OSError, IndexError):
             return 0
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 class _Inherited:

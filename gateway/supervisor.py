@@ -1,27 +1,29 @@
 """Keeps one shard running: start, watch, restart, stop.
 
 One asyncio task a shard. It walks through *lives*: a life is one process and one pipe, from spawn to
-exit. What may follow what is the table in `lifecycle`; this module only makes the events happen.
+exit. What may follow what is the table in `lifecycle`, what progress means is said in `pulse`, what
+an end means in `life`; this module only makes the events happen.
 
 A death is seen by the kernel's own descriptor for the process, so it is noticed at once and without
 polling; a pipe that ends, or that carries garbage, ends the process too, so that every way to be lost
 becomes the same event. The answers that a dead shard had already written are taken before its jobs
 are given to others.
 
-A shard that takes long to load is left alone as long as it reports progress; without any for
-`load_timeout_seconds` it is ended like a dead one.
+A shard that loads is left alone as long as it reports progress. A ready shard is looked at ten times
+a second: one that has work and does not move becomes a suspect, then it is asked for its stacks and
+ended.
 """
 
 import asyncio
 import contextlib
 import logging
 import random
-import signal
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
+from gateway.life import Ending, Life
 from gateway.lifecycle import (
     COMING,
     HAS_PROCESS,
@@ -31,17 +33,18 @@ from gateway.lifecycle import (
     State,
     after,
 )
+from gateway.pulse import Pulse
 from gateway.replica import Replica
-from gateway.spawn import Child, spawn
-from shards.wire.exit_codes import PERMANENT, ExitCode
+from gateway.spawn import spawn
 from shards.wire.messages import Ready, Refused, Stage, WireError
 from shards.wire.pipe import GatewayEnd
 from shards.wire.spec import ShardSpec
 
 _logger = logging.getLogger(__name__)
 
-_FROM_OUTSIDE = frozenset({-signal.SIGKILL, -signal.SIGTERM})
+_LOOK_SECONDS = 0.1
 _EXIT_SECONDS = 2.0  # between closing its pipe and ending, a shard has nothing more to do
+_STACKS_SECONDS = 1.0  # for a hung shard to write its stacks before it is killed
 _STAGES = {"loading": Event.LOADS, "warming": Event.WARMS}
 
 
@@ -53,26 +56,13 @@ class Times:
     stop_seconds: float = 10.0
 
 
-@dataclass(slots=True)
-class _Life:
-    """One process of the shard."""
-
-    child: Child
-    pipe: GatewayEnd
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-    last_progress: float = field(default_factory=time.monotonic)
-    closing: asyncio.TimerHandle | None = None
-    was_ready: bool = False
-    end_reason: str = ""  # why it ended or was ended, where that is known better than by its code
-
-
 class Supervisor:
     """One shard and its restarts.
 
     Attributes:
         state: where the shard is in its life.
         stage: what a starting shard says it is doing.
-        restarts: starts after the first.
+        generation: how often it has been started.
         last_error: why the last life ended, if nobody asked for it.
     """
 
@@ -93,8 +83,8 @@ class Supervisor:
         self._policy = policy
         self._times = times
         self._on_change = on_change
-        self._life: _Life | None = None
-        self._loss_times: deque[float] = deque(maxlen=policy.crash_limit + 1)
+        self._life: Life | None = None
+        self._crash_times: deque[float] = deque(maxlen=policy.crash_limit + 1)
         self._losses_in_a_row = 0
         self._stop_asked = asyncio.Event()
 
@@ -144,17 +134,17 @@ class Supervisor:
         self._apply(Event.START)
         self.generation += 1
         try:
-            life = self._start()
+            life = self._life = self._start()
         except OSError as error:
-            return self._lost(f"could not be started: {error}", counts=True)
-        self._life = life
+            reason = f"it could not be started: {error}"
+            return self._note(Ending(reason, False, True, frozenset()))
         try:
             await self._watch(life)
         finally:
             event = self._bury(life)
         return event
 
-    def _start(self) -> _Life:
+    def _start(self) -> Life:
         pipe = GatewayEnd(self.generation)
         try:
             child = spawn(replace(self.spec, generation=self.generation), pipe)
@@ -162,24 +152,22 @@ class Supervisor:
             pipe.close()
             raise
         self.replica.attach(pipe)
-        life = _Life(child, pipe)
+        life = Life(child, pipe)
         loop = asyncio.get_running_loop()
         loop.add_reader(child.exit_fd, life.ended.set)
         loop.add_reader(pipe.fileno(), self._on_readable, life)
         return life
 
-    async def _watch(self, life: _Life) -> None:
-        """Return when the process has ended; end it where it is overdue."""
-        stop_asked = asyncio.ensure_future(self._stop_asked.wait())
+    async def _watch(self, life: Life) -> None:
+        """Return when the process has ended; end it where it must be."""
         ended = asyncio.ensure_future(life.ended.wait())
+        stop_asked = asyncio.ensure_future(self._stop_asked.wait())
+        either = (ended, stop_asked)
         try:
             while not ended.done() and not stop_asked.done():
-                patience = self._patience(life)
-                if patience is not None and patience <= 0:
-                    self._end_overdue(life)
-                    patience = None
+                self._look(life)
                 await asyncio.wait(
-                    (ended, stop_asked), timeout=patience, return_when=asyncio.FIRST_COMPLETED
+                    either, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED
                 )
             await asyncio.wait((ended,), timeout=self._times.stop_seconds)
         finally:
@@ -187,59 +175,77 @@ class Supervisor:
             stop_asked.cancel()
             await ended
 
-    def _patience(self, life: _Life) -> float | None:
-        """How long the shard may still load without progress; `None` when it is not loading."""
-        if life.was_ready:
-            return None
-        return life.last_progress + self._times.load_timeout_seconds - time.monotonic()
+    def _look(self, life: Life) -> None:
+        """See whether the shard moves."""
+        now = time.monotonic()
+        if self.state in (State.READY, State.SUSPECT):
+            self._look_at_progress(life, now)
+        elif now - life.last_word >= self._times.load_timeout_seconds and not life.verdict:
+            life.verdict = (
+                f"no progress for {self._times.load_timeout_seconds:g} s "
+                f"({self.stage or 'starting'}): raise supervision.load_timeout_seconds if the "
+                "model needs longer"
+            )
+            life.child.kill()
 
-    def _end_overdue(self, life: _Life) -> None:
-        life.end_reason = (
-            f"no progress for {self._times.load_timeout_seconds:g} s ({self.stage or 'starting'}): "
-            "raise supervision.load_timeout_seconds if the model needs longer"
+    def _look_at_progress(self, life: Life, now: float) -> None:
+        reading = self.replica.reading(now)
+        if reading is None or life.verdict:
+            return
+        pulse = life.pulse.look(reading)
+        if pulse is Pulse.HUNG:
+            self._end_hung(life, reading.patience_seconds)
+        elif pulse is Pulse.STALLED and self.state is State.READY:
+            self._apply(Event.STALL)
+        elif pulse is Pulse.MOVING and self.state is State.SUSPECT:
+            self._apply(Event.MOVE)
+
+    def _end_hung(self, life: Life, patience_seconds: float) -> None:
+        """Have the stacks of a hung shard written, if it can still do that, and end it."""
+        life.is_innocent = life.child.is_stopped()
+        how = "stopped from outside (SIGSTOP)" if life.is_innocent else "hung"
+        life.verdict = (
+            f"{how}: no progress for {life.pulse.still_seconds:.1f} s with {self.replica.queue} "
+            f"jobs, {patience_seconds:.1f} s are allowed"
         )
-        life.child.kill()
+        life.child.abort()
+        life.kill_in(_STACKS_SECONDS)
 
-    def _bury(self, life: _Life) -> Event:
-        """Give back everything a life had, and say how it ended."""
+    def _bury(self, life: Life) -> Event:
+        """Give back everything a life had, and note how it ended."""
         loop = asyncio.get_running_loop()
         loop.remove_reader(life.child.exit_fd)
         loop.remove_reader(life.pipe.fileno())
-        if life.closing:
-            life.closing.cancel()
         with contextlib.suppress(WireError, IllegalTransition):
             self.replica.receive()  # its last words: answers, or why it refused
-        on_device = self.replica.jobs_on_device()
-        code = life.child.reap()
-        reason = life.end_reason or _reason(code, on_device)
+        ending = life.bury()
         self._life = None
         self.stage = ""
-        self.replica.detach(reason)
-        if code in PERMANENT and not life.was_ready:
-            self.last_error = reason
-            _logger.error("shard %s refused to start: %s", self.spec.name, reason)
-            return Event.REFUSED
-        was_killed_by_others = life.was_ready and not life.end_reason and code in _FROM_OUTSIDE
-        return self._lost(reason, counts=not was_killed_by_others)
+        event = self._note(ending)
+        self.replica.detach(ending.reason, ending.suspects)
+        return event
 
-    def _lost(self, reason: str, *, counts: bool) -> Event:
-        """Note a loss; those that were not done to the shard from outside count as crashes."""
+    def _note(self, ending: Ending) -> Event:
+        """Remember how a life ended, unless it was asked to end."""
         if self.state is State.DRAINING:
             return Event.LOST
-        self.last_error = reason
+        self.last_error = ending.reason
+        if ending.is_refusal:
+            _logger.error("shard %s refused to start: %s", self.spec.name, ending.reason)
+            return Event.REFUSED
+        _logger.warning("shard %s is lost: %s", self.spec.name, ending.reason)
         self._losses_in_a_row += 1
-        if counts:
-            self._loss_times.append(time.monotonic())
-        _logger.warning("shard %s is lost: %s", self.spec.name, reason)
+        if ending.is_crash:
+            self._crash_times.append(time.monotonic())
         return Event.LOST
 
     async def _rest(self, event: Event) -> None:
         """Wait for the next start, or for an operator."""
         if event is Event.REFUSED:
             await self._sleep(None)
-        elif self._policy.is_crash_loop(self._loss_times, time.monotonic()):
+        elif self._policy.is_crash_loop(self._crash_times, time.monotonic()):
             self._apply(Event.GIVE_UP)
-            self._loss_times.clear()
+            self._crash_times.clear()
             _logger.error("shard %s crashes again and again: given up", self.spec.name)
             await self._sleep(self._policy.retry_failed_seconds)
         else:
@@ -255,24 +261,23 @@ class Supervisor:
 
     # -- what the shard says -----------------------------------------------------------------------
 
-    def _on_readable(self, life: _Life) -> None:
+    def _on_readable(self, life: Life) -> None:
         try:
             self.replica.receive()
         except (WireError, IllegalTransition) as error:
-            life.end_reason = f"it broke the protocol: {error}"
+            life.verdict = f"it broke the protocol: {error}"
             life.child.kill()
         if self.replica.is_closed:
-            loop = asyncio.get_running_loop()
-            loop.remove_reader(life.pipe.fileno())
-            life.closing = loop.call_later(_EXIT_SECONDS, life.child.kill)
+            asyncio.get_running_loop().remove_reader(life.pipe.fileno())
+            life.kill_in(_EXIT_SECONDS)
 
     def _on_stage(self, message: Stage | Ready | Refused) -> None:
         life = self._life
         if life is None:
             return
-        life.last_progress = time.monotonic()
+        life.last_word = time.monotonic()
         if isinstance(message, Refused):
-            life.end_reason = message.message
+            life.verdict = message.message
         elif isinstance(message, Stage):
             self.stage = message.detail
             if message.stage in _STAGES:
@@ -288,14 +293,3 @@ class Supervisor:
         if self.state is not before:
             _logger.info("shard %s is %s", self.spec.name, self.state.label)
             self._on_change()
-
-
-def _reason(code: int, jobs_on_device: int) -> str:
-    """Say in words how a process ended."""
-    if code < 0:
-        how = f"ended by signal {signal.Signals(-code).name}"
-    elif code in set(ExitCode):
-        how = f"exited with code {code} ({ExitCode(code).name.lower()})"
-    else:
-        how = f"exited with code {code}"
-    return f"{how} while scoring {jobs_on_device} jobs" if jobs_on_device else how

@@ -32,6 +32,7 @@ from shards.batcher import Batcher, WaitingPair
 from shards.engines import load_engine
 from shards.engines.base import Engine
 from shards.jobs import Job, OpenJobs
+from shards.pace import Pace
 from shards.pairs import EncodedPair, QueryTooLong
 from shards.refusal import Refusal
 from shards.wire.exit_codes import ExitCode
@@ -52,6 +53,7 @@ from shards.wire.spec import ShardSpec
 _logger = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1
+_PROBE_DOCUMENTS = ("As long as a batch of this size takes on this machine.",) * 4
 
 
 def main(spec: ShardSpec, socket_fd: int, arena_fd: int, gateway_pid: int) -> None:
@@ -71,7 +73,8 @@ def main(spec: ShardSpec, socket_fd: int, arena_fd: int, gateway_pid: int) -> No
 def _run(spec: ShardSpec, pipe: ShardEnd) -> ExitCode:
     """Load, serve, and say how it ended."""
     try:
-        Shard(_start(spec, pipe), pipe).run()
+        engine, pace = _start(spec, pipe)
+        Shard(engine, pipe, pace).run()
     except PipeClosed:
         pass  # the gateway is gone, nobody is left to answer
     except Refusal as refusal:
@@ -94,7 +97,7 @@ def _belong_to(gateway_pid: int) -> None:
         os._exit(ExitCode.STOPPED)
 
 
-def _start(spec: ShardSpec, pipe: ShardEnd) -> Engine:
+def _start(spec: ShardSpec, pipe: ShardEnd) -> tuple[Engine, Pace]:
     """Load and warm the engine, telling the gateway how far it is."""
     devices.prepare(spec)
     pipe.send(Stage("loading", spec.source))
@@ -102,6 +105,7 @@ def _start(spec: ShardSpec, pipe: ShardEnd) -> Engine:
     facts = engine.facts
     pipe.send(Stage("warming", f"{facts.engine} on {facts.device} in {facts.dtype}"))
     engine.warm_up()
+    pace = _first_pace(engine)
     pipe.send(
         Ready(
             engine=facts.engine,
@@ -115,17 +119,30 @@ def _start(spec: ShardSpec, pipe: ShardEnd) -> Engine:
             warnings=facts.warnings,
         )
     )
-    return engine
+    return engine, pace
+
+
+def _first_pace(engine: Engine) -> Pace:
+    """Time a warm batch, so that even the first real one has something to be measured by."""
+    pace = Pace()
+    pairs = engine.encoder.encode(
+        "How long?", _PROBE_DOCUMENTS, instruction="", max_document_tokens=0
+    )
+    started_ns = time.monotonic_ns()
+    engine.score(pairs)
+    pace.learn(max(map(len, pairs)) * len(pairs), time.monotonic_ns() - started_ns)
+    return pace
 
 
 class Shard:
     """A loaded engine at its end of the pipe."""
 
-    def __init__(self, engine: Engine, pipe: ShardEnd) -> None:
+    def __init__(self, engine: Engine, pipe: ShardEnd, pace: Pace) -> None:
         self._engine = engine
         self._pipe = pipe
         self._jobs = OpenJobs()
         self._batcher = Batcher(engine.facts.token_budget)
+        self._pace = pace
         self._changed = threading.Condition()
         self._stopping = False
 
@@ -164,6 +181,7 @@ class Shard:
         job = Job(score.job, score.deadline_ns, time.monotonic_ns(), ())
         with self._changed:
             self._jobs.open(job)
+        self._pipe.arena.encoding(score.job)
         try:
             job.pairs = self._encode(score)
         except QueryTooLong as error:
@@ -175,6 +193,7 @@ class Shard:
             with self._changed:
                 self._batcher.add(job.waiting_pairs())
                 self._changed.notify()
+        self._pipe.arena.encoding(0)
 
     def _encode(self, score: Score) -> Sequence[EncodedPair]:
         encode = partial(
@@ -207,10 +226,7 @@ class Shard:
 
     def _score(self, batch: list[WaitingPair]) -> None:
         started_ns = time.monotonic_ns()
-        arena = self._pipe.arena
-        arena.batch_started(tuple({waiting.job for waiting in batch}), started_ns)
         margins = self._margins(batch)
-        arena.batch_done()
         with self._changed:
             replies = self._jobs.batch_scored(batch, margins, started_ns, time.monotonic_ns())
         for reply in replies:
@@ -219,12 +235,27 @@ class Shard:
     def _margins(self, batch: Sequence[WaitingPair]) -> list[float]:
         """Score a batch; where the engine raises, halve it down to the pair that is at fault."""
         try:
-            margins = self._engine.score([waiting.pair for waiting in batch])
+            margins = self._on_device(batch)
         except Exception as error:
             return self._margins_of_halves(batch, error)
         for waiting, margin in zip(batch, margins, strict=True):
             if not math.isfinite(margin):
                 self._fail(waiting.job, "invalid_score", f"document {waiting.index}: {margin}")
+        return margins
+
+    def _on_device(self, batch: Sequence[WaitingPair]) -> list[float]:
+        """Call the engine, with a note in the arena of what it works on and for how long."""
+        tokens = max(map(len, batch)) * len(batch)
+        jobs = tuple({waiting.job: None for waiting in batch})
+        started_ns = time.monotonic_ns()
+        self._pipe.arena.batch_started(
+            jobs, now_ns=started_ns, expected_ns=self._pace.expected_ns(tokens)
+        )
+        try:
+            margins = self._engine.score([waiting.pair for waiting in batch])
+        finally:
+            self._pipe.arena.batch_done()
+        self._pace.learn(tokens, time.monotonic_ns() - started_ns)
         return margins
 
     def _margins_of_halves(self, batch: Sequence[WaitingPair], error: Exception) -> list[float]:

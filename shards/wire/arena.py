@@ -1,8 +1,9 @@
 """The shared memory of one shard generation, and who may write where.
 
     0      magic u32 | version u32 | generation u32                      gateway, once
-    128    started u64 | done u64 | started_ns u64                       shard
-    256    count u32 | job u64 x 448: the jobs on the device now         shard
+    128    started u64 | done u64 | started_ns u64 | expected_ns u64     shard, scoring
+    192    encoded u64 | encoding u64: jobs done, and the one in work    shard, intake
+    256    count u64 | job u64 x 448: what is on the device              shard, scoring
     4096   spans of request text                                        gateway
 
 The memory has no name in any file system: it is gone when the last of the two processes is, whatever
@@ -11,8 +12,8 @@ writes can corrupt the allocator. Sealing keeps a shard from shrinking the memor
 gateway's feet (SIGBUS), and reserving the pages at once turns a full machine into a clean error at
 start instead of a signal later.
 
-The progress block is advisory: it is read for status and after a death, never to decide what is
-safe to read. Safety comes from the control socket: bytes are complete before the packet that names
+The progress blocks are advisory: they tell a hung shard from a slow one, and after a death which
+jobs are suspects. They never decide what is safe to read. Safety comes from the control socket: bytes are complete before the packet that names
 them is sent, and a span is used again only after its reply was received; the kernel orders both.
 """
 
@@ -22,6 +23,7 @@ import os
 import struct
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shards.wire.messages import WireError
@@ -33,8 +35,9 @@ _PAGE = 4096
 _ALIGN = 64
 _IDENTITY = struct.Struct("<III")
 _MAGIC, _VERSION = 0x52474157, 1
-_PROGRESS, _PROGRESS_AT = struct.Struct("<QQQ"), 128
-_RECORDER_AT, _RECORDER_JOBS = 256, 448
+_SCORING, _SCORING_AT = struct.Struct("<QQQQ"), 128
+_INTAKE, _INTAKE_AT = struct.Struct("<QQ"), 192
+_RECORDER, _RECORDER_AT, _RECORDER_JOBS = struct.Struct("<Q"), 256, 448
 _SEALS = 0x0001 | 0x0002 | 0x0004  # F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW
 
 
@@ -46,13 +49,23 @@ class Progress:
         started: batches begun; one more than `done` while a batch is on the device.
         done: batches finished.
         started_ns: when the last batch began, CLOCK_MONOTONIC.
+        expected_ns: how long the shard itself expects that batch to take.
+        encoded: jobs that the intake has dealt with.
+        encoding: the job that it deals with now, or 0.
         jobs: the jobs of the batch on the device.
     """
 
     started: int
     done: int
     started_ns: int
+    expected_ns: int
+    encoded: int
+    encoding: int
     jobs: tuple[int, ...]
+
+    @property
+    def is_on_device(self) -> bool:
+        return self.started != self.done
 
 
 class Arena:
@@ -95,24 +108,33 @@ class Arena:
             raise WireError(f"span {offset}+{length} lies outside the arena of {self.size} bytes")
         return bytes(self._view[offset : offset + length])
 
-    def batch_started(self, jobs: tuple[int, ...], now_ns: int) -> None:
+    def batch_started(self, jobs: Sequence[int], *, now_ns: int, expected_ns: int) -> None:
         """Record what goes on the device, before it does."""
         jobs = jobs[:_RECORDER_JOBS]
-        struct.pack_into(f"<I{len(jobs)}Q", self._map, _RECORDER_AT, len(jobs), *jobs)
-        started, done, _ = _PROGRESS.unpack_from(self._map, _PROGRESS_AT)
-        _PROGRESS.pack_into(self._map, _PROGRESS_AT, started + 1, done, now_ns)
+        _RECORDER.pack_into(self._map, _RECORDER_AT, len(jobs))
+        struct.pack_into(f"<{len(jobs)}Q", self._map, _RECORDER_AT + _RECORDER.size, *jobs)
+        _, done, *_ = _SCORING.unpack_from(self._map, _SCORING_AT)
+        _SCORING.pack_into(self._map, _SCORING_AT, done + 1, done, now_ns, expected_ns)
 
     def batch_done(self) -> None:
         """Record that the device is free again."""
-        started, _, started_ns = _PROGRESS.unpack_from(self._map, _PROGRESS_AT)
-        _PROGRESS.pack_into(self._map, _PROGRESS_AT, started, started, started_ns)
-        struct.pack_into("<I", self._map, _RECORDER_AT, 0)
+        started, _, started_ns, expected_ns = _SCORING.unpack_from(self._map, _SCORING_AT)
+        _SCORING.pack_into(self._map, _SCORING_AT, started, started, started_ns, expected_ns)
+        _RECORDER.pack_into(self._map, _RECORDER_AT, 0)
+
+    def encoding(self, job: int) -> None:
+        """Record which job the intake deals with; 0 when it is done with it."""
+        encoded, _ = _INTAKE.unpack_from(self._map, _INTAKE_AT)
+        _INTAKE.pack_into(self._map, _INTAKE_AT, encoded + (not job), job)
 
     def progress(self) -> Progress:
-        started, done, started_ns = _PROGRESS.unpack_from(self._map, _PROGRESS_AT)
-        (count,) = struct.unpack_from("<I", self._map, _RECORDER_AT)
-        jobs = struct.unpack_from(f"<{min(count, _RECORDER_JOBS)}Q", self._map, _RECORDER_AT + 4)
-        return Progress(started, done, started_ns, jobs)
+        started, done, started_ns, expected_ns = _SCORING.unpack_from(self._map, _SCORING_AT)
+        encoded, encoding = _INTAKE.unpack_from(self._map, _INTAKE_AT)
+        (count,) = _RECORDER.unpack_from(self._map, _RECORDER_AT)
+        jobs = struct.unpack_from(
+            f"<{min(count, _RECORDER_JOBS)}Q", self._map, _RECORDER_AT + _RECORDER.size
+        )
+        return Progress(started, done, started_ns, expected_ns, encoded, encoding, jobs)
 
     def close(self) -> None:
         """Unmap and close; harmless the second time."""

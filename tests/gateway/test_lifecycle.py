@@ -15,9 +15,13 @@ from gateway.lifecycle import (
     after,
 )
 
+_TO_READY = [Event.START, Event.LOADS, Event.WARMS, Event.UP]
 _STORIES = [
     ([Event.START, Event.LOADS, Event.LOADS, Event.WARMS, Event.UP], State.READY),
     ([Event.START, Event.LOADS, Event.WARMS, Event.UP, Event.LOST], State.BACKOFF),
+    ([*_TO_READY, Event.STALL], State.SUSPECT),
+    ([*_TO_READY, Event.STALL, Event.MOVE], State.READY),
+    ([*_TO_READY, Event.STALL, Event.LOST], State.BACKOFF),
     ([Event.START, Event.LOST, Event.START], State.STARTING),
     ([Event.START, Event.LOADS, Event.REFUSED], State.FAILED),
     ([Event.START, Event.LOST, Event.GIVE_UP], State.FAILED),
@@ -67,9 +71,8 @@ def test_every_shard_can_be_stopped(state: State) -> None:
 
 def test_what_is_coming_needs_nobody() -> None:
     """From a coming state READY is reached by the shard's own events and the timer's START."""
-    own = [Event.START, Event.LOADS, Event.WARMS, Event.UP]
     for state in COMING:
-        for event in own:
+        for event in (*_TO_READY, Event.MOVE):
             state = TRANSITIONS[state].get(event, state)
         assert state is State.READY
 

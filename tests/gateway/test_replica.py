@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.errors import EngineFailed, InvalidRequest
-from gateway.replica import Job, Replica, ReplicaLost
+from gateway.job import Job
+from gateway.replica import Replica, ReplicaLost
 from shards.wire.messages import Cancel, Failed, Ready, Score, Scores, Stage, Stop, WireError
 from shards.wire.pipe import GatewayEnd, ShardEnd
 
@@ -40,7 +41,7 @@ class Bench:
         return message.job
 
 
-def _job(tokens: int = 100, documents: int = 1) -> Job:
+def _job(tokens: int = 100, documents: int = 1, *, is_solo: bool = False) -> Job:
     return Job(
         queries=("q",),
         documents=("d",) * documents,
@@ -51,6 +52,7 @@ def _job(tokens: int = 100, documents: int = 1) -> Job:
         wire_bytes=100,
         is_small=True,
         deadline_ns=0,
+        is_solo=is_solo,
     )
 
 
@@ -144,6 +146,28 @@ async def test_a_lost_shard_answers_what_it_had_written_and_loses_the_rest(ready
         await lost
     assert (ready.replica.queue, ready.replica.outstanding_tokens) == (0, 0)
     assert ready.replica.facts is None
+
+
+async def test_the_jobs_that_may_have_ended_a_shard_are_told_apart(ready: Bench) -> None:
+    suspect, innocent = ready.submit(), ready.submit()
+    ready.replica.detach("ended by signal SIGSEGV", {ready.received_job()})
+    with pytest.raises(ReplicaLost) as loss:
+        await suspect
+    assert loss.value.is_suspect
+    with pytest.raises(ReplicaLost) as loss:
+        await innocent
+    assert not loss.value.is_suspect
+
+
+async def test_a_suspect_is_alone_in_its_shard(ready: Bench) -> None:
+    assert ready.replica.has_room(_job(is_solo=True))
+    ready.submit()
+    assert not ready.replica.has_room(_job(is_solo=True))
+    ready.shard.send(_scores(ready.received_job()))
+    ready.replica.receive()
+    scores: asyncio.Future[Scores] = asyncio.get_running_loop().create_future()
+    ready.replica.submit(_job(is_solo=True), scores)
+    assert not ready.replica.has_room(_job())
 
 
 async def test_a_closed_pipe_takes_no_job(ready: Bench) -> None:

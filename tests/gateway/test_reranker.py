@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 
 from gateway.config import ModelSpec
 from gateway.domain import Document, RerankRequest
+from gateway.job import Job
 from gateway.metrics import Metrics
 from gateway.model import FleetPolicy, Model
-from gateway.replica import Job
 from gateway.reranker import _merge, _Part, _split
 from shards.engines.fake import margin
 from shards.wire.messages import MAX_JOB_BYTES, MAX_JOB_DOCUMENTS, Score, Scores, encode

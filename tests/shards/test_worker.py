@@ -11,6 +11,7 @@ import pytest
 
 from shards.engines.base import Engine, Facts
 from shards.engines.fake import FakeEncoder, margin
+from shards.pace import Pace
 from shards.pairs import Batch, EncodedPair
 from shards.wire.messages import Cancel, Failed, Message, Score, Scores, Stop
 from shards.wire.pipe import GatewayEnd, ShardEnd
@@ -79,6 +80,13 @@ class Client:
         deadline = time.monotonic_ns() + deadline_ns
         self.pipe.send(Score(job, deadline, 0, instruction, queries, tuple(documents)))
 
+    def until_encoded(self, count: int) -> None:
+        """Wait until the intake has dealt with so many jobs."""
+        end = time.monotonic() + 20
+        while self.pipe.progress().encoded < count:
+            assert time.monotonic() < end
+            time.sleep(0.001)
+
     def answers(self, count: int) -> dict[int, Message]:
         """Wait for the answers to so many jobs."""
         got: dict[int, Message] = {}
@@ -98,7 +106,7 @@ def _running(engine: Engine) -> Iterator[Client]:
     gateway = GatewayEnd(generation=1)
     end = ShardEnd(*[os.dup(fd) for fd in gateway.shard_descriptors], generation=1)
     gateway.handed_over()
-    thread = threading.Thread(target=Shard(engine, end).run)
+    thread = threading.Thread(target=Shard(engine, end, Pace()).run)
     thread.start()
     try:
         yield Client(gateway)
@@ -148,6 +156,7 @@ def test_a_pair_that_cannot_be_scored_costs_its_own_job_only(
     assert engine.busy.wait(20)
     client.score(2, ["a", "raise", "b"])
     client.score(3, ["c", "d"])
+    client.until_encoded(3)
     engine.gate.set()
     answers = client.answers(3)
     assert answers[2] == Failed(2, "engine_error", "document 1: RuntimeError")
@@ -164,6 +173,7 @@ def test_a_score_that_is_no_number_costs_its_own_job_only(
     assert engine.busy.wait(20)
     client.score(2, ["nan", "a"])
     client.score(3, ["b"])
+    client.until_encoded(3)
     engine.gate.set()
     answers = client.answers(3)
     assert answers[2] == Failed(2, "invalid_score", "document 0: nan")
@@ -205,6 +215,7 @@ def test_an_overdue_job_is_not_scored(engine: MoodyEngine, client: Client) -> No
     assert engine.busy.wait(20)
     client.score(2, ["second"], deadline_ns=0)
     client.score(3, ["third"])
+    client.until_encoded(3)
     engine.gate.set()
     answers = client.answers(3)
     assert isinstance(answers[2], Failed)
@@ -231,5 +242,6 @@ def test_the_device_is_marked_busy_while_it_is(engine: MoodyEngine, client: Clie
     engine.gate.set()
     client.answers(1)
     idle = client.pipe.progress()
-    assert (busy.started, busy.done, busy.jobs) == (1, 0, (7,))
-    assert (idle.started, idle.done, idle.jobs) == (1, 1, ())
+    assert (busy.started, busy.done, busy.jobs, busy.is_on_device) == (1, 0, (7,), True)
+    assert (idle.started, idle.done, idle.jobs, idle.is_on_device) == (1, 1, (), False)
+    assert (idle.encoded, idle.encoding) == (1, 0)

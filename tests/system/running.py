@@ -20,6 +20,7 @@ import psutil
 from gateway.domain import sigmoid
 from shards.engines.fake import margin
 
+_ROOT = Path(__file__).parents[2]
 _PATIENCE_SECONDS = 40.0
 _URL = re.compile(rb"listening on (http://127\.0\.0\.1:\d+)")
 
@@ -74,7 +75,8 @@ class Gateway:
     @property
     def shard_processes(self) -> list[psutil.Process]:
         """All processes the gateway has started, its helpers included."""
-        return psutil.Process(self.process.pid).children(recursive=True)
+        children: list[psutil.Process] = psutil.Process(self.process.pid).children(recursive=True)
+        return children
 
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.process.pid, number)
@@ -89,13 +91,18 @@ def all_are(state: str) -> Callable[[dict[str, Any]], bool]:
 
 
 @asynccontextmanager
-async def running(config: str, folder: Path) -> AsyncIterator[Gateway]:
-    """Run `gateway serve` with this configuration, on a free port, until the block ends."""
+async def running(config: str, folder: Path, *, chaos: bool = False) -> AsyncIterator[Gateway]:
+    """Run `gateway serve` with this configuration, on a free port, until the block ends.
+
+    With `chaos`, its fake engine is the one of `tests.system.chaos_engine`.
+    """
     file, log = folder / "gateway.toml", folder / "gateway.log"
     file.write_text("port = 0\n" + config)
     command = [sys.executable, "-m", "gateway", "serve", "--config", str(file)]
     with log.open("wb") as stream:
-        process = subprocess.Popen(command, stdout=stream, stderr=stream)
+        process = subprocess.Popen(
+            command, stdout=stream, stderr=stream, cwd=_ROOT, env=_environment(chaos=chaos)
+        )
     gateway: Gateway | None = None
     try:
         gateway = Gateway(process, await _url(process, log), log)
@@ -104,10 +111,15 @@ async def running(config: str, folder: Path) -> AsyncIterator[Gateway]:
         sys.stderr.write(log.read_text())
         raise
     finally:
-        if gateway:
+        if gateway is not None:
             await gateway.session.close()
         process.kill()
         process.wait()
+
+
+def _environment(*, chaos: bool) -> dict[str, str]:
+    path = [str(_ROOT / "tests" / "system" / "chaos"), str(_ROOT)] if chaos else []
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
 
 
 async def _url(process: subprocess.Popen[bytes], log: Path) -> str:

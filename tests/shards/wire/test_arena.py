@@ -1,6 +1,7 @@
 """The shared memory: spans never overlap, and the other side cannot pull the rug."""
 
 import os
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -27,7 +28,7 @@ def test_spans_never_overlap_and_all_room_comes_back(steps: list[tuple[int, bool
         if start is not None:
             taken[start] = length
     edges = sorted((start, start + length) for start, length in taken.items())
-    assert all(first[1] <= second[0] for first, second in zip(edges, edges[1:], strict=False))
+    assert all(first[1] <= second[0] for first, second in pairwise(edges))
     assert all(start >= 4096 and end <= _SIZE for start, end in edges)
     for offset in taken:
         spans.give(offset)
@@ -39,12 +40,16 @@ def test_both_sides_see_the_same_bytes_and_progress() -> None:
     theirs = Arena.attach(os.dup(ours.fd), generation=7)
     ours.write(4096, b"query")
     assert theirs.read(4096, 5) == b"query"
-    theirs.batch_started((11, 12), now_ns=99)
+    theirs.batch_started((11, 12), now_ns=99, expected_ns=7)
     running = ours.progress()
-    assert (running.started, running.done, running.started_ns) == (1, 0, 99)
-    assert running.jobs == (11, 12)
+    assert (running.started, running.done, running.started_ns, running.expected_ns) == (1, 0, 99, 7)
+    assert (running.jobs, running.is_on_device) == ((11, 12), True)
     theirs.batch_done()
-    assert (ours.progress().done, ours.progress().jobs) == (1, ())
+    assert (ours.progress().jobs, ours.progress().is_on_device) == ((), False)
+    theirs.encoding(13)
+    assert (ours.progress().encoded, ours.progress().encoding) == (0, 13)
+    theirs.encoding(0)
+    assert (ours.progress().encoded, ours.progress().encoding) == (1, 0)
     theirs.close()
     ours.close()
 

@@ -1,0 +1,83 @@
+"""Is a ready shard working, slow, or hung? Pure: time is passed in.
+
+Told by progress, not by a heartbeat: a thread that says "alive" goes on saying so while the device
+call beside it never returns, and falls silent while a healthy tokenizer holds the interpreter. What
+counts is that the work in the shard moves: a batch begun or done, a job encoded. The shard writes
+that into shared memory before and after each step, so even a process that cannot run another line
+of Python (stopped, blocked in a driver, spinning in C) has said all that is needed.
+
+A step may take four times as long as it should, and never less than two seconds; half of that makes
+the shard a suspect. What a batch should take the shard has learnt from its batches; what encoding
+should take follows from the bytes.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from shards.wire.arena import Progress
+
+_SHORTEST_SECONDS = 2.0
+_LONGEST_SECONDS = 600.0  # whatever a shard expects, this is a hang
+_FACTOR = 4.0
+_SUSPECT_SHARE = 0.5
+_ENCODED_BYTES_PER_SECOND = 500_000  # slower than any tokenizer measured
+
+
+class Pulse(Enum):
+    """What the progress of a shard says."""
+
+    MOVING = auto()
+    STALLED = auto()
+    HUNG = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One look at a shard.
+
+    Attributes:
+        progress: what it wrote.
+        waiting_bytes: text of the jobs inside it; 0 when it has nothing to do.
+        now: seconds of CLOCK_MONOTONIC.
+    """
+
+    progress: Progress
+    waiting_bytes: int
+    now: float
+
+    @property
+    def steps(self) -> tuple[int, int, int]:
+        """What changes when the shard moves."""
+        return self.progress.started, self.progress.done, self.progress.encoded
+
+    @property
+    def patience_seconds(self) -> float:
+        """How long the step that the shard is at may take."""
+        if self.progress.is_on_device:
+            expected = self.progress.expected_ns / 1e9
+        else:
+            expected = self.waiting_bytes / _ENCODED_BYTES_PER_SECOND
+        return min(_LONGEST_SECONDS, max(_SHORTEST_SECONDS, _FACTOR * expected))
+
+
+class PulseWatch:
+    """Follows one shard from reading to reading.
+
+    Attributes:
+        still_seconds: how long it has not moved, though it had work.
+    """
+
+    def __init__(self) -> None:
+        self.still_seconds = 0.0
+        self._steps: tuple[int, int, int] | None = None
+        self._moved = 0.0
+
+    def look(self, reading: Reading) -> Pulse:
+        """Take a reading and say what it means."""
+        if not reading.waiting_bytes or reading.steps != self._steps:
+            self._steps, self._moved = reading.steps, reading.now
+        self.still_seconds = reading.now - self._moved
+        patience = reading.patience_seconds
+        if self.still_seconds >= patience:
+            return Pulse.HUNG
+        return Pulse.STALLED if self.still_seconds >= _SUSPECT_SHARE * patience else Pulse.MOVING

@@ -1,0 +1,66 @@
+"""Supervisors and their counts, as the values that `/status` shows."""
+
+import time
+from collections.abc import Collection, Mapping
+
+from gateway.config import ModelSpec
+from gateway.lifecycle import State
+from gateway.status import ModelStatus, ShardStatus
+from gateway.supervisor import Supervisor
+from gateway.tally import Tally
+from shards.wire.messages import Ready
+
+
+def model_status(
+    spec: ModelSpec, facts: Ready | None, queue: int, shards: Mapping[Supervisor, Tally]
+) -> ModelStatus:
+    """Return what there is to know about a model; `queue` counts the jobs in its line."""
+    return ModelStatus(
+        name=spec.name,
+        state=_state(shards),
+        default=spec.default,
+        aliases=spec.aliases,
+        source=spec.source,
+        engine=facts.engine if facts else "",
+        activation=facts.activation if facts else "",
+        demonstration=facts.demonstration if facts else False,
+        max_length=facts.max_length if facts else 0,
+        queue=queue,
+        shards=tuple(shard_status(one, tally) for one, tally in shards.items()),
+    )
+
+
+def _state(shards: Collection[Supervisor]) -> str:
+    ready = sum(one.state is State.READY for one in shards)
+    if ready == len(shards):
+        return "ready"
+    if ready:
+        return "degraded"
+    return "loading" if any(one.is_coming for one in shards) else "failed"
+
+
+def shard_status(supervisor: Supervisor, tally: Tally) -> ShardStatus:
+    """Return what there is to know about a shard."""
+    replica, spec, now = supervisor.replica, supervisor.spec, time.monotonic()
+    facts = replica.facts
+    return ShardStatus(
+        name=spec.name,
+        pid=supervisor.pid,
+        state=supervisor.state.label,
+        stage=supervisor.stage,
+        generation=supervisor.generation,
+        restarts=supervisor.restarts,
+        device=facts.device if facts else spec.device,
+        dtype=facts.dtype if facts else spec.dtype,
+        cores=spec.cores,
+        queue=replica.queue,
+        outstanding_tokens=replica.outstanding_tokens,
+        documents=tally.documents,
+        tokens=tally.tokens,
+        documents_per_second=round(tally.documents_per_second(now), 1),
+        p50_ms=round(1000 * tally.latency_seconds(0.5), 2),
+        p95_ms=round(1000 * tally.latency_seconds(0.95), 2),
+        memory_bytes=supervisor.memory_bytes,
+        last_error=supervisor.last_error,
+        warnings=facts.warnings if facts else (),
+    )

@@ -1,0 +1,108 @@
+"""The fake engine with faults: a document that holds one of these words makes the shard fail.
+
+<<segv>>   crashes in native code         <<exit 3>>  ends the process with this code
+<<abort>>  aborts                         <<raise>>   the engine raises for this pair
+<<spin>>   spins in native code, with the interpreter's lock held
+<<sleep>>  blocks in a call that never returns
+<<nan>>    the score is no number         <<oom>>     does not fit beside more than one other
+<<stuck>>  the encoder never returns
+"""
+
+import ctypes
+import math
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Sequence
+
+from shards.engines.fake import FakeEncoder, FakeEngine
+from shards.engines.fake import load as load_fake
+from shards.pairs import Batch, EncodedPair
+from shards.refusal import Report
+from shards.wire.spec import ShardSpec
+
+_WORD = re.compile(r"<<(\w+)(?: (\d+))?>>")
+_FOREVER_SECONDS = 100_000
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named as torch names it."""
+
+
+def _segv(_: int) -> None:
+    ctypes.string_at(0)
+
+
+def _abort(_: int) -> None:
+    os.kill(os.getpid(), signal.SIGABRT)
+
+
+def _spin(_: int) -> None:
+    ctypes.PyDLL(None).sleep(_FOREVER_SECONDS)  # PyDLL keeps the interpreter's lock
+
+
+def _sleep(_: int) -> None:
+    time.sleep(_FOREVER_SECONDS)
+
+
+def _raise(_: int) -> None:
+    raise ValueError("this pair cannot be scored")
+
+
+_ACTS: dict[str, Callable[[int], None]] = {
+    "segv": _segv,
+    "abort": _abort,
+    "spin": _spin,
+    "sleep": _sleep,
+    "raise": _raise,
+    "exit": os._exit,
+}
+
+
+class ChaosEncoder(FakeEncoder):
+    """Lets the engine see the documents."""
+
+    def __init__(self, max_length: int) -> None:
+        super().__init__(max_length)
+        self.words: dict[int, tuple[str, int]] = {}
+
+    def encode(
+        self, query: str, documents: Sequence[str], *, instruction: str, max_document_tokens: int
+    ) -> list[EncodedPair]:
+        if any("<<stuck>>" in document for document in documents):
+            time.sleep(_FOREVER_SECONDS)
+        pairs = super().encode(
+            query, documents, instruction=instruction, max_document_tokens=max_document_tokens
+        )
+        for pair, document in zip(pairs, documents, strict=True):
+            if found := _WORD.search(document):
+                self.words[pair.token_ids[0]] = (found[1], int(found[2] or 0))
+        return pairs
+
+
+class ChaosEngine(FakeEngine):
+    """Does what the words say."""
+
+    encoder: ChaosEncoder
+
+    def score(self, batch: Batch) -> list[float]:
+        words = [self.encoder.words.get(pair.token_ids[0], ("", 0)) for pair in batch]
+        if len(batch) > 2 and ("oom", 0) in words:
+            raise OutOfMemoryError("out of memory, as its document asks")
+        for word, number in words:
+            if word in _ACTS:
+                _ACTS[word](number)
+        margins = super().score(batch)
+        return [
+            math.nan if word == "nan" else margin
+            for margin, (word, _) in zip(margins, words, strict=True)
+        ]
+
+
+def load(spec: ShardSpec, report: Report) -> ChaosEngine:
+    """Load what the fake engine loads, and add the faults."""
+    fake = load_fake(spec, report)
+    engine = ChaosEngine(fake.facts, fake._delay_seconds)
+    engine.encoder = ChaosEncoder(fake.facts.max_length)
+    return engine

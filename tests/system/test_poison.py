@@ -1,0 +1,135 @@
+"""Requests that end shards, and shards that hang: found, bounded, and nobody else's problem."""
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.system.running import Gateway, Ledger, running
+
+_CONFIG = """
+[supervision]
+backoff_first_seconds = 0.05
+crash_limit = 100
+[models.fake]
+source = "fake?delay_ms=2"
+engine = "fake"
+replicas = {replicas}
+"""
+_CRASHES = ["segv", "abort", "exit 3", "exit 70"]
+
+
+async def _restarts(gateway: Gateway) -> int:
+    """Count the restarts once all shards are back."""
+    shards = await gateway.until_ready()
+    return sum(shard["restarts"] for shard in shards.values())
+
+
+def _assert_quarantined(reply: tuple[int, Any, Any], index: int) -> None:
+    status, body, _ = reply
+    assert (status, body["error"]["code"]) == (400, "quarantined"), body
+    assert body["error"]["param"] == f"documents[{index}]"
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+async def test_a_poison_costs_two_shards_and_no_innocent_fails(
+    tmp_path: Path, replicas: int
+) -> None:
+    config = _CONFIG.format(replicas=replicas)
+    async with running(config, tmp_path, chaos=True) as gateway:
+        await gateway.until_ready()
+        ledger = Ledger(gateway)
+        async with ledger.load(clients=8):
+            for number, crash in enumerate(_CRASHES):
+                await ledger.until_answered(50 * (number + 1))
+                poison = ["fine", f"a <<{crash}>> document", "fine, too"]
+                _assert_quarantined(await gateway.rerank(poison), index=1)
+            await ledger.until_answered(400)
+        ledger.assert_all_right()
+        assert await _restarts(gateway) == 2 * len(_CRASHES)
+
+
+async def test_a_known_poison_is_refused_at_once_whoever_sends_it(tmp_path: Path) -> None:
+    async with running(_CONFIG.format(replicas=1), tmp_path, chaos=True) as gateway:
+        await gateway.until_ready()
+        _assert_quarantined(await gateway.rerank(["a <<segv>> document"]), index=0)
+        assert await _restarts(gateway) == 2
+        for _ in range(20):
+            reply = await gateway.rerank(["another", "and another", "a <<segv>> document"])
+            _assert_quarantined(reply, index=2)
+        assert await _restarts(gateway) == 2
+        ledger = Ledger(gateway)
+        await ledger.send(1)
+        ledger.assert_all_right()
+
+
+@pytest.mark.parametrize("hang", ["spin", "sleep", "stuck"])
+async def test_a_hang_is_found_by_its_missing_progress(tmp_path: Path, hang: str) -> None:
+    """Whether the interpreter's lock is held, a call blocks, or the encoder never returns."""
+    async with running(_CONFIG.format(replicas=2), tmp_path, chaos=True) as gateway:
+        await gateway.until_ready()
+        ledger = Ledger(gateway)
+        started = time.monotonic()
+        async with ledger.load(clients=4):
+            _assert_quarantined(await gateway.rerank(["fine", f"<<{hang}>>"]), index=1)
+        assert time.monotonic() - started < 30  # two hangs of two seconds each, on a busy machine
+        ledger.assert_all_right()
+        assert await _restarts(gateway) == 2
+        errors = [shard["last_error"] for shard in (await gateway.shards()).values()]
+        assert any("hung: no progress for 2." in error for error in errors), errors
+
+
+async def test_a_shard_that_somebody_stopped_is_replaced_and_its_jobs_are_no_suspects(
+    tmp_path: Path,
+) -> None:
+    async with running(_CONFIG.format(replicas=2), tmp_path, chaos=True) as gateway:
+        shards = await gateway.until_ready()
+        ledger = Ledger(gateway)
+        async with ledger.load(clients=8):
+            await ledger.until_answered(20)
+            os.kill(shards["fake/cpu:0"]["pid"], signal.SIGSTOP)
+            await gateway.until(lambda shards: shards["fake/cpu:0"]["state"] == "suspect")
+            await gateway.until(lambda shards: shards["fake/cpu:0"]["generation"] == 2)
+        ledger.assert_all_right()
+        error = (await gateway.shards())["fake/cpu:0"]["last_error"]
+        assert "stopped from outside (SIGSTOP)" in error
+
+
+async def test_a_shard_that_goes_on_in_time_is_trusted_again(tmp_path: Path) -> None:
+    async with running(_CONFIG.format(replicas=1), tmp_path, chaos=True) as gateway:
+        pid = (await gateway.until_ready())["fake/cpu:0"]["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        ledger = Ledger(gateway)
+        request = asyncio.create_task(ledger.send(1))
+        await gateway.until(lambda shards: shards["fake/cpu:0"]["state"] == "suspect")
+        os.kill(pid, signal.SIGCONT)
+        await request
+        ledger.assert_all_right()
+        assert (await gateway.until_ready())["fake/cpu:0"]["generation"] == 1
+
+
+@pytest.mark.parametrize(("word", "code"), [("raise", "engine_error"), ("nan", "engine_error")])
+async def test_a_bad_pair_costs_its_own_request_only(tmp_path: Path, word: str, code: str) -> None:
+    async with running(_CONFIG.format(replicas=1), tmp_path, chaos=True) as gateway:
+        await gateway.until_ready()
+        ledger = Ledger(gateway)
+        async with ledger.load(clients=8):
+            for _ in range(5):
+                status, body, _ = await gateway.rerank(["fine", f"<<{word}>>"])
+                assert (status, body["error"]["code"]) == (500, code)
+        ledger.assert_all_right()
+        assert await _restarts(gateway) == 0
+
+
+async def test_a_batch_that_does_not_fit_into_memory_is_halved(tmp_path: Path) -> None:
+    async with running(_CONFIG.format(replicas=1), tmp_path, chaos=True) as gateway:
+        await gateway.until_ready()
+        texts = ["<<oom>>", *(f"document {number}" for number in range(40))]
+        status, body, _ = await gateway.rerank(texts)
+        assert status == 200
+        assert len(body["results"]) == 41
+        assert await _restarts(gateway) == 0

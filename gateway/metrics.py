@@ -55,6 +55,11 @@ class Metrics:
             ("model", "dialect"),
             _SECONDS,
         )
+        self._connections_refused = self._counter(
+            "reranker_connections_refused",
+            "Connections that were ended before a request of theirs reached the gateway, by reason.",
+            ("reason",),
+        )
 
     def _count_jobs(self) -> None:
         self._queue_seconds = self._histogram(
@@ -108,6 +113,10 @@ class Metrics:
         """Count one rerank request; `model` is a public name or `UNKNOWN_MODEL`."""
         self._requests.labels(model, dialect, str(code)).inc()
         self._request_seconds.labels(model, dialect).observe(seconds)
+
+    def connection_refused(self, reason: str) -> None:
+        """Count a connection that was refused or cut; `reason` is one of a few words of ours."""
+        self._connections_refused.labels(reason).inc()
 
     def job_answered(
         self,

@@ -29,7 +29,7 @@ from gateway.lifecycle import RestartPolicy, State
 from gateway.metrics import Metrics
 from gateway.quarantine import Quarantine
 from gateway.queue import Line
-from gateway.replica import WINDOW_BATCHES, ReplicaLost
+from gateway.replica import WINDOW_BATCHES, DocumentTooLong, ReplicaLost
 from gateway.snapshot import model_status
 from gateway.status import ModelStatus
 from gateway.supervisor import Supervisor, Times
@@ -225,6 +225,8 @@ class Model:
                 if loss.is_suspect:
                     self.quarantine.add(pair.queries[0], pair.documents[0], time.monotonic())
                     raise Poison(place) from None
+            except DocumentTooLong:
+                raise DocumentTooLong(place) from None
 
     async def _attempt(self, job: Job) -> Scores:
         """Have a job scored once."""

@@ -17,6 +17,7 @@ from gateway.errors import DeadlineExceeded, EngineFailed, GatewayError, Invalid
 from gateway.job import Job
 from gateway.pulse import Reading
 from shards.wire.messages import (
+    DOCUMENT_TOO_LONG,
     Cancel,
     Failed,
     Message,
@@ -43,6 +44,18 @@ FAILURES: dict[str, type[GatewayError]] = {
 """What the code of a `Failed` frame means to the client."""
 
 
+class DocumentTooLong(Exception):
+    """A document of the job is too long, and the job says not to cut it.
+
+    Attributes:
+        place: of the document in the job.
+    """
+
+    def __init__(self, place: int) -> None:
+        super().__init__(f"document {place} is too long")
+        self.place = place
+
+
 class ReplicaLost(Exception):
     """The shard ended before it answered; the job may be scored elsewhere.
 
@@ -64,6 +77,12 @@ class _Pending:
 
 
 _job_ids = itertools.count(1)
+
+
+def _failure(failed: Failed) -> Exception:
+    if failed.code == DOCUMENT_TOO_LONG:
+        return DocumentTooLong(failed.document)
+    return FAILURES.get(failed.code, EngineFailed)(failed.message)
 
 
 class Replica:
@@ -132,8 +151,8 @@ class Replica:
     def submit(self, job: Job, scores: asyncio.Future[Scores]) -> int | None:
         """Send a job; return its id, or `None` if the shard does not take it after all.
 
-        `scores` gets the answer: the scores, the shard's error as a `GatewayError`, or
-        `ReplicaLost`.
+        `scores` gets the answer: the scores, the shard's error as a `GatewayError`,
+        `DocumentTooLong`, or `ReplicaLost`.
         """
         job_id = next(_job_ids)
         message = Score(
@@ -143,6 +162,8 @@ class Replica:
             instruction=job.instruction,
             queries=job.queries,
             documents=job.documents,
+            keep_end=job.keep_end,
+            refuse_truncation=job.refuse_truncation,
         )
         if not self._tell(message):
             self._is_clogged = True  # until the shard has read on: see `receive`
@@ -212,8 +233,7 @@ class Replica:
         if pending.scores.done():
             return  # cancelled meanwhile
         if isinstance(message, Failed):
-            failure = FAILURES.get(message.code, EngineFailed)
-            pending.scores.set_exception(failure(message.message))
+            pending.scores.set_exception(_failure(message))
         elif len(message.margins) == len(message.tokens) == len(pending.job.documents):
             pending.scores.set_result(message)
         else:

@@ -18,12 +18,14 @@ from gateway.errors import (
     DeadlineExceeded,
     EngineFailed,
     GatewayError,
+    InvalidRequest,
     ModelUnavailable,
     Quarantined,
 )
 from gateway.fleet import Fleet
 from gateway.job import Job
 from gateway.model import Model, Poison
+from gateway.replica import DocumentTooLong
 from shards.wire.messages import MAX_JOB_BYTES, MAX_JOB_DOCUMENTS, Scores
 
 _SMALLEST_JOB_TOKENS = 512  # below it, splitting costs more than it gains
@@ -64,7 +66,7 @@ class Reranker:
         with model.admitted(_ask(parts, deadline - started)):
             try:
                 async with asyncio.timeout(deadline - started):
-                    answers = await _gather(model, parts)
+                    answers = await _gather(model, parts, request)
             except TimeoutError:
                 raise _too_late(model, deadline - started) from None
         scored = _merge(parts, answers)
@@ -110,6 +112,8 @@ def _split(request: RerankRequest, model: Model, deadline: float) -> Iterator[_P
                 wire_bytes=sum(per_pair[index] + 8 for index in indices) + 256,
                 is_small=sum(costs) <= model.token_budget,
                 deadline_ns=int(deadline * 1e9),
+                keep_end=request.keep_end,
+                refuse_truncation=request.refuse_truncation,
             ),
             indices,
         )
@@ -141,23 +145,30 @@ def _pick(queries: tuple[str, ...], indices: Sequence[int]) -> tuple[str, ...]:
     return queries if len(queries) == 1 else tuple(queries[index] for index in indices)
 
 
-async def _gather(model: Model, parts: Sequence[_Part]) -> list[Scores]:
+async def _gather(model: Model, parts: Sequence[_Part], request: RerankRequest) -> list[Scores]:
     """Score all jobs at once; the first error ends the others."""
     if len(parts) == 1:
-        return [await _score(model, parts[0])]
+        return [await _score(model, parts[0], request)]
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_score(model, part)) for part in parts]
+            tasks = [group.create_task(_score(model, part, request)) for part in parts]
     except ExceptionGroup as group:
         raise _first(group) from None
     return [task.result() for task in tasks]
 
 
-async def _score(model: Model, part: _Part) -> Scores:
+async def _score(model: Model, part: _Part, request: RerankRequest) -> Scores:
     try:
         return await model.score(part.job)
     except Poison as poison:
         raise _quarantined(part.indices[poison.place]) from None
+    except DocumentTooLong as error:
+        name = f"{request.documents_field}[{part.indices[error.place]}]"
+        raise InvalidRequest(
+            f"{name} is too long, and the request says not to truncate: the limit is "
+            f"{_limit(request, model)}; shorten it, or allow truncation",
+            param=name,
+        ) from None
 
 
 def _refuse_quarantined(request: RerankRequest, model: Model, now: float) -> None:
@@ -215,8 +226,15 @@ def _too_late(model: Model, seconds: float) -> GatewayError:
 
 def _warnings(scored: Sequence[Scored], request: RerankRequest, model: Model) -> tuple[str, ...]:
     truncated = sum(one.truncated for one in scored)
-    if not truncated or model.facts is None:
+    if not truncated:
         return ()
-    limit = request.max_tokens_per_doc
-    reason = f"max_tokens_per_doc {limit}" if limit else f"{model.facts.max_length} tokens a pair"
+    reason = _limit(request, model)
     return (f"{truncated} of {len(scored)} documents were truncated ({reason})",)
+
+
+def _limit(request: RerankRequest, model: Model) -> str:
+    """Say what a document may have."""
+    pair = f"{model.facts.max_length} tokens a pair" if model.facts else "the model's"
+    return (
+        f"max_tokens_per_doc {request.max_tokens_per_doc}" if request.max_tokens_per_doc else pair
+    )

@@ -38,6 +38,7 @@ from shards.pairs import EncodedPair, QueryTooLong
 from shards.refusal import Refusal
 from shards.wire.exit_codes import ExitCode
 from shards.wire.messages import (
+    DOCUMENT_TOO_LONG,
     Cancel,
     Failed,
     Message,
@@ -192,16 +193,25 @@ class Shard:
             _logger.exception("a job could not be encoded")
             self._fail(score.job, "engine_error", f"encoding failed: {type(error).__name__}")
         else:
-            with self._changed:
-                self._batcher.add(job.waiting_pairs())
-                self._changed.notify()
+            self._admit(job, score)
         self._pipe.arena.encoding(0)
+
+    def _admit(self, job: Job, score: Score) -> None:
+        """Let the job's pairs wait to be scored, unless one of them was cut that must not be."""
+        cut = next((at for at, pair in enumerate(job.pairs) if pair.truncated), None)
+        if score.refuse_truncation and cut is not None:
+            self._fail(job.id, DOCUMENT_TOO_LONG, f"document {cut} is too long", cut)
+            return
+        with self._changed:
+            self._batcher.add(job.waiting_pairs())
+            self._changed.notify()
 
     def _encode(self, score: Score) -> Sequence[EncodedPair]:
         encode = partial(
             self._engine.encoder.encode,
             instruction=score.instruction,
             max_document_tokens=score.max_document_tokens,
+            keep_end=score.keep_end,
         )
         if len(score.queries) == 1:
             return encode(score.queries[0], score.documents)
@@ -279,12 +289,12 @@ class Shard:
         _logger.warning("token budget lowered to %d: %s", self._budget.tokens, error)
         devices.free_memory()
 
-    def _fail(self, job: int, code: str, message: str) -> None:
+    def _fail(self, job: int, code: str, message: str, document: int = -1) -> None:
         """Answer a job with an error, unless it has been answered already."""
         with self._changed:
             was_open = self._jobs.close(job)
         if was_open:
-            self._pipe.send(Failed(job, code, message))
+            self._pipe.send(Failed(job, code, message, document))
 
 
 def _is_out_of_memory(error: Exception) -> bool:

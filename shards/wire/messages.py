@@ -26,6 +26,10 @@ MAX_JOB_BYTES = 2 * 1024 * 1024
 """The most bytes of text in one job (a single document with its query may reach it, not pass)."""
 
 
+DOCUMENT_TOO_LONG = "document_too_long"
+"""The code of `Failed` for a document that would have to be cut and must not be."""
+
+
 class WireError(Exception):
     """The bytes are not a message: the peer is broken and must not be listened to any more."""
 
@@ -39,6 +43,8 @@ class Score:
 
     `deadline_ns` is CLOCK_MONOTONIC, the same for all processes of a machine;
     `max_document_tokens` 0 means the model's own limit; `instruction` "" the model's default.
+    A document that is too long loses its end, or its start with `keep_end`; with
+    `refuse_truncation` the job fails with the code `DOCUMENT_TOO_LONG` instead.
     """
 
     job: int
@@ -47,6 +53,8 @@ class Score:
     instruction: str
     queries: tuple[str, ...]
     documents: tuple[str, ...]
+    keep_end: bool = False
+    refuse_truncation: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +113,15 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The job has no scores; `code` is a key of `gateway.replica.FAILURES`."""
+    """The job has no scores; `code` is a key of `gateway.replica.FAILURES`, or `DOCUMENT_TOO_LONG`.
+
+    `document` is the place in the job of the document at fault, where there is one.
+    """
 
     job: int
     code: str
     message: str
+    document: int = -1
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,24 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from gateway.errors import EngineFailed, InvalidRequest
 from gateway.job import Job
-from gateway.replica import Replica, ReplicaLost
-from shards.wire.messages import Cancel, Failed, Ready, Score, Scores, Stage, Stop, WireError
+from gateway.replica import DocumentTooLong, Replica, ReplicaLost
+from shards.wire.messages import (
+    DOCUMENT_TOO_LONG,
+    Cancel,
+    Failed,
+    Ready,
+    Score,
+    Scores,
+    Stage,
+    Stop,
+    WireError,
+)
 from shards.wire.pipe import GatewayEnd
 from tests.pipes import shard_end
 
@@ -92,6 +103,24 @@ async def test_an_answer_resolves_its_job_and_makes_room(ready: Bench) -> None:
     assert await scores == answer
     assert (ready.replica.queue, ready.replica.outstanding_tokens) == (0, 0)
     assert ready.rooms == rooms + 1
+
+
+async def test_a_document_that_is_too_long_is_named(ready: Bench) -> None:
+    scores = ready.submit(documents=3)
+    ready.shard.send(Failed(ready.received_job(), DOCUMENT_TOO_LONG, "because", document=2))
+    ready.replica.receive()
+    with pytest.raises(DocumentTooLong) as caught:
+        await scores
+    assert caught.value.place == 2
+
+
+async def test_how_a_document_is_cut_reaches_the_shard(ready: Bench) -> None:
+    job = replace(_job(), keep_end=True, refuse_truncation=True)
+    ready.replica.submit(job, asyncio.get_running_loop().create_future())
+    message = ready.shard.receive()
+    assert isinstance(message, Score)
+    assert message.keep_end
+    assert message.refuse_truncation
 
 
 @pytest.mark.parametrize(

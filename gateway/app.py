@@ -14,8 +14,8 @@ from gateway.dialects import PATHS, Limits
 from gateway.fleet import Fleet
 from gateway.metrics import Metrics
 from gateway.middleware import OPERATIONS, BodyLimit, Errors, Observe, RequestId
-from gateway.model import FleetPolicy
 from gateway.operations import Operations
+from gateway.policy import FleetPolicy
 from gateway.replies import error_reply, on_http_error
 from gateway.reranker import Reranker
 

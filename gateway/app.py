@@ -16,8 +16,8 @@ from gateway.endpoints import READS
 from gateway.fleet import Fleet
 from gateway.metrics import Metrics
 from gateway.middleware import BodyLimit, Errors, Observe, RequestId
-from gateway.model import FleetPolicy
 from gateway.operations import Operations
+from gateway.policy import FleetPolicy
 from gateway.replies import error_reply, on_http_error
 from gateway.reranker import Reranker
 

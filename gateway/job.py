@@ -37,10 +37,15 @@ class Job:
     keep_end: bool = False
     refuse_truncation: bool = False
 
-    def one_by_one(self) -> Iterator["Job"]:
-        """Yield its pairs as jobs of their own, to be scored alone."""
+    @property
+    def pairs(self) -> Iterator[tuple[str, str]]:
+        """Query and document of each pair."""
         queries = self.queries * len(self.documents) if len(self.queries) == 1 else self.queries
-        for query, document in zip(queries, self.documents, strict=True):
+        return zip(queries, self.documents, strict=True)
+
+    def one_by_one(self) -> Iterator["Job"]:
+        """Yield its pairs as jobs of their own, to be scored alone; each as dear as the whole."""
+        for query, document in self.pairs:
             yield replace(
                 self,
                 queries=(query,),

@@ -94,6 +94,7 @@ def how_it_ended(
 
 def _in_words(code: int) -> str:
     if code < 0:
-        return f"ended by signal {signal.Signals(-code).name}"
+        names = {number.value: number.name for number in signal.Signals}  # real-time ones have none
+        return f"ended by signal {names.get(-code, -code)}"
     known = f" ({ExitCode(code).name.lower()})" if code in set(ExitCode) else ""
     return f"exited with code {code}{known}"

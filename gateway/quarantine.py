@@ -1,10 +1,13 @@
 """Requests that end the shard which scores them. Pure: time is passed in, in seconds.
 
-When a shard crashes or hangs, the jobs it was at become *suspects*. Their pairs are scored again one
-by one, each alone in one designated replica, so that nothing else can be taken down with it. What
-comes through was innocent, and its answer is as good as any. If the shard ends again, the pair that
-it was at did it: its request is refused, and so is, for ten minutes, every request that
-holds the same pair. So no pair costs more than two shards, and no neighbour of one ever fails.
+When a shard crashes or hangs, the pairs of the jobs it was at become *suspects*. Suspects are scored
+one by one, each alone in one designated replica, so that nothing else can be taken down with it.
+What comes through was innocent, and its answer is as good as any. If the shard ends again, the pair
+that it was at did it: its request is refused, and so is, for ten minutes, every request that holds
+the same pair. So no pair costs more than two shards, and no neighbour of one ever fails.
+
+Suspicion and guilt belong to the pair, not to the request: a client that gives up before its pair
+is found guilty, and asks again, does not start the count anew.
 
 A shard that was ended from outside (SIGKILL, SIGTERM, found stopped by SIGSTOP) says nothing about
 its jobs. What is remembered is a keyed hash, never the text.
@@ -18,32 +21,64 @@ _MOST = 10_000
 
 
 class Quarantine:
-    """The pairs of one model that are refused."""
+    """The suspected and the refused pairs of one model."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
+        self._suspected = _Memory()
+        self._refused = _Memory()
+
+    def suspect(self, query: str, document: str, now: float) -> None:
+        """Remember that a shard ended while it was at this pair, among others."""
+        self._suspected.add(self._fingerprint(query, document), now)
+
+    def clear(self, query: str, document: str) -> None:
+        """Remember that this pair came through alone."""
+        if self._suspected:
+            self._suspected.remove(self._fingerprint(query, document))
+
+    def refuse(self, query: str, document: str, now: float) -> None:
+        """Refuse this pair from now on, for a while."""
+        self.clear(query, document)
+        self._refused.add(self._fingerprint(query, document), now)
+
+    def is_suspected(self, query: str, document: str, now: float) -> bool:
+        return self._knows(self._suspected, query, document, now)
+
+    def is_refused(self, query: str, document: str, now: float) -> bool:
+        return self._knows(self._refused, query, document, now)
+
+    def _knows(self, memory: "_Memory", query: str, document: str, now: float) -> bool:
+        memory.forget(now)
+        return bool(memory) and self._fingerprint(query, document) in memory
+
+    def _fingerprint(self, query: str, document: str) -> bytes:
+        length = len(query).to_bytes(8, "little")
+        text = length + query.encode() + document.encode()
+        return hashlib.blake2b(text, key=self._key, digest_size=16).digest()
+
+
+class _Memory:
+    """Fingerprints for ten minutes, the oldest first."""
+
+    def __init__(self) -> None:
         self._until: OrderedDict[bytes, float] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._until)
 
-    def add(self, query: str, document: str, now: float) -> None:
-        """Refuse this pair from now on, for a while."""
-        self._until[self._fingerprint(query, document)] = now + _TTL_SECONDS
+    def __contains__(self, fingerprint: bytes) -> bool:
+        return fingerprint in self._until
+
+    def add(self, fingerprint: bytes, now: float) -> None:
+        self._until[fingerprint] = now + _TTL_SECONDS
+        self._until.move_to_end(fingerprint)
         if len(self._until) > _MOST:
             self._until.popitem(last=False)
 
-    def holds(self, query: str, document: str, now: float) -> bool:
-        """Whether this pair is refused."""
-        self._forget(now)
-        return bool(self._until) and self._fingerprint(query, document) in self._until
+    def remove(self, fingerprint: bytes) -> None:
+        self._until.pop(fingerprint, None)
 
-    def _forget(self, now: float) -> None:
+    def forget(self, now: float) -> None:
         while self._until and next(iter(self._until.values())) <= now:
             self._until.popitem(last=False)
-
-    def _fingerprint(self, query: str, document: str) -> bytes:
-        lengths = len(query).to_bytes(8, "little")
-        return hashlib.blake2b(
-            lengths + query.encode() + document.encode(), key=self._key, digest_size=16
-        ).digest()

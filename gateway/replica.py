@@ -10,7 +10,7 @@ a shard that has stopped reading is never sent more than its window.
 
 import asyncio
 import itertools
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.errors import DeadlineExceeded, EngineFailed, GatewayError, InvalidRequest
@@ -57,15 +57,7 @@ class DocumentTooLong(Exception):
 
 
 class ReplicaLost(Exception):
-    """The shard ended before it answered; the job may be scored elsewhere.
-
-    Attributes:
-        is_suspect: whether this job may have ended it.
-    """
-
-    def __init__(self, reason: str, *, is_suspect: bool = False) -> None:
-        super().__init__(reason)
-        self.is_suspect = is_suspect
+    """The shard ended before it answered; the job may be scored elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,20 +114,20 @@ class Replica:
         self._pipe = pipe
         self._is_clogged = False
 
-    def detach(self, reason: str, suspects: Container[int] = ()) -> None:
-        """End a generation: what is still pending is lost. Call `receive` before.
+    def detach(self, reason: str) -> dict[int, Job]:
+        """End a generation: what is still pending is lost, and returned by its id.
 
-        `suspects` are the jobs that may have ended the shard.
+        Call `receive` before.
         """
-        if self._pipe is None:
-            return
-        self._pipe.close()
+        if self._pipe is not None:
+            self._pipe.close()
         self._pipe = None
         self.facts = None
-        for job_id in list(self._pending):
-            scores = self._settle(job_id).scores
-            if not scores.done():
-                scores.set_exception(ReplicaLost(reason, is_suspect=job_id in suspects))
+        lost = {job_id: self._settle(job_id) for job_id in list(self._pending)}
+        for pending in lost.values():
+            if not pending.scores.done():
+                pending.scores.set_exception(ReplicaLost(reason))
+        return {job_id: pending.job for job_id, pending in lost.items()}
 
     def has_room(self, job: Job) -> bool:
         """Whether the job may be sent now: about two batches are inside a shard at any time."""
@@ -213,8 +205,13 @@ class Replica:
         """Look at what the shard last wrote about its progress."""
         if self._pipe is None:
             return None
-        waiting = sum(pending.job.text_bytes + 1 for pending in self._pending.values())
-        return Reading(self._pipe.progress(), waiting, now)
+        jobs = [pending.job for pending in self._pending.values()]
+        return Reading(
+            self._pipe.progress(),
+            waiting_bytes=sum(job.text_bytes + 1 for job in jobs),
+            is_solo=any(job.is_solo for job in jobs),
+            now=now,
+        )
 
     def _take(self, message: Message) -> None:
         if isinstance(message, Scores | Failed):

@@ -68,7 +68,7 @@ class Reranker:
                 async with asyncio.timeout(deadline - started):
                     answers = await _gather(model, parts, request)
             except TimeoutError:
-                raise _too_late(model, deadline - started) from None
+                raise _too_late(model, round(deadline - started, 3)) from None
         scored = _merge(parts, answers)
         return RerankResult(
             id=request_id,
@@ -97,7 +97,7 @@ def _split(request: RerankRequest, model: Model, deadline: float) -> Iterator[_P
     per_pair = [
         extra + text + queries[index if len(queries) > 1 else 0] for index, text in enumerate(texts)
     ]
-    costs = [model.tokens(bytes_) for bytes_ in per_pair]
+    costs = [model.estimate.tokens(bytes_) for bytes_ in per_pair]
     most = _job_tokens(sum(costs), model)
     order = sorted(range(len(texts)), key=texts.__getitem__)
     for indices in _chunks(order, costs, per_pair, most):
@@ -173,11 +173,9 @@ async def _score(model: Model, part: _Part, request: RerankRequest) -> Scores:
 
 def _refuse_quarantined(request: RerankRequest, model: Model, now: float) -> None:
     """Refuse a request with a pair that is known to end shards, before it reaches one."""
-    if not model.quarantine:
-        return
     for index, document in enumerate(request.documents):
         query = request.queries[index if len(request.queries) > 1 else 0]
-        if model.quarantine.holds(query, document.text, now):
+        if model.quarantine.is_refused(query, document.text, now):
             raise _quarantined(index)
 
 
@@ -214,12 +212,12 @@ def _merge(parts: Sequence[_Part], answers: Sequence[Scores]) -> tuple[Scored, .
 def _too_late(model: Model, seconds: float) -> GatewayError:
     if not model.ready_replicas:
         return ModelUnavailable(
-            f"model {model.spec.name!r} did not become ready within {seconds:.1f} s: try again, or "
+            f"model {model.spec.name!r} did not become ready within {seconds:g} s: try again, or "
             "allow more time with the header X-Request-Timeout-Ms",
             retry_after_seconds=_RETRY_SECONDS,
         )
     return DeadlineExceeded(
-        f"the scores did not come within {seconds:.1f} s: send fewer or shorter documents, or "
+        f"the scores did not come within {seconds:g} s: send fewer or shorter documents, or "
         "allow more time with the header X-Request-Timeout-Ms"
     )
 

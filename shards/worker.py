@@ -25,6 +25,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 from shards import devices
@@ -45,6 +46,7 @@ from shards.wire.messages import (
     Ready,
     Refused,
     Score,
+    Scores,
     Stage,
     Stop,
     WireError,
@@ -55,7 +57,9 @@ from shards.wire.spec import ShardSpec
 _logger = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1
-_PROBE_DOCUMENTS = ("As long as a batch of this size takes on this machine.",) * 4
+_CANCELLED = ("cancelled", "the client left")
+_PROBES = (("As long as this takes here.",), ("As long as a batch of this size takes.",) * 4)
+_MOST_BATCHES_TOLD = 1000  # in one answer, so that it fits a packet
 
 
 def main(spec: ShardSpec, socket_fd: int, arena_fd: int, gateway_pid: int) -> None:
@@ -113,6 +117,7 @@ def _start(spec: ShardSpec, pipe: ShardEnd) -> tuple[Engine, Pace]:
             engine=facts.engine,
             device=facts.device,
             dtype=facts.dtype,
+            prompt_tokens=_prompt_tokens(engine),
             max_length=facts.max_length,
             token_budget=facts.token_budget,
             activation=facts.activation,
@@ -124,15 +129,19 @@ def _start(spec: ShardSpec, pipe: ShardEnd) -> tuple[Engine, Pace]:
     return engine, pace
 
 
+def _prompt_tokens(engine: Engine) -> int:
+    (pair,) = engine.encoder.encode("", ("",), instruction="", max_document_tokens=0)
+    return len(pair)
+
+
 def _first_pace(engine: Engine) -> Pace:
-    """Time a warm batch, so that even the first real one has something to be measured by."""
+    """Time warm batches, so that even the first real one has something to be measured by."""
     pace = Pace()
-    pairs = engine.encoder.encode(
-        "How long?", _PROBE_DOCUMENTS, instruction="", max_document_tokens=0
-    )
-    started_ns = time.monotonic_ns()
-    engine.score(pairs)
-    pace.learn(max(map(len, pairs)) * len(pairs), time.monotonic_ns() - started_ns)
+    for documents in _PROBES:
+        pairs = engine.encoder.encode("How long?", documents, instruction="", max_document_tokens=0)
+        started_ns = time.monotonic_ns()
+        engine.score(pairs)
+        pace.learn(max(map(len, pairs)) * len(pairs), time.monotonic_ns() - started_ns)
     return pace
 
 
@@ -146,6 +155,9 @@ class Shard:
         self._budget = TokenBudget(engine.facts.token_budget)
         self._batcher = Batcher(self._budget)
         self._pace = pace
+        self._batches: list[tuple[int, int, int]] = []  # pairs, tokens, microseconds
+        self._device_jobs: frozenset[int] = frozenset()
+        self._dropped: list[int] = []  # jobs that were cancelled while on the device
         self._changed = threading.Condition()
         self._stopping = False
 
@@ -174,11 +186,21 @@ class Shard:
         if isinstance(message, Score):
             self._accept(message)
         elif isinstance(message, Cancel):
-            self._fail(message.job, "cancelled", "the client left")
+            self._drop(message.job)
         elif isinstance(message, Stop):
             with self._changed:
                 self._stopping = True
                 self._changed.notify()
+
+    def _drop(self, job: int) -> None:
+        """Nobody waits for this job any more. It is answered when it takes no room here any more:
+        at once, or when the device is done with it, which may be never."""
+        with self._changed:
+            is_on_device = job in self._device_jobs
+            if is_on_device and self._jobs.close(job):
+                self._dropped.append(job)
+        if not is_on_device:
+            self._fail(job, *_CANCELLED)
 
     def _accept(self, score: Score) -> None:
         job = Job(score.job, score.deadline_ns, time.monotonic_ns(), ())
@@ -227,6 +249,7 @@ class Shard:
                 self._fail(job, "deadline", "the deadline passed before the pairs were scored")
             with self._changed:
                 if batch := self._batcher.next_batch(self._jobs):
+                    self._device_jobs = frozenset(waiting.job for waiting in batch)
                     return batch
                 if self._stopping:
                     return []
@@ -241,8 +264,19 @@ class Shard:
         margins = self._margins(batch)
         with self._changed:
             replies = self._jobs.batch_scored(batch, margins, started_ns, time.monotonic_ns())
+            dropped, self._dropped, self._device_jobs = self._dropped, [], frozenset()
         for reply in replies:
-            self._pipe.send(reply)
+            self._pipe.send(self._with_batches(reply))
+        for job in dropped:
+            self._pipe.send(Failed(job, *_CANCELLED))
+
+    def _with_batches(self, reply: Scores) -> Scores:
+        """Add what there is to tell of the batches since the last answer."""
+        told, self._batches = self._batches[:_MOST_BATCHES_TOLD], []
+        if not told:
+            return reply
+        pairs, tokens, micros = zip(*told, strict=True)
+        return replace(reply, batch_pairs=pairs, batch_tokens=tokens, batch_us=micros)
 
     def _margins(self, batch: Sequence[WaitingPair]) -> list[float]:
         """Score a batch; where the engine raises, halve it down to the pair that is at fault."""
@@ -267,8 +301,10 @@ class Shard:
             margins = self._engine.score([waiting.pair for waiting in batch])
         finally:
             self._pipe.arena.batch_done()
-        self._pace.learn(tokens, time.monotonic_ns() - started_ns)
+        took_ns = time.monotonic_ns() - started_ns
+        self._pace.learn(tokens, took_ns)
         self._budget.fitted()
+        self._batches.append((len(batch), tokens, took_ns // 1000))
         return margins
 
     def _margins_of_halves(self, batch: Sequence[WaitingPair], error: Exception) -> list[float]:

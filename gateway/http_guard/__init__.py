@@ -2,6 +2,7 @@
 
 head.py        the first lines of a request: sizes, framing, hosts; pure
 refusal.py     an error as a whole HTTP reply, for those whose request never reaches the app
+phases.py      what a connection waits for, and for how long; pure
 watch.py       all connections together: how many, from where, and a look at each clock
 protocol.py    one connection: a subclass of uvicorn's, with phases and clocks
 descriptors.py how many connections the limit of open files has room for

@@ -22,16 +22,15 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from enum import Enum, auto
 from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gateway.config import HttpSettings
 from gateway.dialects import dialect_of
 from gateway.errors import GatewayError, HeadersTooLarge, InvalidRequest, RequestTimeout
 from gateway.http_guard.head import check_head, check_size
+from gateway.http_guard.phases import Phase, Writing, seconds
 from gateway.http_guard.refusal import refusal
 from gateway.http_guard.watch import LEAVING, Watch
 from gateway.middleware import Call, call_of
@@ -39,24 +38,10 @@ from gateway.middleware import Call, call_of
 GRACE_SECONDS = 5.0
 """A body's rate counts from here on."""
 
-LEAVING_SECONDS = 5.0
-"""How long a refused client may take to read why and to hang up."""
-
 DISCARDED_BYTES = 64 * 1024 * 1024
 """How much of a body nobody wants is read, so that its sender can read the answer."""
 
 _logger = logging.getLogger(__name__)
-
-
-class Phase(Enum):
-    """What a connection waits for."""
-
-    SILENT = auto()
-    HEAD = auto()
-    BODY = auto()
-    ANSWER = auto()
-    RESTING = auto()
-    LEAVING = auto()
 
 
 _ASKED = (Phase.BODY, Phase.ANSWER)
@@ -73,7 +58,7 @@ class HttpGuard(HttpToolsProtocol):
     def __init__(self, watch: Watch, **uvicorn: Any) -> None:
         super().__init__(**uvicorn)
         self._watch = watch
-        self._seconds = _limits(watch.settings)
+        self._seconds = seconds(watch.settings)
         self._phase = Phase.SILENT
         self._since = self.loop.time()
         self._received = 0  # bytes in this phase
@@ -83,7 +68,7 @@ class HttpGuard(HttpToolsProtocol):
         self.url = b""
         self._method = b""
         self._is_deaf = False  # whether what comes is thrown away
-        self._stuck: tuple[float, int] | None = None  # since when, and how much, is unwritten
+        self._writing = Writing(watch.settings)
 
     # -- from the network --------------------------------------------------------------------------
 
@@ -272,7 +257,7 @@ class HttpGuard(HttpToolsProtocol):
         """Do what is due at this time."""
         if self.parser is None:  # it was lost a moment ago
             return
-        if self._is_unread(now):
+        if self._writing.is_stuck(now, self.transport.get_write_buffer_size()):
             self._cut("not_read")
             return
         if self._phase is Phase.BODY and self._is_ours_to_go_on():
@@ -298,21 +283,6 @@ class HttpGuard(HttpToolsProtocol):
             case _:
                 self.transport.close()
 
-    def _is_unread(self, now: float) -> bool:
-        """Whether what is written has been going out too slowly for too long."""
-        size = self.transport.get_write_buffer_size()
-        if not size:
-            self._stuck = None
-            return False
-        settings = self._watch.settings
-        if self._stuck is None:
-            self._stuck = now, size
-        since, before = self._stuck
-        if now - since <= settings.write_seconds:
-            return False
-        self._stuck = now, size
-        return before - size < settings.body_bytes_per_second * (now - since)
-
     def _is_ours_to_go_on(self) -> bool:
         """Whether the body waits for us and not for the client."""
         return self.flow.read_paused or self.cycle.waiting_for_100_continue
@@ -334,14 +304,3 @@ class HttpGuard(HttpToolsProtocol):
         with contextlib.suppress(KeyError):
             return call_of(self.cycle.scope) if self._phase in _ASKED else None  # type: ignore[arg-type]
         return None
-
-
-def _limits(settings: HttpSettings) -> dict[Phase, float]:
-    """How many seconds each phase may take; the time to answer is the request's own affair."""
-    return {
-        Phase.SILENT: settings.first_byte_seconds,
-        Phase.HEAD: settings.header_seconds,
-        Phase.BODY: settings.body_seconds,
-        Phase.RESTING: settings.keep_alive_seconds,
-        Phase.LEAVING: LEAVING_SECONDS,
-    }

@@ -82,11 +82,15 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The model is loaded and warm; what it turned out to be."""
+    """The model is loaded and warm; what it turned out to be.
+
+    `prompt_tokens` is what a pair of empty strings takes.
+    """
 
     engine: str
     device: str
     dtype: str
+    prompt_tokens: int
     max_length: int
     token_budget: int
     activation: str
@@ -99,7 +103,9 @@ class Ready:
 class Scores:
     """The answer to a job: one margin and one token count per document, in order.
 
-    `truncated` holds the indices of cut documents. `computed_tokens` counts padding too.
+    `truncated` holds the indices of cut documents. `computed_tokens` counts padding too. The last
+    three tell of the batches that the shard has computed since its last answer, for whomever: pairs,
+    tokens with padding, and microseconds of each.
     """
 
     job: int
@@ -109,6 +115,9 @@ class Scores:
     computed_tokens: int
     queue_ns: int
     compute_ns: int
+    batch_pairs: tuple[int, ...] = ()
+    batch_tokens: tuple[int, ...] = ()
+    batch_us: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,31 +3,60 @@
 from gateway.quarantine import Quarantine
 
 
+def _quarantine() -> Quarantine:
+    return Quarantine(b"key")
+
+
 def test_a_pair_is_refused_for_ten_minutes() -> None:
-    quarantine = Quarantine(b"key")
-    quarantine.add("q", "d", now=100.0)
-    assert quarantine.holds("q", "d", now=699.9)
-    assert not quarantine.holds("q", "d", now=700.0)
-    assert len(quarantine) == 0
+    quarantine = _quarantine()
+    quarantine.refuse("q", "d", now=100.0)
+    assert quarantine.is_refused("q", "d", now=699.9)
+    assert not quarantine.is_refused("q", "d", now=700.0)
+
+
+def test_a_suspect_is_not_refused_and_can_be_cleared() -> None:
+    quarantine = _quarantine()
+    quarantine.suspect("q", "d", now=0.0)
+    assert quarantine.is_suspected("q", "d", now=1.0)
+    assert not quarantine.is_refused("q", "d", now=1.0)
+    quarantine.clear("q", "d")
+    assert not quarantine.is_suspected("q", "d", now=1.0)
+
+
+def test_who_is_refused_is_no_suspect_any_more() -> None:
+    quarantine = _quarantine()
+    quarantine.suspect("q", "d", now=0.0)
+    quarantine.refuse("q", "d", now=0.0)
+    assert not quarantine.is_suspected("q", "d", now=1.0)
 
 
 def test_other_pairs_are_not_meant() -> None:
-    quarantine = Quarantine(b"key")
-    quarantine.add("ab", "c", now=0.0)
+    quarantine = _quarantine()
+    quarantine.refuse("ab", "c", now=0.0)
     for query, document in [("a", "bc"), ("abc", ""), ("ab", "d"), ("", "abc")]:
-        assert not quarantine.holds(query, document, now=1.0)
+        assert not quarantine.is_refused(query, document, now=1.0)
 
 
 def test_the_oldest_are_forgotten_first() -> None:
-    quarantine = Quarantine(b"key")
+    quarantine = _quarantine()
     for number in range(10_001):
-        quarantine.add("q", str(number), now=0.0)
-    assert len(quarantine) == 10_000
-    assert not quarantine.holds("q", "0", now=1.0)
-    assert quarantine.holds("q", "10000", now=1.0)
+        quarantine.refuse("q", str(number), now=0.0)
+    assert not quarantine.is_refused("q", "0", now=1.0)
+    assert quarantine.is_refused("q", "10000", now=1.0)
+
+
+def test_a_pair_that_does_it_again_is_remembered_anew() -> None:
+    quarantine = _quarantine()
+    quarantine.refuse("q", "d", now=0.0)
+    quarantine.refuse("q", "e", now=1.0)
+    quarantine.refuse("q", "d", now=500.0)
+    assert quarantine.is_refused("q", "d", now=1000.0)
+    assert not quarantine.is_refused("q", "e", now=1000.0)
 
 
 def test_no_text_is_kept() -> None:
-    quarantine = Quarantine(b"key")
-    quarantine.add("my secret query", "my secret document", now=0.0)
-    assert "secret" not in repr(vars(quarantine))
+    quarantine = _quarantine()
+    quarantine.refuse("my secret query", "my secret document", now=0.0)
+    quarantine.suspect("my secret query", "my secret document", now=0.0)
+    kept = f"{vars(quarantine._refused)} {vars(quarantine._suspected)}"
+    assert "secret" not in kept

@@ -23,7 +23,7 @@ from shards.wire.messages import (
 from shards.wire.pipe import GatewayEnd
 from tests.pipes import shard_end
 
-_READY = Ready("fake", "cpu", "fp32", 512, 1000, "sigmoid", False, False, ())
+_READY = Ready("fake", "cpu", "fp32", 1, 512, 1000, "sigmoid", False, False, ())
 
 
 class Bench:
@@ -176,15 +176,18 @@ async def test_a_lost_shard_answers_what_it_had_written_and_loses_the_rest(ready
     assert ready.replica.facts is None
 
 
-async def test_the_jobs_that_may_have_ended_a_shard_are_told_apart(ready: Bench) -> None:
-    suspect, innocent = ready.submit(), ready.submit()
-    ready.replica.detach("ended by signal SIGSEGV", {ready.received_job()})
-    with pytest.raises(ReplicaLost) as loss:
-        await suspect
-    assert loss.value.is_suspect
-    with pytest.raises(ReplicaLost) as loss:
-        await innocent
-    assert not loss.value.is_suspect
+async def test_all_jobs_of_a_lost_shard_are_named_those_nobody_waits_for_too(
+    ready: Bench,
+) -> None:
+    left, waiting = ready.submit(tokens=1), ready.submit(tokens=2)
+    ids = [ready.received_job(), ready.received_job()]
+    left.cancel()
+    lost = ready.replica.detach("ended by signal SIGSEGV")
+    assert {job_id: job.tokens for job_id, job in lost.items()} == dict(
+        zip(ids, (1, 2), strict=True)
+    )
+    with pytest.raises(ReplicaLost):
+        await waiting
 
 
 async def test_a_suspect_is_alone_in_its_shard(ready: Bench) -> None:

@@ -230,6 +230,22 @@ def test_a_cancelled_job_is_not_scored_but_answered(engine: MoodyEngine, client:
     assert sum(engine.batches) == 2
 
 
+def test_a_job_cancelled_on_the_device_is_answered_when_the_device_is_done(
+    engine: MoodyEngine, client: Client
+) -> None:
+    engine.gate.clear()
+    client.score(1, ["on the device"])
+    assert engine.busy.wait(20)
+    client.pipe.send(Cancel(1))
+    client.score(2, ["next"])
+    client.until_encoded(2)
+    assert client.pipe.receive() == []
+    engine.gate.set()
+    answers = client.answers(2)
+    assert answers[1] == Failed(1, "cancelled", "the client left")
+    assert isinstance(answers[2], Scores)
+
+
 def test_an_overdue_job_is_not_scored(engine: MoodyEngine, client: Client) -> None:
     engine.gate.clear()
     client.score(1, ["first"])

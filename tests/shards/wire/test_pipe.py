@@ -1,6 +1,9 @@
 """The two ends of a pipe, both in this process."""
 
+import contextlib
+import resource
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -114,3 +117,23 @@ def test_a_packet_that_is_no_frame_is_refused(ends: Ends, packet: bytes) -> None
     shard._socket.send(packet)
     with pytest.raises(WireError):
         gateway.receive()
+
+
+def _descriptors() -> set[str]:
+    """What is open in this process; the listing's own descriptor is closed again by then."""
+    return {path.name for path in Path("/proc/self/fd").iterdir() if path.exists()}
+
+
+def test_a_pipe_that_cannot_be_made_leaves_nothing_behind() -> None:
+    """Descriptors for the socket, but none for the arena; then one, but no memory map."""
+    before = _descriptors()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(map(int, before))
+    for room in (1, 2, 3):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + room, hard))
+        try:
+            with contextlib.suppress(OSError):
+                GatewayEnd(generation=1).close()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert _descriptors() == before

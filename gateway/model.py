@@ -25,13 +25,14 @@ from gateway.admission import Admission, Ask, Refused
 from gateway.config import ModelSpec
 from gateway.errors import ModelUnavailable, Overloaded
 from gateway.estimate import TokenEstimate
+from gateway.faults import QUARANTINED, PairFault
 from gateway.job import Job, merged
 from gateway.lifecycle import State
 from gateway.metrics import Metrics
 from gateway.policy import FleetPolicy
 from gateway.quarantine import Quarantine
 from gateway.queue import Line
-from gateway.replica import WINDOW_BATCHES, DocumentTooLong, ReplicaLost
+from gateway.replica import WINDOW_BATCHES, ReplicaLost
 from gateway.snapshot import model_status
 from gateway.status import ModelStatus
 from gateway.supervisor import Supervisor
@@ -60,18 +61,6 @@ class _Waiter:
     @property
     def is_small(self) -> bool:
         return self.job.is_small
-
-
-class Poison(Exception):
-    """A pair of the job has ended two shards.
-
-    Attributes:
-        place: its place in the job.
-    """
-
-    def __init__(self, place: int) -> None:
-        super().__init__(f"pair {place} ended two shards")
-        self.place = place
 
 
 class Model:
@@ -172,7 +161,7 @@ class Model:
         """Have a job scored by whichever replica takes it first; again if that one is lost.
 
         Raises:
-            Poison: one of its pairs has ended two shards.
+            PairFault: one of its pairs cannot be scored.
             ModelUnavailable: no shard is left that could.
             GatewayError: the shard answered with an error.
         """
@@ -194,12 +183,12 @@ class Model:
                 scores = await self._attempt(pair)
             except ReplicaLost as loss:
                 self._note_loss(loss)
-            except DocumentTooLong:
-                raise DocumentTooLong(place) from None
+            except PairFault as fault:
+                raise PairFault(fault.code, place, fault.detail) from None
             else:
                 self.quarantine.clear(query, document)
                 return scores
-        raise Poison(place)
+        raise PairFault(QUARANTINED, place)
 
     def _has_suspects(self, job: Job) -> bool:
         now = time.monotonic()

@@ -14,10 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.errors import DeadlineExceeded, EngineFailed, GatewayError, InvalidRequest
+from gateway.faults import FAULTS, PairFault
 from gateway.job import Job
 from gateway.pulse import Reading
 from shards.wire.messages import (
-    DOCUMENT_TOO_LONG,
+    ENGINE_ERROR,
     Cancel,
     Failed,
     Message,
@@ -36,24 +37,11 @@ WINDOW_BATCHES = 2  # one on the device, one encoded: more would only wait where
 
 FAILURES: dict[str, type[GatewayError]] = {
     "query_too_long": InvalidRequest,
-    "engine_error": EngineFailed,
-    "invalid_score": EngineFailed,
+    ENGINE_ERROR: EngineFailed,
     "deadline": DeadlineExceeded,
     "cancelled": DeadlineExceeded,
 }
 """What the code of a `Failed` frame means to the client."""
-
-
-class DocumentTooLong(Exception):
-    """A document of the job is too long, and the job says not to cut it.
-
-    Attributes:
-        place: of the document in the job.
-    """
-
-    def __init__(self, place: int) -> None:
-        super().__init__(f"document {place} is too long")
-        self.place = place
 
 
 class ReplicaLost(Exception):
@@ -72,8 +60,9 @@ _job_ids = itertools.count(1)
 
 
 def _failure(failed: Failed) -> Exception:
-    if failed.code == DOCUMENT_TOO_LONG:
-        return DocumentTooLong(failed.document)
+    """Return what a `Failed` frame means: a pair at fault, or the whole job."""
+    if failed.document >= 0 and failed.code in FAULTS:
+        return PairFault(failed.code, failed.document, failed.message)
     return FAILURES.get(failed.code, EngineFailed)(failed.message)
 
 
@@ -144,7 +133,7 @@ class Replica:
         """Send a job; return its id, or `None` if the shard does not take it after all.
 
         `scores` gets the answer: the scores, the shard's error as a `GatewayError`,
-        `DocumentTooLong`, or `ReplicaLost`.
+        a `PairFault`, or `ReplicaLost`.
         """
         job_id = next(_job_ids)
         message = Score(

@@ -16,16 +16,13 @@ from gateway.admission import Ask
 from gateway.domain import RerankRequest, RerankResult, Scored, rank
 from gateway.errors import (
     DeadlineExceeded,
-    EngineFailed,
     GatewayError,
-    InvalidRequest,
     ModelUnavailable,
-    Quarantined,
 )
+from gateway.faults import QUARANTINED, PairFault, told
 from gateway.fleet import Fleet
 from gateway.job import Job
-from gateway.model import Model, Poison
-from gateway.replica import DocumentTooLong
+from gateway.model import Model
 from shards.wire.messages import MAX_JOB_BYTES, MAX_JOB_DOCUMENTS, Scores
 
 _SMALLEST_JOB_TOKENS = 512  # below it, splitting costs more than it gains
@@ -160,15 +157,9 @@ async def _gather(model: Model, parts: Sequence[_Part], request: RerankRequest) 
 async def _score(model: Model, part: _Part, request: RerankRequest) -> Scores:
     try:
         return await model.score(part.job)
-    except Poison as poison:
-        raise _quarantined(part.indices[poison.place]) from None
-    except DocumentTooLong as error:
-        name = f"{request.documents_field}[{part.indices[error.place]}]"
-        raise InvalidRequest(
-            f"{name} is too long, and the request says not to truncate: the limit is "
-            f"{_limit(request, model)}; shorten it, or allow truncation",
-            param=name,
-        ) from None
+    except PairFault as fault:
+        index = part.indices[fault.place]
+        raise told(fault, request, index, _limit(request, model)) from None
 
 
 def _refuse_quarantined(request: RerankRequest, model: Model, now: float) -> None:
@@ -176,15 +167,7 @@ def _refuse_quarantined(request: RerankRequest, model: Model, now: float) -> Non
     for index, document in enumerate(request.documents):
         query = request.queries[index if len(request.queries) > 1 else 0]
         if model.quarantine.is_refused(query, document.text, now):
-            raise _quarantined(index)
-
-
-def _quarantined(index: int) -> Quarantined:
-    return Quarantined(
-        f"document {index} with this query ended the shards that scored it; it is refused for ten "
-        "minutes: send the others without it, and tell the operator",
-        param=f"documents[{index}]",
-    )
+            raise told(PairFault(QUARANTINED, index), request, index, "")
 
 
 def _first(group: ExceptionGroup[Exception]) -> Exception:
@@ -203,9 +186,6 @@ def _merge(parts: Sequence[_Part], answers: Sequence[Scores]) -> tuple[Scored, .
             for place, index in enumerate(part.indices)
         ]
     scored.sort(key=lambda one: one.index)
-    for one in scored:
-        if not math.isfinite(one.margin):
-            raise EngineFailed(f"the model gave document {one.index} the score {one.margin}")
     return tuple(scored)
 
 

@@ -40,6 +40,8 @@ from shards.refusal import Refusal
 from shards.wire.exit_codes import ExitCode
 from shards.wire.messages import (
     DOCUMENT_TOO_LONG,
+    ENGINE_ERROR,
+    INVALID_SCORE,
     Cancel,
     Failed,
     Message,
@@ -213,7 +215,7 @@ class Shard:
             self._fail(score.job, "query_too_long", str(error))
         except Exception as error:
             _logger.exception("a job could not be encoded")
-            self._fail(score.job, "engine_error", f"encoding failed: {type(error).__name__}")
+            self._fail(score.job, ENGINE_ERROR, f"encoding failed: {type(error).__name__}")
         else:
             self._admit(job, score)
         self._pipe.arena.encoding(0)
@@ -286,7 +288,7 @@ class Shard:
             return self._margins_of_halves(batch, error)
         for waiting, margin in zip(batch, margins, strict=True):
             if not math.isfinite(margin):
-                self._fail(waiting.job, "invalid_score", f"document {waiting.index}: {margin}")
+                self._fail(waiting.job, INVALID_SCORE, str(margin), waiting.index)
         return margins
 
     def _on_device(self, batch: Sequence[WaitingPair]) -> list[float]:
@@ -315,8 +317,7 @@ class Shard:
             middle = len(batch) // 2
             return self._margins(batch[:middle]) + self._margins(batch[middle:])
         _logger.error("a pair could not be scored: %s", error, exc_info=error)
-        reason = f"document {batch[0].index}: {type(error).__name__}"
-        self._fail(batch[0].job, "engine_error", reason)
+        self._fail(batch[0].job, ENGINE_ERROR, type(error).__name__, batch[0].index)
         return [math.nan]
 
     def _make_room(self, batch: Sequence[WaitingPair], error: Exception) -> None:

@@ -29,6 +29,12 @@ MAX_JOB_BYTES = 2 * 1024 * 1024
 DOCUMENT_TOO_LONG = "document_too_long"
 """The code of `Failed` for a document that would have to be cut and must not be."""
 
+ENGINE_ERROR = "engine_error"
+"""The code of `Failed` for a pair, or a job, at which the engine raised."""
+
+INVALID_SCORE = "invalid_score"
+"""The code of `Failed` for a pair whose margin is not a finite number."""
+
 
 class WireError(Exception):
     """The bytes are not a message: the peer is broken and must not be listened to any more."""
@@ -122,9 +128,10 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The job has no scores; `code` is a key of `gateway.replica.FAILURES`, or `DOCUMENT_TOO_LONG`.
+    """The job has no scores.
 
-    `document` is the place in the job of the document at fault, where there is one.
+    `document` is the place in the job of the document at fault, and `code` a key of
+    `gateway.faults.FAULTS`; where there is none, -1 and a key of `gateway.replica.FAILURES`.
     """
 
     job: int

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from gateway.errors import EngineFailed, InvalidRequest
+from gateway.faults import PairFault
 from gateway.job import Job
-from gateway.replica import DocumentTooLong, Replica, ReplicaLost
+from gateway.replica import Replica, ReplicaLost
 from shards.wire.messages import (
     DOCUMENT_TOO_LONG,
     Cancel,
@@ -109,7 +110,7 @@ async def test_a_document_that_is_too_long_is_named(ready: Bench) -> None:
     scores = ready.submit(documents=3)
     ready.shard.send(Failed(ready.received_job(), DOCUMENT_TOO_LONG, "because", document=2))
     ready.replica.receive()
-    with pytest.raises(DocumentTooLong) as caught:
+    with pytest.raises(PairFault) as caught:
         await scores
     assert caught.value.place == 2
 

@@ -180,7 +180,7 @@ def test_a_pair_that_cannot_be_scored_costs_its_own_job_only(
     client.until_encoded(3)
     engine.gate.set()
     answers = client.answers(3)
-    assert answers[2] == Failed(2, "engine_error", "document 1: RuntimeError")
+    assert answers[2] == Failed(2, "engine_error", "RuntimeError", document=1)
     assert isinstance(answers[3], Scores)
     assert answers[3].margins == _margins(["c", "d"])
     assert max(engine.batches) == 5  # they did share a batch
@@ -197,7 +197,7 @@ def test_a_score_that_is_no_number_costs_its_own_job_only(
     client.until_encoded(3)
     engine.gate.set()
     answers = client.answers(3)
-    assert answers[2] == Failed(2, "invalid_score", "document 0: nan")
+    assert answers[2] == Failed(2, "invalid_score", "nan", document=0)
     assert isinstance(answers[3], Scores)
 
 

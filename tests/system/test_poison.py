@@ -151,6 +151,7 @@ async def test_a_bad_pair_costs_its_own_request_only(tmp_path: Path, word: str, 
             for _ in range(5):
                 status, body, _ = await gateway.rerank(["fine", f"<<{word}>>"])
                 assert (status, body["error"]["code"]) == (500, code)
+                assert body["message"].startswith("documents[1] could not be scored")
         ledger.assert_all_right()
         assert await _restarts(gateway) == 0
 

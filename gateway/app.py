@@ -1,5 +1,7 @@
 """The composition root: settings in, a gateway that serves them out."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -8,23 +10,29 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
+from gateway.admin import Admin
 from gateway.api import Api
 from gateway.config import Settings, model_specs
 from gateway.dialects import PATHS, Limits
 from gateway.fleet import Fleet
 from gateway.metrics import Metrics
 from gateway.middleware import OPERATIONS, BodyLimit, Errors, Observe, RequestId
-from gateway.model import FleetPolicy
 from gateway.operations import Operations
+from gateway.policy import FleetPolicy
+from gateway.reload import Reloads
 from gateway.replies import error_reply, on_http_error
 from gateway.reranker import Reranker
 
 
-def create_app(settings: Settings) -> Starlette:
-    """Return the whole gateway as an ASGI application; its shards start with the lifespan."""
+def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -> Starlette:
+    """Return the whole gateway as an ASGI application; its shards start with the lifespan.
+
+    A reload serves what `read` returns, in a thread of its own; without it `settings` once more.
+    """
     api = _api(settings)
+    reloads = Reloads(api.fleet, settings, read or (lambda: settings), api.metrics)
     app = Starlette(
-        routes=_routes(api),
+        routes=_routes(api, reloads),
         middleware=[
             Middleware(RequestId),
             Middleware(Observe, finished=api.request_finished),
@@ -32,10 +40,11 @@ def create_app(settings: Settings) -> Starlette:
             Middleware(BodyLimit, limit_bytes=settings.limits.body_bytes),
         ],
         exception_handlers={HTTPException: on_http_error},
-        lifespan=_lifespan(api),
+        lifespan=_lifespan(api, reloads),
     )
     app.router.redirect_slashes = False  # a redirect would lose the body in many clients
     app.state.api = api
+    app.state.reloads = reloads
     return app
 
 
@@ -57,8 +66,9 @@ def _api(settings: Settings) -> Api:
     )
 
 
-def _routes(api: Api) -> list[Route]:
-    see = Operations(api)
+def _routes(api: Api, reloads: Reloads) -> list[Route]:
+    see = Operations(api, reloads)
+    admin = Admin(api.fleet, reloads)
     return [
         *(Route(path, api.rerank, methods=["POST"]) for path in PATHS),
         Route("/", see.index),
@@ -66,19 +76,27 @@ def _routes(api: Api) -> list[Route]:
         Route("/models", see.models),
         Route("/v1/models/{name:path}", see.model),
         *(Route(f"/{name}", getattr(see, name)) for name in OPERATIONS),
+        Route("/admin/reload", admin.reload, methods=["POST"]),
+        Route("/admin/drain", admin.drain, methods=["POST"]),
     ]
 
 
-def _lifespan(api: Api) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+def _lifespan(
+    api: Api, reloads: Reloads
+) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     """Run the shards while the app runs; the server has let requests finish before the end."""
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         await api.fleet.start()
+        reloading = asyncio.create_task(reloads.run(), name="reloads")
         try:
             yield
         finally:
             api.stopping = True
+            reloading.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await reloading
             await api.fleet.stop()
 
     return lifespan

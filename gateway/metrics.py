@@ -56,6 +56,8 @@ class Metrics:
             _SECONDS,
         )
 
+        self._reloads = self._counter("reranker_reloads", "Reloads, by how they ended.", ("ok",))
+
     def _count_jobs(self) -> None:
         self._queue_seconds = self._histogram(
             "reranker_queue_seconds", "How long a job waited in its shard.", _MODEL, _SECONDS
@@ -108,6 +110,10 @@ class Metrics:
         """Count one rerank request; `model` is a public name or `UNKNOWN_MODEL`."""
         self._requests.labels(model, dialect, str(code)).inc()
         self._request_seconds.labels(model, dialect).observe(seconds)
+
+    def reloaded(self, *, ok: bool) -> None:
+        """Count a reload."""
+        self._reloads.labels(str(ok).lower()).inc()
 
     def job_answered(
         self,

@@ -16,21 +16,22 @@ import logging
 import math
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from gateway.config import ModelSpec, Settings
-from gateway.errors import ModelUnavailable, Overloaded
+from gateway.config import ModelSpec
+from gateway.errors import ModelDrained, ModelUnavailable, Overloaded
 from gateway.job import Job, merged
-from gateway.lifecycle import RestartPolicy, State
+from gateway.lifecycle import State
 from gateway.metrics import Metrics
+from gateway.policy import FleetPolicy
 from gateway.quarantine import Quarantine
 from gateway.queue import Line
 from gateway.replica import ReplicaLost
 from gateway.snapshot import model_status
 from gateway.status import ModelStatus
-from gateway.supervisor import Supervisor, Times
+from gateway.supervisor import Supervisor
 from gateway.tally import Tally
 from shards.wire.messages import Ready, Scores
 
@@ -41,33 +42,7 @@ _PAIR_TOKENS = 8  # what even an empty pair costs
 _FIRST_TOKEN_BUDGET = 4096  # until a shard has told its own
 _LEARNING_RATE = 0.1
 _LONGEST_RETRY_SECONDS = 60
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FleetPolicy:
-    """What all models of a gateway share.
-
-    Attributes:
-        restart: when a lost shard is started again.
-        times: how patient the supervisors are.
-        queue_tokens: the most estimated tokens of one model's requests at any time.
-    """
-
-    restart: RestartPolicy = field(default_factory=RestartPolicy)
-    times: Times = field(default_factory=Times)
-    queue_tokens: int = 2_000_000
-
-    @classmethod
-    def of(cls, settings: Settings) -> "FleetPolicy":
-        """Return what the settings say."""
-        supervision = settings.supervision
-        times = Times(
-            load_timeout_seconds=supervision.load_timeout_seconds,
-            stop_seconds=supervision.stop_seconds,
-        )
-        return cls(
-            restart=supervision.policy(), times=times, queue_tokens=settings.limits.queue_tokens
-        )
+_DRAINED_RETRY_SECONDS = 30
 
 
 @dataclass(eq=False, slots=True)
@@ -114,7 +89,8 @@ class Model:
         self.quarantine = Quarantine(secrets.token_bytes(32))
         self._line: Line[_Waiter] = Line()
         self._suspects: Line[_Waiter] = Line()
-        self._admitted_tokens = 0
+        self._admitted_tokens = 0  # 0 means that no request is in: each has some
+        self._is_draining = False
         self._tokens_per_second = 0.0
         self._supervisors = [
             Supervisor(shard, policy=policy.restart, times=policy.times, on_change=self._serve)
@@ -128,6 +104,21 @@ class Model:
     @property
     def ready_replicas(self) -> int:
         return sum(one.state is State.READY for one in self._supervisors)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all shards are ready."""
+        return self.ready_replicas == len(self._supervisors)
+
+    @property
+    def failure(self) -> str:
+        """Why shards were given up; empty if none was."""
+        return _errors(one for one in self._supervisors if one.state is State.FAILED)
+
+    @property
+    def last_errors(self) -> str:
+        """Why shards were lost lately; empty if none was."""
+        return _errors(self._supervisors)
 
     @property
     def facts(self) -> Ready | None:
@@ -155,14 +146,26 @@ class Model:
         for supervisor in self._supervisors:
             supervisor.stop()
 
+    def drain(self) -> None:
+        """Take no more requests; when those that are in have finished, `stop`."""
+        self._is_draining = True
+        self._stop_if_drained()
+
+    def _stop_if_drained(self) -> None:
+        if self._is_draining and not self._admitted_tokens:
+            self.stop()
+
     @contextmanager
     def admitted(self, tokens: int) -> Iterator[None]:
         """Count a request in while the block runs, or refuse it.
 
         Raises:
+            ModelDrained: the operator wants no more.
             ModelUnavailable: no shard is ready or on its way.
             Overloaded: too much is in already. A request that finds nothing else is never too much.
         """
+        if self._is_draining:
+            raise self._drained()
         if not self._is_alive:
             raise self._unavailable()
         if self._admitted_tokens and self._admitted_tokens + tokens > self._queue_tokens:
@@ -176,6 +179,7 @@ class Model:
             yield
         finally:
             self._admitted_tokens -= tokens
+            self._stop_if_drained()
 
     async def score(self, job: Job) -> Scores:
         """Have a job scored by whichever replica takes it first; again if that one is lost.
@@ -270,10 +274,16 @@ class Model:
                 waiter.scores.set_exception(self._unavailable())
 
     def _unavailable(self) -> ModelUnavailable:
-        reasons = sorted({one.last_error for one in self._supervisors if one.last_error})
         return ModelUnavailable(
-            f"model {self.spec.name!r} cannot score: {'; '.join(reasons) or 'it is stopped'}. "
+            f"model {self.spec.name!r} cannot score: {self.last_errors or 'it is stopped'}. "
             "`gateway status` shows its shards"
+        )
+
+    def _drained(self) -> ModelDrained:
+        return ModelDrained(
+            f"model {self.spec.name!r} is taken out of service by its operator, who brings it back "
+            f"with `gateway reload {self.spec.name}`",
+            retry_after_seconds=_DRAINED_RETRY_SECONDS,
         )
 
     def _note(self, waiter: _Waiter, scores: Scores, seconds: float) -> None:
@@ -306,7 +316,13 @@ class Model:
     def status(self) -> ModelStatus:
         """Return a snapshot."""
         queue = len(self._line) + len(self._suspects)
-        return model_status(self.spec, self.facts, queue, self._tallies)
+        return model_status(
+            self.spec, self.facts, queue, self._tallies, is_draining=self._is_draining
+        )
+
+
+def _errors(shards: Iterable[Supervisor]) -> str:
+    return "; ".join(sorted({one.last_error for one in shards if one.last_error}))
 
 
 def _idlest(shards: Sequence[Supervisor], job: Job) -> Supervisor | None:

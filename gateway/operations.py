@@ -9,6 +9,7 @@ from gateway import __version__, health
 from gateway.api import Api
 from gateway.dialects import PATHS
 from gateway.middleware import OPERATIONS
+from gateway.reload import Reloads
 from gateway.replies import reply
 from gateway.status import GatewayStatus, ModelStatus
 
@@ -16,8 +17,9 @@ from gateway.status import GatewayStatus, ModelStatus
 class Operations:
     """What can be asked about a gateway, beside scores."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, reloads: Reloads) -> None:
         self._api = api
+        self._reloads = reloads
         self._fleet = api.fleet
 
     async def models(self, request: Request) -> Response:
@@ -60,6 +62,7 @@ class Operations:
             version=__version__,
             uptime_seconds=self._uptime_seconds(),
             models=self._fleet.status(),
+            reload=self._reloads.status(),
         )
         return reply(request.scope, status)
 

@@ -131,7 +131,7 @@ async def local(settings: "Settings", model: str, instruction: str | None) -> As
     from gateway.config import model_specs
     from gateway.fleet import Fleet
     from gateway.metrics import Metrics
-    from gateway.model import FleetPolicy
+    from gateway.policy import FleetPolicy
     from gateway.reranker import Reranker
 
     fleet = Fleet(model_specs(settings), FleetPolicy.of(settings), Metrics())

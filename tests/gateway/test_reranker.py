@@ -7,7 +7,8 @@ from gateway.config import ModelSpec
 from gateway.domain import Document, RerankRequest
 from gateway.job import Job
 from gateway.metrics import Metrics
-from gateway.model import FleetPolicy, Model
+from gateway.model import Model
+from gateway.policy import FleetPolicy
 from gateway.reranker import _merge, _Part, _split
 from shards.engines.fake import margin
 from shards.wire.messages import MAX_JOB_BYTES, MAX_JOB_DOCUMENTS, Score, Scores, encode

@@ -54,6 +54,11 @@ class Gateway:
         _, status = await self.get("/status")
         return {shard["name"]: shard for model in status["models"] for shard in model["shards"]}
 
+    async def models(self) -> dict[str, Any]:
+        """Return the status of all models that serve, by name."""
+        _, status = await self.get("/status")
+        return {model["name"]: model for model in status["models"]}
+
     async def metric(self, name: str) -> float:
         """Return the sum of a metric over all its labels."""
         async with self.session.get(self.url + "/metrics") as reply:
@@ -141,6 +146,7 @@ class Ledger:
 
     gateway: Gateway
     documents: int = 3
+    model: str | None = None
     codes: Counter[int] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     stopped: bool = False
@@ -148,7 +154,7 @@ class Ledger:
     async def send(self, number: int) -> None:
         """Send one request and note its row."""
         texts = [f"document {place} of request {number}" for place in range(self.documents)]
-        status, body, _ = await self.gateway.rerank(texts)
+        status, body, _ = await self.gateway.rerank(texts, model=self.model)
         self.codes[status] += 1
         if status == 200:
             self._check(texts, body["results"])

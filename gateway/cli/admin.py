@@ -11,7 +11,8 @@ from gateway.cli.remote import NotAnswering, fetch_json
 from gateway.cli.say import fail
 
 _SECONDS = 30.0  # a machine that loads models may be slow to answer
-_LOOK_SECONDS = 0.1
+_FIRST_LOOK_SECONDS = 0.1
+_LAST_LOOK_SECONDS = 1.0
 
 Status = dict[str, Any]
 
@@ -33,11 +34,13 @@ def ask(url: str, path: str, **query: str) -> Any:
 
 def look_until(url: str, is_done: Callable[[Status], bool]) -> Status:
     """Return the first status that is as wanted; end the command if the gateway goes away."""
+    seconds = _FIRST_LOOK_SECONDS
     while True:
         found: Status = _fetch(url, "/status")
         if is_done(found):
             return found
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(seconds)
+        seconds = min(_LAST_LOOK_SECONDS, 1.5 * seconds)
 
 
 def _fetch(url: str, path: str, method: str = "GET", **query: str) -> Any:

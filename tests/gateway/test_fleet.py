@@ -1,8 +1,10 @@
 """The fleet with real shards of the fake engine: what a new configuration does to processes and names."""
 
 import asyncio
+import gc
 import math
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
@@ -218,6 +220,17 @@ async def test_a_drained_model_finishes_and_refuses_until_it_is_reloaded() -> No
         assert fleet.status()[0].state == "drained"
         await fleet.apply(fleet.specs, again={"a"})
         await rerank(fleet)
+
+
+async def test_editions_that_have_ended_are_forgotten() -> None:
+    async with running(A) as fleet:
+        editions = [weakref.ref(fleet.model("a"))]
+        for turn in range(3):
+            await fleet.apply([spec("a", f"delay_ms={turn + 1}", default=True)])
+            editions.append(weakref.ref(fleet.model("a")))
+        await until(lambda: not fleet.leaving())
+        gc.collect()
+        assert [edition() is not None for edition in editions] == [False, False, False, True]
 
 
 async def test_a_cancelled_change_leaves_nothing() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from pathlib import Path
 
 import psutil
@@ -138,6 +139,7 @@ async def test_a_storm_of_signals_is_few_reloads(tmp_path: Path) -> None:
     async with running(BASE + model("fake"), tmp_path) as gateway:
         before = pids(await gateway.until_ready())
         ledger = Ledger(gateway)
+        started = time.monotonic()
         async with ledger.load(clients=4):
             for _ in range(100):
                 gateway.signal(signal.SIGHUP)
@@ -145,7 +147,7 @@ async def test_a_storm_of_signals_is_few_reloads(tmp_path: Path) -> None:
             await until(gateway, lambda found: found["attempts"] >= 1 and not found["running"])
         ledger.assert_all_right()
         attempts = (await reload_status(gateway))["attempts"]
-        assert attempts <= 4  # one at once, then one a second; the storm lasts a second and a bit
+        assert attempts <= 2 + time.monotonic() - started  # one at once, then one a second
         assert pids(await gateway.shards()) == before
 
 

@@ -72,22 +72,21 @@ async def test_a_failed_model_comes_back_by_a_reload_of_its_own(tmp_path: Path) 
 
 
 async def test_a_drained_model_finishes_and_comes_back(tmp_path: Path) -> None:
-    config = BASE + model("fake", "delay_ms=400", aliases='["name"]') + OTHER
+    config = BASE + model("fake", "delay_ms=1000", aliases='["name"]') + OTHER
     async with running(config, tmp_path) as gateway:
         await gateway.until_ready()
         ledger = Ledger(gateway)
         requests = [asyncio.create_task(ledger.send(request)) for request in range(10)]
         await gateway.until(lambda shards: shards["fake/cpu:0"]["queue"] > 0)
-        draining = asyncio.create_task(command(gateway, "drain", "name"))
-        async with asyncio.timeout(40):
-            while (await gateway.models())["fake"]["state"] != "draining":
-                await asyncio.sleep(0.01)
+        url = gateway.url + "/admin/drain?model=name"
+        async with gateway.session.post(url) as reply:
+            assert await reply.json() == {"model": "fake", "state": "draining"}
         status, body, headers = await gateway.rerank(["a"], model="name")
         assert (status, body["error"]["code"]) == (503, "model_drained")
         assert int(headers["Retry-After"]) >= 1
         await asyncio.gather(*requests)
         ledger.assert_all_right()
-        code, said = await draining
+        code, said = await command(gateway, "drain", "name")
         assert (code, "fake is drained" in said) == (0, True)
         assert (await gateway.shards())["fake/cpu:0"]["pid"] is None
         assert (await gateway.get("/readyz?model=fake"))[0] == 503

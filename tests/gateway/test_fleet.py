@@ -157,7 +157,7 @@ async def test_while_an_edition_loads_the_old_one_serves() -> None:
 
 async def test_requests_that_are_in_are_finished_by_the_edition_that_took_them() -> None:
     """Those inside its shard, and those that still wait in its line."""
-    async with running(spec("a", "delay_ms=300", default=True)) as fleet:
+    async with running(spec("a", "delay_ms=1000", default=True)) as fleet:
         old = fleet.model("a")
         requests = [asyncio.create_task(rerank(fleet)) for _ in range(100)]
         await until(lambda: old.status().queue > 0 and old.status().shards[0].queue > 0)
@@ -246,7 +246,7 @@ async def test_a_cancelled_change_leaves_nothing() -> None:
 
 
 async def test_a_stop_ends_editions_that_are_coming_and_leaving() -> None:
-    async with running(spec("a", "delay_ms=500", default=True)) as fleet:
+    async with running(spec("a", "delay_ms=3000", default=True)) as fleet:
         request = asyncio.create_task(rerank(fleet))
         await until(lambda: fleet.status()[0].shards[0].queue == 1)
         await fleet.apply([A])

@@ -20,7 +20,7 @@ from tests.system.running import Ledger, running
 
 
 async def test_a_removed_model_finishes_what_it_has(tmp_path: Path) -> None:
-    config = 'default_model = "fake"\n' + BASE + OTHER + model("fake", "delay_ms=400")
+    config = 'default_model = "fake"\n' + BASE + OTHER + model("fake", "delay_ms=1000")
     async with running(config, tmp_path) as gateway:
         await gateway.until_ready()
         ledger = Ledger(gateway, model="fake")

@@ -155,7 +155,7 @@ async def test_signals_during_a_load_are_one_more_reload(tmp_path: Path) -> None
     """However long it takes: there is never a second one beside it."""
     async with running(BASE + model("fake"), tmp_path) as gateway:
         await gateway.until_ready()
-        write(tmp_path, BASE + model("fake", "load_ms=1500"))
+        write(tmp_path, BASE + model("fake", "load_ms=2500"))
         gateway.signal(signal.SIGHUP)
         await until(gateway, lambda found: found["running"] and bool(found["coming"]))
         for _ in range(50):
@@ -191,7 +191,7 @@ async def test_a_shard_that_is_killed_while_its_edition_is_coming(tmp_path: Path
     """It is started again, and the switch waits for it."""
     async with running(BASE + model("fake"), tmp_path) as gateway:
         await gateway.until_ready()
-        write(tmp_path, BASE + model("fake", "load_ms=300"))
+        write(tmp_path, BASE + model("fake", "load_ms=1000"))
         gateway.signal(signal.SIGHUP)
         found = await until(
             gateway, lambda found: any(one["shards"][0]["pid"] for one in found["coming"])

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 
 from gateway.errors import GatewayError
 from gateway.job import Job
-from gateway.model import Model, Poison
+from gateway.model import Model
+from gateway.replica import ReplicaLost
 from shards.wire.messages import Scores
 
 _LOOK_SECONDS = 0.05
-_CANARY = ("Is the canary well?", "The canary sings.")
+_CANARY = ("Does the canary sing?", "The canary sings.")
 
 
 class EditionFailed(Exception):
@@ -29,8 +30,8 @@ async def pass_trial(model: Model, seconds: float) -> None:
     """
     try:
         async with asyncio.timeout(seconds):
-            await _until_complete(model)
-            await _sing(model, time.monotonic() + seconds)
+            while not await _sings(model, time.monotonic() + seconds):
+                pass
     except TimeoutError:
         raise _failed(
             model,
@@ -46,16 +47,20 @@ async def _until_complete(model: Model) -> None:
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-async def _sing(model: Model, deadline: float) -> None:
-    """Have every shard score the canary: idle shards are given one job each."""
+async def _sings(model: Model, deadline: float) -> bool:
+    """Have every shard score the canary, idle ones get a job each; false if one was lost at it."""
+    await _until_complete(model)
     try:
         answers = await asyncio.gather(
-            *[model.score(_canary(model, deadline)) for _ in model.spec.shards]
+            *[model.probe(_canary(model, deadline)) for _ in model.spec.shards]
         )
-    except (GatewayError, Poison) as error:
-        raise _failed(model, f"it cannot score: {error}") from error
+    except ReplicaLost:
+        return False
+    except GatewayError as error:
+        raise _failed(model, f"it cannot score the canary: {error}") from error
     if wrong := not_finite(answers):
         raise _failed(model, f"it gave the canary the score {wrong[0]}")
+    return True
 
 
 def not_finite(answers: Sequence[Scores]) -> list[float]:

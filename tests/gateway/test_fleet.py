@@ -7,6 +7,7 @@ import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -170,26 +171,31 @@ async def test_requests_that_are_in_are_finished_by_the_edition_that_took_them()
         assert old.status().shards[0].documents == 100
 
 
-def two(first: str, second: str) -> ModelSpec:
-    """Return a model whose two shards load differently."""
-    shards = tuple(
-        ShardSpec(name=f"a/cpu:0#{number}", model="a", source=f"fake?{options}", engine="fake")
-        for number, options in enumerate((first, second))
-    )
-    return ModelSpec(name="a", aliases=(), default=True, source="fake", shards=shards)
+def two(options: str = "", max_length: int = 0) -> ModelSpec:
+    """Return a model with two shards, of which the second is special."""
+    first = replace(A.shards[0], name="a/cpu:0#1")
+    second = replace(first, name="a/cpu:0#2", source=f"fake?{options}", max_length=max_length)
+    return replace(A, shards=(first, second))
 
 
-async def test_an_edition_serves_when_all_its_shards_are_ready_and_have_scored() -> None:
+async def test_an_edition_serves_when_all_its_shards_are_ready() -> None:
     async with running(A) as fleet:
-        await fleet.apply([two("", "load_ms=500")])
+        await fleet.apply([two("load_ms=500")])
         shards = fleet.status()[0].shards
-        assert [(one.state, one.documents) for one in shards] == [("ready", 1), ("ready", 1)]
+        assert [(one.state, one.documents) for one in shards] == [("ready", 0), ("ready", 0)]
 
 
-async def test_an_edition_with_one_bad_shard_does_not_serve() -> None:
+@pytest.mark.parametrize(
+    ("bad", "why"),
+    [
+        (two("refuse=75"), "refused, as its source asks"),
+        (two(max_length=5), "it cannot score the canary: .*query"),
+    ],
+)
+async def test_an_edition_with_one_bad_shard_does_not_serve(bad: ModelSpec, why: str) -> None:
     async with running(A) as fleet:
-        with pytest.raises(EditionFailed, match="refused, as its source asks"):
-            await fleet.apply([two("", "refuse=75")])
+        with pytest.raises(EditionFailed, match=why):
+            await fleet.apply([bad])
         assert len(fleet.status()[0].shards) == 1
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 _DEADLINE_SHARE = 0.9
 _LEARNING_RATE = 0.1
 _LONGEST_RETRY_SECONDS = 60.0
-_FIRST_RETRY_SECONDS = 1.0
+_SHORTEST_RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +43,14 @@ class Refused:
     Attributes:
         retry_seconds: when it could.
         wait_seconds: how long it would have taken; `None` if the bound on tokens is the reason.
+        tokens: what would be inside with it.
+        most_tokens: the bound.
     """
 
     retry_seconds: float
     wait_seconds: float | None
+    tokens: int
+    most_tokens: int
 
 
 class Admission:
@@ -54,13 +58,12 @@ class Admission:
 
     Attributes:
         tokens: the estimated tokens of all requests inside.
-        most_tokens: their bound.
     """
 
     def __init__(self, most_tokens: int) -> None:
         self.tokens = 0
         self._small_tokens = 0
-        self.most_tokens = most_tokens
+        self._most_tokens = most_tokens
         self._tokens_per_second = 0.0  # of one replica, while it computes
 
     def check(self, ask: Ask, *, replicas: int, window_tokens: int) -> Refused | None:
@@ -74,14 +77,18 @@ class Admission:
         if not self.tokens:
             return None
         rate = self._tokens_per_second * replicas
-        if self.tokens + ask.tokens > self.most_tokens:
-            excess = self.tokens + ask.tokens - self.most_tokens
-            return Refused(_bounded(excess / rate if rate else _FIRST_RETRY_SECONDS), None)
+        excess = self.tokens + ask.tokens - self._most_tokens
+        if excess > 0:
+            return self._refused(excess / rate if rate else 0.0, None, ask)
         if not rate:
             return None
         wait = (self._ahead_of(ask, window_tokens) + ask.tokens) / rate
         allowed = _DEADLINE_SHARE * ask.remaining_seconds
-        return Refused(_bounded(wait - allowed), wait) if wait > allowed else None
+        return self._refused(wait - allowed, wait, ask) if wait > allowed else None
+
+    def _refused(self, retry_seconds: float, wait_seconds: float | None, ask: Ask) -> Refused:
+        retry_seconds = max(_SHORTEST_RETRY_SECONDS, min(_LONGEST_RETRY_SECONDS, retry_seconds))
+        return Refused(retry_seconds, wait_seconds, self.tokens + ask.tokens, self._most_tokens)
 
     def _ahead_of(self, ask: Ask, window_tokens: int) -> int:
         if not ask.is_small:
@@ -106,7 +113,3 @@ class Admission:
         if not self._tokens_per_second:
             self._tokens_per_second = seen
         self._tokens_per_second += (seen - self._tokens_per_second) * _LEARNING_RATE
-
-
-def _bounded(seconds: float) -> float:
-    return max(_FIRST_RETRY_SECONDS, min(_LONGEST_RETRY_SECONDS, seconds))

@@ -1,5 +1,7 @@
 """The composition root: settings in, a gateway that serves them out."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -9,6 +11,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
+from gateway.admin import Admin
 from gateway.api import Api
 from gateway.config import Settings, model_specs
 from gateway.dialects import Limits, place_of
@@ -18,15 +21,20 @@ from gateway.metrics import Metrics
 from gateway.middleware import BodyLimit, Errors, Observe, RequestId
 from gateway.operations import Operations
 from gateway.policy import FleetPolicy
+from gateway.reload import Reloads
 from gateway.replies import error_reply, on_http_error
 from gateway.reranker import Reranker
 
 
-def create_app(settings: Settings) -> Starlette:
-    """Return the whole gateway as an ASGI application; its shards start with the lifespan."""
+def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -> Starlette:
+    """Return the whole gateway as an ASGI application; its shards start with the lifespan.
+
+    A reload serves what `read` returns, in a thread of its own; without it `settings` once more.
+    """
     api = _api(settings)
+    reloads = Reloads(api.fleet, settings, read or (lambda: settings), api.metrics)
     app = Starlette(
-        routes=_routes(api),
+        routes=_routes(api, reloads),
         middleware=[
             Middleware(RequestId),
             Middleware(Observe, finished=api.request_finished),
@@ -34,10 +42,11 @@ def create_app(settings: Settings) -> Starlette:
             Middleware(BodyLimit, limit_bytes=settings.limits.body_bytes),
         ],
         exception_handlers={HTTPException: on_http_error},
-        lifespan=_lifespan(api),
+        lifespan=_lifespan(api, reloads),
     )
     app.router.redirect_slashes = False  # a redirect would lose the body in many clients
     app.state.api = api
+    app.state.reloads = reloads
     return app
 
 
@@ -70,24 +79,33 @@ class _RerankRoute(Route):
         return match, {"endpoint": self.endpoint, "path_params": {}}
 
 
-def _routes(api: Api) -> list[Route]:
-    see = Operations(api)
+def _routes(api: Api, reloads: Reloads) -> list[Route]:
+    see = Operations(api, reloads)
+    admin = Admin(api.fleet, reloads)
     return [
         _RerankRoute("/rerank", api.rerank, methods=["POST"]),
         *(Route(path, getattr(see, endpoint.operation)) for path, endpoint in READS.items()),
+        Route("/admin/reload", admin.reload, methods=["POST"]),
+        Route("/admin/drain", admin.drain, methods=["POST"]),
     ]
 
 
-def _lifespan(api: Api) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+def _lifespan(
+    api: Api, reloads: Reloads
+) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     """Run the shards while the app runs; the server has let requests finish before the end."""
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         await api.fleet.start()
+        reloading = asyncio.create_task(reloads.run(), name="reloads")
         try:
             yield
         finally:
             api.stopping = True
+            reloading.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await reloading
             await api.fleet.stop()
 
     return lifespan

@@ -5,6 +5,7 @@ GatewayError
 │   ├── InvalidRequest              400 invalid_request
 │   │   ├── MalformedBody           400 malformed_body
 │   │   └── Quarantined             400 quarantined
+│   ├── Forbidden                   403 forbidden
 │   ├── NotFound                    404 not_found
 │   │   └── UnknownModel            404 model_not_found
 │   ├── MethodNotAllowed            405 method_not_allowed
@@ -17,6 +18,7 @@ GatewayError
     ├── InternalError               500 internal_error
     ├── Overloaded                  503 overloaded
     ├── ModelUnavailable            503 model_unavailable
+    ├── ModelDrained                503 model_drained
     ├── ShuttingDown                503 shutting_down
     ├── TooManyConnections          503 too_many_connections
     └── DeadlineExceeded            504 deadline_exceeded
@@ -75,6 +77,13 @@ class Quarantined(InvalidRequest):
     """One of its pairs has ended the shards that scored it."""
 
     code = "quarantined"
+
+
+class Forbidden(ClientError):
+    """This client may not ask for this."""
+
+    status = 403
+    code = "forbidden"
 
 
 class NotFound(ClientError):
@@ -151,6 +160,13 @@ class ModelUnavailable(ServerError):
 
     status = 503
     code = "model_unavailable"
+
+
+class ModelDrained(ServerError):
+    """The operator has taken this model out of service."""
+
+    status = 503
+    code = "model_drained"
 
 
 class ShuttingDown(ServerError):

@@ -1,16 +1,24 @@
-"""All models of the gateway, by every name a client may use."""
+"""All models of the gateway, by every name a client may use.
+
+What is served is changed by `apply` only, and wholly or not at all: the editions that a new
+configuration needs start beside those that serve; when each of them has passed its trial, all names
+are switched in one step; then the old editions finish the requests that are in, and end. As long as
+anything may still go wrong, nothing has changed for anybody.
+"""
 
 import asyncio
 import logging
 import signal
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from gateway.config import ModelSpec
+from gateway.editions import Changes, changes
 from gateway.errors import UnknownModel
 from gateway.metrics import Metrics
 from gateway.model import Model
 from gateway.policy import FleetPolicy
 from gateway.status import ModelStatus
+from gateway.trial import EditionFailed, pass_trial
 
 _logger = logging.getLogger(__name__)
 
@@ -26,28 +34,88 @@ class Fleet:
         policy: FleetPolicy,
         metrics: Metrics,
     ) -> None:
-        self._models = {spec.name: Model(spec, policy, metrics) for spec in models}
-        self._names = {alias: spec.name for spec in models for alias in spec.aliases}
-        self._names |= {spec.name: spec.name for spec in models}
-        self._default = next(spec.name for spec in models if spec.default)
-        self._running: asyncio.Task[None] | None = None
+        self._policy = policy
+        self._metrics = metrics
+        self._coming: dict[str, Model] = {}
+        self.has_failed = False  # supervision itself: a bug
+        self._running: dict[Model, asyncio.Task[None]] = {}
+        self._serve(models, {spec.name: self._edition(spec) for spec in models})
+
+    def _edition(self, spec: ModelSpec) -> Model:
+        return Model(spec, self._policy, self._metrics)
+
+    def _serve(self, specs: Sequence[ModelSpec], models: dict[str, Model]) -> None:
+        """Make these models the ones that have names."""
+        self._models = {spec.name: models[spec.name] for spec in specs}
+        for spec in specs:
+            self._models[spec.name].spec = spec
+        self._names = {alias: spec.name for spec in specs for alias in spec.aliases}
+        self._names |= {spec.name: spec.name for spec in specs}
+        self._default = next(spec.name for spec in specs if spec.default)
 
     async def start(self) -> None:
         """Start all shards; returns at once, they load in the background."""
-        self._running = asyncio.create_task(self._run(), name="fleet")
-        self._running.add_done_callback(_stop_gateway_if_failed)
+        for model in self._models.values():
+            self._run(model)
 
-    async def _run(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            for model in self._models.values():
-                group.create_task(model.run())
+    def _run(self, model: Model) -> None:
+        running = asyncio.create_task(model.run(), name=model.spec.name)
+        self._running[model] = running
+        running.add_done_callback(self._stop_gateway_if_failed)
+        running.add_done_callback(lambda _: self._running.pop(model, None))
+
+    def _stop_gateway_if_failed(self, running: asyncio.Task[None]) -> None:
+        """Without supervision the gateway would lie about its health sooner or later: end it."""
+        if not running.cancelled() and (error := running.exception()):
+            _logger.critical("supervision failed, the gateway stops", exc_info=error)
+            self.has_failed = True
+            signal.raise_signal(signal.SIGTERM)
 
     async def stop(self) -> None:
         """Stop all shards and wait for their end."""
-        for model in self._models.values():
+        running = dict(self._running)
+        for model in running:
             model.stop()
-        if self._running is not None:
-            await self._running
+        await asyncio.gather(*running.values(), return_exceptions=True)
+
+    async def apply(self, specs: Sequence[ModelSpec], again: Container[str] = ()) -> Changes:
+        """Serve these models from now on; start those in `again` anew even if they look the same.
+
+        Returns when the names are switched; old editions may be finishing yet. One at a time.
+
+        Raises:
+            EditionFailed: one of the new editions did not pass; everything is as it was.
+        """
+        found = changes([model.spec for model in self._models.values()], specs, again)
+        coming = {spec.name: self._edition(spec) for spec in specs if spec.name in found.starting}
+        try:
+            await self._start_beside(coming)
+        except BaseException:
+            _drain(coming.values())
+            raise
+        finally:
+            self._coming = {}
+        old = self._models
+        self._serve(specs, old | coming)
+        _drain(old[name] for name in (*found.changed, *found.removed))
+        return found
+
+    async def _start_beside(self, coming: dict[str, Model]) -> None:
+        """Start editions; return when all have passed, raise when the first has failed."""
+        self._coming = coming
+        for model in coming.values():
+            self._run(model)
+        trials = [pass_trial(model, self._policy.reload_seconds) for model in coming.values()]
+        try:
+            async with asyncio.TaskGroup() as group:
+                for trial in trials:
+                    group.create_task(trial)
+        except* EditionFailed as failed:
+            raise failed.exceptions[0] from None
+
+    def drain(self, name: str) -> None:
+        """Let a model finish what it has, and end; it refuses requests until it is started again."""
+        self._models[self.resolve(name)].drain()
 
     def resolve(self, name: str | None) -> str:
         """Return the public name of the model that a client asked for.
@@ -70,12 +138,25 @@ class Fleet:
         """Return the model of this public name."""
         return self._models[name]
 
+    @property
+    def specs(self) -> tuple[ModelSpec, ...]:
+        """What is served."""
+        return tuple(model.spec for model in self._models.values())
+
     def status(self) -> tuple[ModelStatus, ...]:
+        """Return a snapshot of what is served."""
         return tuple(model.status() for model in self._models.values())
 
+    def coming(self) -> tuple[ModelStatus, ...]:
+        """Return a snapshot of the editions that have not passed yet."""
+        return tuple(model.status() for model in self._coming.values())
 
-def _stop_gateway_if_failed(running: asyncio.Task[None]) -> None:
-    """Without supervision the gateway would lie about its health sooner or later: end it."""
-    if not running.cancelled() and (error := running.exception()):
-        _logger.critical("supervision failed, the gateway stops", exc_info=error)
-        signal.raise_signal(signal.SIGTERM)
+    def leaving(self) -> tuple[ModelStatus, ...]:
+        """Return a snapshot of the editions that have lost their names and are ending."""
+        named = {*self._models.values(), *self._coming.values()}
+        return tuple(model.status() for model in self._running if model not in named)
+
+
+def _drain(models: Iterable[Model]) -> None:
+    for model in models:
+        model.drain()

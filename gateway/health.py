@@ -2,7 +2,7 @@
 
 `/health` says how well the gateway does: it is never green when nothing can score. `/readyz` says
 whether to send it requests: not before everything that is still on its way has arrived, so that a
-roll-out waits; but a model that was given up does not hold the others back.
+roll-out waits; but a model that was given up, or drained, does not hold the others back.
 """
 
 from collections import Counter
@@ -14,6 +14,9 @@ from gateway.status import ModelStatus
 SCORING = frozenset({"ready", "degraded"})
 """States of a model in which it answers."""
 
+_OUT_OF_SERVICE = frozenset({"failed", "draining", "drained"})
+"""States of a model that nobody should wait for: it does not come back by itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
@@ -24,13 +27,13 @@ class Readiness:
 
 
 def readiness(models: Sequence[ModelStatus], *, stopping: bool) -> Readiness:
-    """Return whether every model that is not failed can score, and at least one does."""
+    """Return whether every model that is to come can score, and at least one does."""
     if stopping:
         return Readiness(False, ("the gateway is stopping",))
     waiting = [m for m in models if m.state not in SCORING]
     reasons = tuple(f"model {model.name!r} is {model.state}" for model in waiting)
     scoring = len(models) - len(waiting)
-    return Readiness(scoring > 0 and all(m.state == "failed" for m in waiting), reasons)
+    return Readiness(scoring > 0 and all(m.state in _OUT_OF_SERVICE for m in waiting), reasons)
 
 
 def health(models: Sequence[ModelStatus]) -> str:

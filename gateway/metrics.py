@@ -61,6 +61,8 @@ class Metrics:
             ("reason",),
         )
 
+        self._reloads = self._counter("reranker_reloads", "Reloads, by how they ended.", ("ok",))
+
     def _count_jobs(self) -> None:
         self._queue_seconds = self._histogram(
             "reranker_queue_seconds",
@@ -129,6 +131,10 @@ class Metrics:
     def connection_refused(self, reason: str) -> None:
         """Count a connection that was refused or cut; `reason` is one of a few words of ours."""
         self._connections_refused.labels(reason).inc()
+
+    def reloaded(self, *, ok: bool) -> None:
+        """Count a reload."""
+        self._reloads.labels(str(ok).lower()).inc()
 
     def job_answered(
         self,

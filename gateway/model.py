@@ -13,7 +13,6 @@ shards that are on their way; when none is left that could come, it fails at onc
 
 import asyncio
 import logging
-import math
 import random
 import secrets
 import time
@@ -21,9 +20,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from gateway.admission import Admission, Ask, Refused
+from gateway.admission import Admission, Ask
 from gateway.config import ModelSpec
-from gateway.errors import ModelUnavailable, Overloaded
 from gateway.estimate import TokenEstimate
 from gateway.faults import QUARANTINED, PairFault
 from gateway.job import Job, merged
@@ -32,6 +30,7 @@ from gateway.metrics import Metrics
 from gateway.policy import FleetPolicy
 from gateway.quarantine import Quarantine
 from gateway.queue import Line
+from gateway.refusals import drained, overloaded, unavailable
 from gateway.replica import WINDOW_BATCHES, ReplicaLost
 from gateway.snapshot import model_status
 from gateway.status import ModelStatus
@@ -42,7 +41,6 @@ from shards.wire.messages import Ready, Scores
 _logger = logging.getLogger(__name__)
 
 _FIRST_TOKEN_BUDGET = 4096  # until a shard has told its own
-_UNAVAILABLE_SECONDS = 60  # an operator has to do something, or the slow retry
 _RETRY_SPREAD = (0.8, 1.2)
 
 
@@ -80,6 +78,7 @@ class Model:
         self.quarantine = Quarantine(secrets.token_bytes(32))
         self._line: Line[_Waiter] = Line()
         self._suspects: Line[_Waiter] = Line()
+        self._is_draining = False
         self._supervisors = [
             Supervisor(
                 shard,
@@ -98,6 +97,21 @@ class Model:
     @property
     def ready_replicas(self) -> int:
         return sum(one.state is State.READY for one in self._supervisors)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all shards are ready."""
+        return self.ready_replicas == len(self._supervisors)
+
+    @property
+    def failure(self) -> str:
+        """Why shards were given up; empty if none was."""
+        return _errors(one for one in self._supervisors if one.state is State.FAILED)
+
+    @property
+    def last_errors(self) -> str:
+        """Why shards were lost lately; empty if none was."""
+        return _errors(self._supervisors)
 
     @property
     def facts(self) -> Ready | None:
@@ -120,42 +134,38 @@ class Model:
         for supervisor in self._supervisors:
             supervisor.stop()
 
+    def drain(self) -> None:
+        """Take no more requests; when those that are in have finished, `stop`."""
+        self._is_draining = True
+        self._stop_if_drained()
+
+    def _stop_if_drained(self) -> None:
+        if self._is_draining and not self._door.tokens:  # each request has some
+            self.stop()
+
     @contextmanager
     def admitted(self, ask: Ask) -> Iterator[None]:
         """Count a request in while the block runs, or refuse it.
 
         Raises:
+            ModelDrained: the operator wants no more.
             ModelUnavailable: no shard is ready or on its way.
             Overloaded: it could not be answered in time, or too much is in already.
         """
+        if self._is_draining:
+            raise drained(self.spec.name)
         if not self._is_alive:
-            raise self._unavailable()
+            raise unavailable(self.spec.name, self.last_errors)
         window = WINDOW_BATCHES * self.token_budget * self.ready_replicas
         refused = self._door.check(ask, replicas=self.ready_replicas, window_tokens=window)
         if refused is not None:
-            raise self._overloaded(ask, refused)
+            raise overloaded(self.spec.name, ask, refused, random.uniform(*_RETRY_SPREAD))
         self._door.enter(ask)
         try:
             yield
         finally:
             self._door.leave(ask)
-
-    def _overloaded(self, ask: Ask, refused: Refused) -> Overloaded:
-        if refused.wait_seconds is None:
-            why = (
-                f"about {self._door.tokens} tokens are in already, with this request it would be "
-                f"over the limit of {self._door.most_tokens} (limits.queue_tokens)"
-            )
-        else:
-            why = (
-                f"the answer would take about {refused.wait_seconds:.1f} s, the request allows "
-                f"{ask.remaining_seconds:.1f} s (X-Request-Timeout-Ms)"
-            )
-        retry = refused.retry_seconds * random.uniform(*_RETRY_SPREAD)  # not all at once
-        return Overloaded(
-            f"model {self.spec.name!r} has too much to do: {why}; try again later",
-            retry_after_seconds=math.ceil(retry),
-        )
+            self._stop_if_drained()
 
     async def score(self, job: Job) -> Scores:
         """Have a job scored by whichever replica takes it first; again if that one is lost.
@@ -174,6 +184,15 @@ class Model:
             await self._score_alone(pair, place) for place, pair in enumerate(job.one_by_one())
         ]
         return merged(alone)
+
+    async def probe(self, job: Job) -> Scores:
+        """Have a job scored once; nothing is counted or learnt.
+
+        Raises:
+            ReplicaLost: its shard ended.
+            GatewayError: as `score`.
+        """
+        return await self._scores(_Waiter(job))
 
     async def _score_alone(self, pair: Job, place: int) -> Scores:
         """Score one pair of a suspect in the designated replica."""
@@ -270,15 +289,7 @@ class Model:
         for waiter in [*self._line, *self._suspects]:
             self._line_of(waiter).leave(waiter)
             if not waiter.scores.done():
-                waiter.scores.set_exception(self._unavailable())
-
-    def _unavailable(self) -> ModelUnavailable:
-        reasons = sorted({one.last_error for one in self._supervisors if one.last_error})
-        return ModelUnavailable(
-            f"model {self.spec.name!r} cannot score: {'; '.join(reasons) or 'it is stopped'}. "
-            "`gateway status` shows its shards",
-            retry_after_seconds=_UNAVAILABLE_SECONDS,
-        )
+                waiter.scores.set_exception(unavailable(self.spec.name, self.last_errors))
 
     def _note(self, waiter: _Waiter, scores: Scores) -> None:
         """Learn from an answer, and count it."""
@@ -310,7 +321,13 @@ class Model:
     def status(self) -> ModelStatus:
         """Return a snapshot."""
         queue = len(self._line) + len(self._suspects)
-        return model_status(self.spec, self.facts, queue, self._tallies)
+        return model_status(
+            self.spec, self.facts, queue, self._tallies, is_draining=self._is_draining
+        )
+
+
+def _errors(shards: Iterable[Supervisor]) -> str:
+    return "; ".join(sorted({one.last_error for one in shards if one.last_error}))
 
 
 def _idlest(shards: Sequence[Supervisor], job: Job) -> Supervisor | None:

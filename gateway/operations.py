@@ -14,6 +14,7 @@ from gateway.dialects.openai import ModelCard, ModelList
 from gateway.dialects.tei import RERANKER, TeiInfo
 from gateway.endpoints import READS, Alive, HealthReport, Index, ReadyReport
 from gateway.openapi import document, page
+from gateway.reload import Reloads
 from gateway.replies import reply
 from gateway.status import GatewayStatus, ModelStatus
 
@@ -24,8 +25,9 @@ _DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 class Operations:
     """What can be asked about a gateway, beside scores."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, reloads: Reloads) -> None:
         self._api = api
+        self._reloads = reloads
         self._fleet = api.fleet
 
     async def models(self, request: Request) -> Response:
@@ -71,6 +73,7 @@ class Operations:
             version=__version__,
             uptime_seconds=self._uptime_seconds(),
             models=self._fleet.status(),
+            reload=self._reloads.status(),
         )
         return reply(request.scope, status)
 

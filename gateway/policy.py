@@ -1,4 +1,4 @@
-"""What all models of a gateway share."""
+"""What all models of a gateway share: how patient it is, when it restarts, how much may wait."""
 
 from dataclasses import dataclass, field
 
@@ -15,11 +15,13 @@ class FleetPolicy:
         restart: when a lost shard is started again.
         times: how patient the supervisors are.
         queue_tokens: the most estimated tokens of one model's requests at any time.
+        reload_seconds: how long a new edition may take until it can serve.
     """
 
     restart: RestartPolicy = field(default_factory=RestartPolicy)
     times: Times = field(default_factory=Times)
     queue_tokens: int = 2_000_000
+    reload_seconds: float = 1800.0
 
     @classmethod
     def of(cls, settings: Settings) -> "FleetPolicy":
@@ -30,5 +32,8 @@ class FleetPolicy:
             stop_seconds=supervision.stop_seconds,
         )
         return cls(
-            restart=supervision.policy(), times=times, queue_tokens=settings.limits.queue_tokens
+            restart=supervision.policy(),
+            times=times,
+            queue_tokens=settings.limits.queue_tokens,
+            reload_seconds=supervision.reload_timeout_seconds,
         )

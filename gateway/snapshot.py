@@ -12,12 +12,17 @@ from shards.wire.messages import Ready
 
 
 def model_status(
-    spec: ModelSpec, facts: Ready | None, queue: int, shards: Mapping[Supervisor, Tally]
+    spec: ModelSpec,
+    facts: Ready | None,
+    queue: int,
+    shards: Mapping[Supervisor, Tally],
+    *,
+    is_draining: bool = False,
 ) -> ModelStatus:
     """Return what there is to know about a model; `queue` counts the jobs in its line."""
     return ModelStatus(
         name=spec.name,
-        state=_state(shards),
+        state=_draining(shards) if is_draining else _state(shards),
         default=spec.default,
         aliases=spec.aliases,
         source=spec.source,
@@ -37,6 +42,10 @@ def _state(shards: Collection[Supervisor]) -> str:
     if states & {State.READY, State.SUSPECT}:
         return "degraded"
     return "loading" if any(one.is_coming for one in shards) else "failed"
+
+
+def _draining(shards: Collection[Supervisor]) -> str:
+    return "drained" if all(one.state is State.STOPPED for one in shards) else "draining"
 
 
 def shard_status(supervisor: Supervisor, tally: Tally) -> ShardStatus:

@@ -39,7 +39,10 @@ class ShardStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelStatus:
-    """One model: `state` is `ready`, `degraded` (some shards ready), `loading` or `failed`."""
+    """One model: `state` is `ready`, `degraded` (some shards ready), `loading` or `failed`.
+
+    One that the operator took out of service is `draining`, and then `drained`.
+    """
 
     name: str
     state: str
@@ -55,9 +58,48 @@ class ModelStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReloadOutcome:
+    """How a reload ended.
+
+    `attempt` is its number, `time` when it ended, in seconds since the Unix epoch. If it is `ok`,
+    `added`, `changed`, `removed` and `kept` are names of models; if not, everything is as it was and
+    `errors` say why. `warnings` are what it could not bring into effect.
+    """
+
+    attempt: int
+    time: float
+    seconds: float
+    ok: bool
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReloadStatus:
+    """What reloads have done and are doing.
+
+    `generation` counts what has been served: 1 from the start, one more with each reload that took
+    effect. `attempts` counts the reloads that have begun. `coming` are editions that start beside
+    the ones that serve, `leaving` those that are replaced and finish what they have.
+    """
+
+    generation: int
+    attempts: int
+    running: bool
+    last: ReloadOutcome | None
+    coming: tuple[ModelStatus, ...]
+    leaving: tuple[ModelStatus, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayStatus:
     """Everything: version, age, and every model in the order of the configuration."""
 
     version: str
     uptime_seconds: float
     models: tuple[ModelStatus, ...]
+    reload: ReloadStatus

@@ -172,7 +172,9 @@ class Supervisor:
                 await asyncio.wait(
                     either, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED
                 )
-            await asyncio.wait((ended,), timeout=self._times.stop_seconds)
+            # A shard that was never ready has nothing to finish.
+            patience = self._times.stop_seconds if life.was_ready else 0
+            await asyncio.wait((ended,), timeout=patience)
         finally:
             life.child.kill()  # harmless where it has ended
             stop_asked.cancel()

@@ -13,6 +13,8 @@ from gateway import __version__
 COMMANDS = {
     "serve": "gateway.cli.serve:serve",
     "status": "gateway.cli.status:status",
+    "reload": "gateway.cli.reload:reload",
+    "drain": "gateway.cli.drain:drain",
     "rerank": "gateway.cli.rerank:rerank",
     "check": "gateway.cli.check:check",
     "download": "gateway.cli.download:download",

@@ -44,7 +44,7 @@ async def _watch(fleet: "Fleet", url: str, log: Any) -> None:
             if _is_settled(model) and model.name not in told:
                 told.add(model.name)
                 _tell(model, log)
-        if len(told) == len(models):
+        if told >= {model.name for model in models}:
             break
         await asyncio.sleep(LOOK_SECONDS)
     usable = [model.name for model in models if model.state in ("ready", "degraded")]

@@ -25,28 +25,32 @@ def url_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-def fetch_json(url: str, path: str) -> Any:
-    """Return the JSON at a path of a gateway, whatever its HTTP status.
+def fetch_json(
+    url: str, path: str, *, method: str = "GET", seconds: float = STATUS_SECONDS, **query: str
+) -> Any:
+    """Return the JSON that a path of a gateway answers with, whatever its HTTP status.
 
     Raises:
-        NotAnswering: no connection, no answer within two seconds, or no JSON.
+        NotAnswering: no connection, no answer within so many seconds, or no JSON.
     """
-    return asyncio.run(_fetch_json(url, path))
+    return asyncio.run(_fetch_json(url, path, method, seconds, query))
 
 
-async def _fetch_json(url: str, path: str) -> Any:
+async def _fetch_json(
+    url: str, path: str, method: str, seconds: float, query: dict[str, str]
+) -> Any:
     import aiohttp
 
-    timeout = aiohttp.ClientTimeout(total=STATUS_SECONDS)
+    timeout = aiohttp.ClientTimeout(total=seconds)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(url.rstrip("/") + path) as reply,
+            session.request(method, url.rstrip("/") + path, params=query) as reply,
         ):
             return await reply.json(content_type=None)
     except TimeoutError:
         raise NotAnswering(
-            f"{url} takes connections but has not answered within {STATUS_SECONDS:g} s: "
+            f"{url} takes connections but has not answered within {seconds:g} s: "
             "the gateway may hang"
         ) from None
     except ValueError as error:

@@ -1,8 +1,10 @@
 """`gateway serve`: read the settings, take the port, start the gateway."""
 
+import contextlib
 import signal
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -54,7 +56,8 @@ def serve(file: Path | None, models: tuple[str, ...], **options: Any) -> None:
     embedded ones when no model is named anywhere.
     """
     _end_on_signals()
-    settings = _settings(file, models, options)
+    read = partial(_read, file, models, options)
+    settings = _settings(read)
     try:
         listener = listen(settings.host, settings.port)
     except PortUnavailable as error:
@@ -63,26 +66,48 @@ def serve(file: Path | None, models: tuple[str, ...], **options: Any) -> None:
 
     logs.configure(settings.log_level, settings.log_format)
     _introduce(settings)
-    _run(settings, listener)
+    _run(settings, listener, read)
 
 
 MODEL_FLAGS = ("dtype", "devices", "replicas", "threads", "engine")
 
 
-def _settings(file: Path | None, models: tuple[str, ...], options: dict[str, Any]) -> "Settings":
-    from gateway.config import ConfigError, load
+def _settings(read: "Callable[[], Settings]") -> "Settings":
+    from gateway.config import ConfigError
 
-    described = {key: options.pop(key) for key in MODEL_FLAGS}
-    flags = {key: value for key, value in options.items() if value is not None}
     try:
-        if models:
-            flags["models"] = model_trees(models, described)
-        elif any(value not in (None, ()) for value in described.values()):
-            flags["models"] = _embedded(load(file), described)
-        return load(file, flags)
+        return read()
     except ConfigError as error:
         report(error.problems)
         raise SystemExit(exits.CONFIG) from None
+
+
+def _read(file: Path | None, models: tuple[str, ...], options: dict[str, Any]) -> "Settings":
+    """Return what file, environment and flags say now; raises `ConfigError`. A reload does it, too."""
+    from gateway.config import load
+
+    described = {key: options[key] for key in MODEL_FLAGS}
+    flags = {key: value for key, value in options.items() if value is not None}
+    for key in MODEL_FLAGS:
+        flags.pop(key, None)
+    if models:
+        flags["models"] = model_trees(models, described)
+    elif any(value not in (None, ()) for value in described.values()):
+        flags["models"] = _embedded(load(file), described)
+    return load(file, flags)
+
+
+def _read_again(read: "Callable[[], Settings]") -> "Settings":
+    """Return what a reload serves: flags that were fine may not fit the file any more."""
+    from gateway.config import ConfigError, Problem
+
+    try:
+        return read()
+    except click.UsageError as error:
+        remedy = "Or start the gateway without these flags"
+        raise ConfigError(
+            [Problem(path=(), message=error.message, remedy=remedy, origin="flags")]
+        ) from error
 
 
 def _embedded(settings: "Settings", described: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -119,13 +144,14 @@ def _introduce(settings: "Settings") -> None:
         )
 
 
-def _run(settings: "Settings", listener: socket.socket) -> None:
+def _run(settings: "Settings", listener: socket.socket, read: "Callable[[], Settings]") -> None:
     import uvicorn
 
     from gateway.app import create_app
     from gateway.http_guard import GuardedServer
 
-    app = create_app(settings)
+    app = create_app(settings, partial(_read_again, read))
+    signal.signal(signal.SIGHUP, lambda *_: app.state.reloads.on_signal())
     app.router.lifespan_context = announced(app.router.lifespan_context, url(listener))
     config = uvicorn.Config(
         app,
@@ -143,8 +169,10 @@ def _run(settings: "Settings", listener: socket.socket) -> None:
         notice_seconds=settings.drain_notice_seconds,
         on_signal=app.state.api.leave,
     )
-    with listener:
+    with listener, contextlib.suppress(SystemExit):
         server.run(sockets=[listener])
+    if app.state.api.fleet.has_failed:
+        raise SystemExit(exits.SOFTWARE)
     if not server.started:
         raise SystemExit(exits.REFUSED)
 
@@ -168,10 +196,11 @@ def _watch(settings: "Settings", refused: Callable[[str], None]) -> "Watch":
 
 
 def _end_on_signals() -> None:
-    """End with code 0 when asked to, whenever that is.
+    """End with code 0 when asked to, whenever that is; and not by a reload that comes too early.
 
     uvicorn drains, and then raises the signal that it caught once more, for whoever came before.
     """
+    signal.signal(signal.SIGHUP, lambda *_: None)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
 

@@ -131,20 +131,35 @@ def render(found: Status) -> "Table":
     for name, justify in COLUMNS:
         table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
     troubles: list[Text] = []
-    for model in found["models"]:
+    for model in _editions(found):
         waiting = str(model["queue"]) if model.get("queue") else ""
         blanks = [""] * (QUEUE_COLUMN - 2)
         table.add_row(
-            Text(_title(model), style="bold"), _coloured(model["state"]), *blanks, waiting
+            Text(model["title"], style="bold"), _coloured(model["state"]), *blanks, waiting
         )
         for shard in model["shards"]:
             table.add_row(*_cells(shard))
             lines = [shard["last_error"], *shard.get("warnings", ())]
             troubles += [Text(f"{shard['name']}: {line}") for line in lines if line]
+    troubles += [Text(f"the last reload failed: {line}") for line in _reload_errors(found)]
     if troubles:
         table.caption = Text("\n").join(troubles)
         table.caption_justify = "left"
     return table
+
+
+def _editions(found: Status) -> Iterator[dict[str, Any]]:
+    """Yield what serves, and what a reload is starting or ending beside it; each with its title."""
+    for model in found["models"]:
+        yield {**model, "title": _title(model)}
+    for note in ("coming", "leaving"):
+        for model in found.get("reload", {}).get(note, ()):
+            yield {**model, "title": f"{model['name']} ({note})"}
+
+
+def _reload_errors(found: Status) -> list[str]:
+    last = found.get("reload", {}).get("last") or {"errors": []}
+    return list(last["errors"])
 
 
 def _title(model: dict[str, Any]) -> str:

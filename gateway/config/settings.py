@@ -140,6 +140,10 @@ class SupervisionSettings(_Section):
     stop_seconds: Seconds = 10.0
     """How long a shard may take to stop before it is killed."""
 
+    reload_timeout_seconds: Seconds = 1800.0
+    """How long models that a reload starts may take until they are ready; after that it fails, and
+    everything stays as it was."""
+
     def policy(self) -> RestartPolicy:
         """Return these keys as the restart policy of the lifecycle."""
         return RestartPolicy(

@@ -63,7 +63,7 @@ def test_the_bound_holds_whatever_the_deadline() -> None:
     door = _door(tokens_per_second=1000, most_tokens=10_000)
     door.enter(_ask(9000))
     refused = _check(door, _ask(5000, seconds=1e6))
-    assert refused == Refused(retry_seconds=4.0, wait_seconds=None)
+    assert refused == Refused(4.0, None, tokens=14_000, most_tokens=10_000)
 
 
 def test_who_leaves_makes_room() -> None:

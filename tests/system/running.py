@@ -54,6 +54,11 @@ class Gateway:
         _, status = await self.get("/status")
         return {shard["name"]: shard for model in status["models"] for shard in model["shards"]}
 
+    async def models(self) -> dict[str, Any]:
+        """Return the status of all models that serve, by name."""
+        _, status = await self.get("/status")
+        return {model["name"]: model for model in status["models"]}
+
     async def metric(self, name: str) -> float:
         """Return the sum of a metric over all its labels."""
         async with self.session.get(self.url + "/metrics") as reply:
@@ -91,17 +96,24 @@ def all_are(state: str) -> Callable[[dict[str, Any]], bool]:
 
 
 @asynccontextmanager
-async def running(config: str, folder: Path, *, chaos: bool = False) -> AsyncIterator[Gateway]:
+async def running(
+    config: str, folder: Path, *, chaos: bool = False, site: str = ""
+) -> AsyncIterator[Gateway]:
     """Run `gateway serve` with this configuration, on a free port, until the block ends.
 
-    With `chaos`, its fake engine is the one of `tests.system.chaos_engine`.
+    With `chaos`, its fake engine is the one of `tests.system.chaos_engine`. `site` names a folder
+    beside this file, whose sitecustomize.py puts another fault into its processes.
     """
     file, log = folder / "gateway.toml", folder / "gateway.log"
     file.write_text("port = 0\n" + config)
     command = [sys.executable, "-m", "gateway", "serve", "--config", str(file)]
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            command, stdout=stream, stderr=stream, cwd=_ROOT, env=_environment(chaos=chaos)
+            command,
+            stdout=stream,
+            stderr=stream,
+            cwd=_ROOT,
+            env=_environment("chaos" if chaos else site),
         )
     gateway: Gateway | None = None
     try:
@@ -117,8 +129,8 @@ async def running(config: str, folder: Path, *, chaos: bool = False) -> AsyncIte
         process.wait()
 
 
-def _environment(*, chaos: bool) -> dict[str, str]:
-    path = [str(_ROOT / "tests" / "system" / "chaos"), str(_ROOT)] if chaos else []
+def _environment(site: str) -> dict[str, str]:
+    path = [str(_ROOT / "tests" / "system" / site), str(_ROOT)] if site else []
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
 
 
@@ -141,6 +153,7 @@ class Ledger:
 
     gateway: Gateway
     documents: int = 3
+    model: str | None = None
     codes: Counter[int] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     stopped: bool = False
@@ -148,7 +161,7 @@ class Ledger:
     async def send(self, number: int) -> None:
         """Send one request and note its row."""
         texts = [f"document {place} of request {number}" for place in range(self.documents)]
-        status, body, _ = await self.gateway.rerank(texts)
+        status, body, _ = await self.gateway.rerank(texts, model=self.model)
         self.codes[status] += 1
         if status == 200:
             self._check(texts, body["results"])

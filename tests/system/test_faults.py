@@ -140,6 +140,18 @@ async def test_a_stop_under_load_answers_what_was_accepted(
         assert alive == []
 
 
+async def test_a_gateway_without_supervision_ends_and_says_that_it_failed(tmp_path: Path) -> None:
+    """It would lie about its health sooner or later; whoever started it should start it again."""
+    async with running(_TWO_REPLICAS, tmp_path, site="broken_supervision") as gateway:
+        shards = await gateway.until_ready()
+        processes = gateway.shard_processes
+        os.kill(shards["fake/cpu:0"]["pid"], signal.SIGKILL)
+        assert await gateway.wait() == 70
+        _, alive = await asyncio.to_thread(psutil.wait_procs, processes, timeout=10)
+        assert alive == []
+        assert "supervision failed" in gateway.log.read_text()
+
+
 async def test_a_crash_loop_fails_its_model_and_no_other(tmp_path: Path) -> None:
     config = _TWO_REPLICAS + (
         '[models.broken]\nsource = "fake?crash_on_load=1"\nengine = "fake"\nreplicas = 1\n'

@@ -1,0 +1,65 @@
+"""What a new configuration changes. Pure.
+
+An edition of a model is one set of shard processes with one line. A model whose shards would be
+started just as they are keeps its edition, untouched; its aliases, and whether it is the default,
+are names and need no process. A model that is new, or whose shards would be started differently,
+gets a new edition.
+"""
+
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.config import ModelSpec, Settings
+
+RELOADED = frozenset({"models", "default_model", "offline"})
+"""The keys of the settings that a reload brings into effect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """The public names of all models, old and new, by what happens to them."""
+
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+
+    @property
+    def starting(self) -> tuple[str, ...]:
+        """The models that get a new edition."""
+        return self.added + self.changed
+
+
+def changes(
+    old: Sequence[ModelSpec], new: Sequence[ModelSpec], again: Container[str] = ()
+) -> Changes:
+    """Return what becomes of each model; those in `again` change even if they look the same."""
+    before = {spec.name: spec for spec in old}
+    common = [spec for spec in new if spec.name in before]
+    changed = [
+        spec.name
+        for spec in common
+        if spec.shards != before[spec.name].shards or spec.name in again
+    ]
+    names = {spec.name for spec in new}
+    return Changes(
+        added=tuple(spec.name for spec in new if spec.name not in before),
+        changed=tuple(changed),
+        removed=tuple(name for name in before if name not in names),
+        kept=tuple(spec.name for spec in common if spec.name not in changed),
+    )
+
+
+def without_effect(old: Settings, new: Settings) -> tuple[str, ...]:
+    """Return the keys that differ, in TOML's writing, and that only a restart brings into effect."""
+    before, after = (settings.model_dump(exclude=set(RELOADED)) for settings in (old, new))
+    return tuple(_different(before, after))
+
+
+def _different(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    for key, value in new.items():
+        if isinstance(value, Mapping):
+            yield from _different(old[key], value, f"{path}{key}.")
+        elif value != old[key]:
+            yield path + key

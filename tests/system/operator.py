@@ -1,0 +1,75 @@
+"""The operator of a real gateway: writes its configuration, runs commands, looks at reloads."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.system.running import Gateway
+
+BASE = """
+[supervision]
+backoff_first_seconds = 0.05
+crash_limit = 2
+"""
+OTHER = '[models.other]\nsource = "fake"\nengine = "fake"\n'
+
+
+def model(name: str, options: str = "delay_ms=2", **keys: str) -> str:
+    lines = "".join(f"{key} = {value}\n" for key, value in keys.items())
+    return f'[models.{name}]\nsource = "fake?{options}"\nengine = "fake"\n{lines}'
+
+
+def write(folder: Path, config: str) -> None:
+    (folder / "gateway.toml").write_text("port = 0\n" + config)
+
+
+async def command(gateway: Gateway, *arguments: str) -> tuple[int, str]:
+    """Run a command of the operator; return its exit code and what it says."""
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "gateway", *arguments, "--url", gateway.url],
+        capture_output=True,
+        text=True,
+        timeout=40,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+async def reload(gateway: Gateway, folder: Path, config: str) -> tuple[int, str]:
+    write(folder, config)
+    return await command(gateway, "reload")
+
+
+async def reload_status(gateway: Gateway) -> dict[str, Any]:
+    _, status = await gateway.get("/status")
+    found: dict[str, Any] = status["reload"]
+    return found
+
+
+async def until(gateway: Gateway, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Wait until the reload status is as wanted."""
+    async with asyncio.timeout(40):
+        while not condition(found := await reload_status(gateway)):
+            await asyncio.sleep(0.02)
+    return found
+
+
+async def until_settled(gateway: Gateway, attempt: int = 1) -> dict[str, Any]:
+    """Wait for the end of a reload and of the editions it replaced."""
+    return await until(
+        gateway,
+        lambda found: (
+            found["last"] is not None
+            and found["last"]["attempt"] >= attempt
+            and not found["leaving"]
+            and not found["running"]
+        ),
+    )
+
+
+def pids(shards: dict[str, Any]) -> dict[str, int]:
+    return {name: shard["pid"] for name, shard in shards.items()}

@@ -1,0 +1,112 @@
+"""Models that are drained, removed and started anew in a real gateway: what is in is finished."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+from tests.system.operator import (
+    BASE,
+    OTHER,
+    command,
+    model,
+    pids,
+    reload,
+    reload_status,
+    until,
+    until_settled,
+    write,
+)
+from tests.system.running import Ledger, running
+
+
+async def test_a_removed_model_finishes_what_it_has(tmp_path: Path) -> None:
+    config = 'default_model = "fake"\n' + BASE + OTHER + model("fake", "delay_ms=1000")
+    async with running(config, tmp_path) as gateway:
+        await gateway.until_ready()
+        ledger = Ledger(gateway, model="fake")
+        requests = [asyncio.create_task(ledger.send(request)) for request in range(10)]
+        await gateway.until(lambda shards: shards["fake/cpu:0"]["queue"] > 0)
+        write(tmp_path, BASE + OTHER)
+        gateway.signal(signal.SIGHUP)
+        found = await until(gateway, lambda found: bool(found["leaving"]))
+        assert found["leaving"][0]["state"] == "draining"
+        status, body, _ = await gateway.rerank(["a"], model="fake")
+        assert (status, body["error"]["code"]) == (404, "model_not_found")
+        status, body, _ = await gateway.rerank(["a"])
+        assert (status, body["model"]) == (200, "other")
+        await asyncio.gather(*requests)
+        ledger.assert_all_right()
+        await until_settled(gateway)
+        assert set(await gateway.shards()) == {"other/cpu:0"}
+
+
+async def test_one_model_is_started_anew_under_load(tmp_path: Path) -> None:
+    config = BASE + model("fake", replicas="2") + OTHER
+    async with running(config, tmp_path) as gateway:
+        before = pids(await gateway.until_ready())
+        ledger = Ledger(gateway, model="fake")
+        write(tmp_path, "this is not read")
+        async with ledger.load(clients=8):
+            await ledger.until_answered(50)
+            code, said = await command(gateway, "reload", "fake")
+            assert (code, "changed fake" in said) == (0, True), said
+            await ledger.until_answered(ledger.codes.total() + 50)
+        ledger.assert_all_right()
+        after = pids(await gateway.shards())
+        assert after["other/cpu:0"] == before["other/cpu:0"]
+        assert not {after[f"fake/cpu:0{suffix}"] for suffix in ("", "#1")} & set(before.values())
+
+
+async def test_a_failed_model_comes_back_by_a_reload_of_its_own(tmp_path: Path) -> None:
+    config = BASE + model("fake") + model("broken", "refuse=66")
+    async with running(config, tmp_path) as gateway:
+        await gateway.until(lambda shards: shards["broken/cpu:0"]["state"] == "failed")
+        code, said = await reload(gateway, tmp_path, config)
+        assert code == 0
+        assert "`gateway reload broken` starts it anew" in said
+        code, said = await command(gateway, "reload", "broken")
+        assert (code, "refused, as its source asks" in said) == (1, True)
+        code, said = await reload(gateway, tmp_path, BASE + model("fake") + model("broken"))
+        assert code == 0, said
+        await gateway.until_ready()
+
+
+async def test_a_drained_model_finishes_and_comes_back(tmp_path: Path) -> None:
+    config = BASE + model("fake", "delay_ms=1000", aliases='["name"]') + OTHER
+    async with running(config, tmp_path) as gateway:
+        await gateway.until_ready()
+        ledger = Ledger(gateway)
+        requests = [asyncio.create_task(ledger.send(request)) for request in range(10)]
+        await gateway.until(lambda shards: shards["fake/cpu:0"]["queue"] > 0)
+        url = gateway.url + "/admin/drain?model=name"
+        async with gateway.session.post(url) as reply:
+            assert await reply.json() == {"model": "fake", "state": "draining"}
+        status, body, headers = await gateway.rerank(["a"], model="name")
+        assert (status, body["error"]["code"]) == (503, "model_drained")
+        assert int(headers["Retry-After"]) >= 1
+        await asyncio.gather(*requests)
+        ledger.assert_all_right()
+        code, said = await command(gateway, "drain", "name")
+        assert (code, "fake is drained" in said) == (0, True)
+        assert (await gateway.shards())["fake/cpu:0"]["pid"] is None
+        assert (await gateway.get("/readyz?model=fake"))[0] == 503
+        assert (await gateway.get("/readyz"))[0] == 200
+        assert (await gateway.rerank(["a"], model="other"))[0] == 200
+        assert (await command(gateway, "reload"))[0] == 0
+        assert (await gateway.rerank(["a"]))[0] == 503  # it did not change
+        assert (await command(gateway, "reload", "fake"))[0] == 0
+        assert (await gateway.rerank(["a"]))[0] == 200
+
+
+async def test_the_admin_endpoints_are_not_for_others(tmp_path: Path) -> None:
+    async with running(BASE + model("fake"), tmp_path) as gateway:
+        await gateway.until_ready()
+        for headers in ({"Host": "rerank.example"}, {"Origin": "http://x"}, {"Via": "1.1 proxy"}):
+            for path in ("/admin/reload", "/admin/drain?model=fake"):
+                async with gateway.session.post(gateway.url + path, headers=headers) as reply:
+                    assert reply.status == 403
+        assert (await reload_status(gateway))["attempts"] == 0
+        code, said = await command(gateway, "reload", "nope")
+        assert (code, "'nope' is not served here; use one of: fake" in said) == (1, True)
+        code, said = await command(gateway, "drain", "nope")
+        assert (code, "'nope' is not served here; use one of: fake" in said) == (1, True)

@@ -60,7 +60,7 @@ def test_every_path_is_in_the_document_and_nothing_else() -> None:
 
 
 def test_the_document_is_served(client: TestClient) -> None:
-    assert client.get("/openapi.json").json() == msgspec.to_builtins(DOCUMENT)
+    assert client.get("/openapi.json").json() == msgspec.json.decode(msgspec.json.encode(DOCUMENT))
 
 
 def test_every_reference_leads_somewhere() -> None:
@@ -126,7 +126,7 @@ def test_a_wrong_reply_would_be_seen() -> None:
 
 # -- anything that fits it, and what does not ------------------------------------------------------
 
-_SCHEMA = schemathesis.openapi.from_dict(msgspec.to_builtins(DOCUMENT))
+_SCHEMA = schemathesis.openapi.from_dict(msgspec.json.decode(msgspec.json.encode(DOCUMENT)))
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_other_families_equal_transformers(family: str, tmp_path: Path) -> None:
 def test_facts(models: dict[str, Path]) -> None:
     facts = load(models["xlm-roberta"]).facts
     assert (facts.engine, facts.device, facts.dtype) == ("classifier", "cpu", "fp32")
-    assert (facts.max_length, facts.token_budget) == (128, 4096)
+    assert (facts.max_length, facts.token_budget) == (128, 2048)
     assert not facts.uses_instruction
     assert facts.warnings == ()
 

@@ -8,4 +8,4 @@ async def _fail(_self: Supervisor, _event: Event) -> None:
     raise RuntimeError("a bug of ours, put here by a test")
 
 
-Supervisor._rest = _fail  # type: ignore[method-assign]
+Supervisor._rest = _fail  # type: ignore[assignment, method-assign]

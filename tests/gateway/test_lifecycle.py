@@ -54,6 +54,21 @@ def test_what_is_not_in_the_table_raises(state: State, event: Event) -> None:
             after(state, event)
 
 
+@given(st.lists(st.sampled_from(Event), max_size=50))
+def test_whatever_happens_a_shard_is_in_a_state_it_can_leave(events: list[Event]) -> None:
+    """Any story: what may not happen changes nothing, and the end is never a dead end."""
+    state = State.STOPPED
+    for event in events:
+        before = state
+        try:
+            state = after(state, event)
+        except IllegalTransition:
+            assert event not in TRANSITIONS[before]
+            assert state is before
+    assert TRANSITIONS[state]
+    assert Event.START in TRANSITIONS[state] or state in HAS_PROCESS
+
+
 @pytest.mark.parametrize("state", [state for state in State if state in HAS_PROCESS])
 def test_a_process_may_end_whenever_there_is_one(state: State) -> None:
     assert after(state, Event.LOST) not in HAS_PROCESS

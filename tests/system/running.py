@@ -118,7 +118,7 @@ async def running(config: str, folder: Path, *, chaos: bool = False) -> AsyncIte
 
 
 def _environment(*, chaos: bool) -> dict[str, str]:
-    path = [str(_ROOT / "tests" / "system" / "chaos"), str(_ROOT)] if chaos else []
+    path = [str(_ROOT / "tests" / "system" / "chaos_site"), str(_ROOT)] if chaos else []
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
 
 

@@ -134,6 +134,10 @@ def _first_pace(engine: Engine) -> Pace:
     return pace
 
 
+class WrongCount(Exception):
+    """The engine did not give one score per pair: nobody can say which is whose."""
+
+
 class Shard:
     """A loaded engine at its end of the pipe."""
 
@@ -253,6 +257,8 @@ class Shard:
         )
         try:
             margins = self._engine.score([waiting.pair for waiting in batch])
+            if len(margins) != len(batch):
+                raise WrongCount(f"{len(margins)} scores for {len(batch)} pairs")
         finally:
             self._pipe.arena.batch_done()
         self._pace.learn(tokens, time.monotonic_ns() - started_ns)

@@ -33,10 +33,15 @@ class Job:
     deadline_ns: int
     is_solo: bool = False
 
+    @property
+    def pairs(self) -> Iterator[tuple[str, str]]:
+        """Its queries and documents, in order."""
+        queries = self.queries * len(self.documents) if len(self.queries) == 1 else self.queries
+        return zip(queries, self.documents, strict=True)
+
     def one_by_one(self) -> Iterator["Job"]:
         """Yield its pairs as jobs of their own, to be scored alone."""
-        queries = self.queries * len(self.documents) if len(self.queries) == 1 else self.queries
-        for query, document in zip(queries, self.documents, strict=True):
+        for query, document in self.pairs:
             yield replace(
                 self,
                 queries=(query,),

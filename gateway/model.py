@@ -25,7 +25,7 @@ from gateway.errors import ModelUnavailable, Overloaded
 from gateway.job import Job, merged
 from gateway.lifecycle import RestartPolicy, State
 from gateway.metrics import Metrics
-from gateway.quarantine import Quarantine
+from gateway.quarantine import Held, Poison, Quarantine
 from gateway.queue import Line
 from gateway.replica import ReplicaLost
 from gateway.snapshot import model_status
@@ -75,6 +75,7 @@ class _Waiter:
     """A job in line, or inside a replica; `scores` is resolved by the replica."""
 
     job: Job
+    known: int  # convictions that have been held against the job
     scores: asyncio.Future[Scores] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -83,18 +84,6 @@ class _Waiter:
     @property
     def is_small(self) -> bool:
         return self.job.is_small
-
-
-class Poison(Exception):
-    """A pair of the job has ended two shards.
-
-    Attributes:
-        place: its place in the job.
-    """
-
-    def __init__(self, place: int) -> None:
-        super().__init__(f"pair {place} ended two shards")
-        self.place = place
 
 
 class Model:
@@ -112,6 +101,7 @@ class Model:
         self._metrics = metrics
         self._queue_tokens = policy.queue_tokens
         self.quarantine = Quarantine(secrets.token_bytes(32))
+        self._verdict = asyncio.Event()  # replaced with every verdict on a suspect
         self._line: Line[_Waiter] = Line()
         self._suspects: Line[_Waiter] = Line()
         self._admitted_tokens = 0
@@ -185,35 +175,54 @@ class Model:
             ModelUnavailable: no shard is left that could.
             GatewayError: the shard answered with an error.
         """
+        known = self.quarantine.convictions  # the request was looked at just now
         while True:
             try:
-                return await self._attempt(job)
+                return await self._attempt(job, known)
+            except Held:
+                await self._verdict.wait()
             except ReplicaLost as loss:
                 self._metrics.job_retried(self.spec.name)
                 _logger.info("a job of %s is scored again: %s", self.spec.name, loss)
                 if loss.is_suspect:
-                    return await self._score_one_by_one(job)
+                    return await self._score_one_by_one(job, known)
 
-    async def _score_one_by_one(self, job: Job) -> Scores:
+    async def _score_one_by_one(self, job: Job, known: int) -> Scores:
         """Score the pairs of a suspect, each alone in the designated replica."""
-        answers = [
-            await self._score_alone(pair, place) for place, pair in enumerate(job.one_by_one())
-        ]
+        suspects = list(job.pairs)
+        for suspect in suspects:
+            self.quarantine.suspect(*suspect)
+        answers: list[Scores] = []
+        try:
+            for place, pair in enumerate(job.one_by_one()):
+                answers.append(await self._score_alone(pair, place, known))
+                self._absolve(suspects[place])
+        finally:
+            for suspect in suspects[len(answers) :]:
+                self._absolve(suspect)
         return merged(answers)
 
-    async def _score_alone(self, pair: Job, place: int) -> Scores:
+    async def _score_alone(self, pair: Job, place: int, known: int) -> Scores:
         while True:
             try:
-                return await self._attempt(pair)
+                return await self._attempt(pair, known)
+            except Poison:  # by the verdict on a copy
+                raise Poison(place) from None
             except ReplicaLost as loss:
                 self._metrics.job_retried(self.spec.name)
                 if loss.is_suspect:
                     self.quarantine.add(pair.queries[0], pair.documents[0], time.monotonic())
                     raise Poison(place) from None
 
-    async def _attempt(self, job: Job) -> Scores:
-        """Have a job scored once."""
-        waiter = _Waiter(job)
+    def _absolve(self, suspect: tuple[str, str]) -> None:
+        """End a suspicion and let those who wait for it look again."""
+        self.quarantine.absolve(*suspect)
+        self._verdict.set()
+        self._verdict = asyncio.Event()
+
+    async def _attempt(self, job: Job, known: int) -> Scores:
+        """Have a job scored once; `known` convictions have been held against it already."""
+        waiter = _Waiter(job, known)
         started = time.monotonic()
         scores = await self._scores(waiter)
         self._note(waiter, scores, time.monotonic() - started)
@@ -244,20 +253,29 @@ class Model:
         """Hand out what fits; fail everybody when no shard is left that could come."""
         ready = [one for one in self._supervisors if one.state is State.READY]
         if self._suspects:
-            # The first replica is theirs, and takes nothing else before they are through.
-            self._hand_out(self._suspects, ready[:1])
-            ready = ready[1:]
+            # One replica is theirs, and takes nothing else before they are through.
+            tried = [one for one in self._supervisors if one.replica.has_suspect]
+            designated = (tried or ready)[:1]
+            self._hand_out(self._suspects, [one for one in designated if one in ready])
+            ready = [one for one in ready if one not in designated]
         self._hand_out(self._line, ready)
         if not self._is_alive:
             self._fail_all()
 
-    @staticmethod
-    def _hand_out(line: Line[_Waiter], shards: Sequence[Supervisor]) -> None:
+    def _hand_out(self, line: Line[_Waiter], shards: Sequence[Supervisor]) -> None:
         while (waiter := line.first()) and (shard := _idlest(shards, waiter.job)):
+            if objection := self._objection(waiter):
+                line.leave(waiter)
+                waiter.scores.set_exception(objection)
+                continue
             job_id = shard.replica.submit(waiter.job, waiter.scores)
             if job_id is not None:
                 waiter.lease = (shard, job_id)
                 line.served(waiter)
+
+    def _objection(self, waiter: _Waiter) -> Exception | None:
+        job, now = waiter.job, time.monotonic()
+        return self.quarantine.objection(job.pairs, waiter.known, now, is_suspect=job.is_solo)
 
     @property
     def _is_alive(self) -> bool:

@@ -22,7 +22,8 @@ from gateway.errors import (
 )
 from gateway.fleet import Fleet
 from gateway.job import Job
-from gateway.model import Model, Poison
+from gateway.model import Model
+from gateway.quarantine import Poison
 from shards.wire.messages import MAX_JOB_BYTES, MAX_JOB_DOCUMENTS, Scores
 
 _SMALLEST_JOB_TOKENS = 512  # below it, splitting costs more than it gains

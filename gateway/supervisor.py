@@ -112,6 +112,7 @@ class Supervisor:
         """Keep the shard running until `stop`."""
         while not self._stop_asked.is_set():
             event = await self._live()
+            await asyncio.sleep(0)  # who lost a job learns of it before others take its place
             if self.state is not State.DRAINING:
                 self._apply(event)
                 await self._rest(event)

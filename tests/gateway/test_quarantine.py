@@ -1,6 +1,8 @@
 """What is remembered of a pair that ended shards, and for how long."""
 
-from gateway.quarantine import Quarantine
+import pytest
+
+from gateway.quarantine import Held, Poison, Quarantine
 
 
 def test_a_pair_is_refused_for_ten_minutes() -> None:
@@ -31,3 +33,31 @@ def test_no_text_is_kept() -> None:
     quarantine = Quarantine(b"key")
     quarantine.add("my secret query", "my secret document", now=0.0)
     assert "secret" not in repr(vars(quarantine))
+
+
+def _objection(quarantine: Quarantine, known: int = 0, *, is_suspect: bool = False) -> object:
+    pairs = [("q", "a"), ("q", "b")]
+    return quarantine.objection(pairs, known, now=1.0, is_suspect=is_suspect)
+
+
+def test_others_wait_while_a_pair_is_under_suspicion_and_the_suspect_does_not() -> None:
+    quarantine = Quarantine(b"key")
+    assert _objection(quarantine) is None
+    quarantine.suspect("q", "b")
+    quarantine.suspect("q", "b")
+    assert isinstance(_objection(quarantine), Held)
+    assert _objection(quarantine, is_suspect=True) is None
+    quarantine.absolve("q", "b")
+    assert isinstance(_objection(quarantine), Held)
+    quarantine.absolve("q", "b")
+    assert _objection(quarantine) is None
+
+
+@pytest.mark.parametrize("is_suspect", [True, False])
+def test_a_verdict_counts_for_those_who_came_before_it(is_suspect: bool) -> None:
+    quarantine = Quarantine(b"key")
+    quarantine.add("q", "b", now=0.0)
+    objection = _objection(quarantine, known=0, is_suspect=is_suspect)
+    assert isinstance(objection, Poison)
+    assert objection.place == 1
+    assert _objection(quarantine, known=1, is_suspect=is_suspect) is None  # asked already

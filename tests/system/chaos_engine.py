@@ -5,7 +5,9 @@
 <<spin>>   spins in native code, with the interpreter's lock held
 <<sleep>>  blocks in a call that never returns
 <<nan>>    the score is no number         <<oom>>     does not fit beside more than one other
-<<stuck>>  the encoder never returns
+<<stuck>>  the encoder never returns     <<choke>>   the encoder ends the process
+<<short>>  a score is missing             <<fork>>    starts a child that outlives the shard
+<<spam>>   writes 20 MB to stderr
 """
 
 import ctypes
@@ -13,6 +15,8 @@ import math
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 
@@ -50,6 +54,15 @@ def _raise(_: int) -> None:
     raise ValueError("this pair cannot be scored")
 
 
+def _fork(_: int) -> None:
+    subprocess.Popen(["sleep", str(_FOREVER_SECONDS)])
+
+
+def _spam(_: int) -> None:
+    for _line in range(20_000):
+        sys.stderr.write("x" * 1000 + "\n")
+
+
 _ACTS: dict[str, Callable[[int], None]] = {
     "segv": _segv,
     "abort": _abort,
@@ -57,6 +70,8 @@ _ACTS: dict[str, Callable[[int], None]] = {
     "sleep": _sleep,
     "raise": _raise,
     "exit": os._exit,
+    "fork": _fork,
+    "spam": _spam,
 }
 
 
@@ -72,6 +87,8 @@ class ChaosEncoder(FakeEncoder):
     ) -> list[EncodedPair]:
         if any("<<stuck>>" in document for document in documents):
             time.sleep(_FOREVER_SECONDS)
+        if any("<<choke>>" in document for document in documents):
+            os._exit(1)
         pairs = super().encode(
             query, documents, instruction=instruction, max_document_tokens=max_document_tokens
         )
@@ -94,6 +111,8 @@ class ChaosEngine(FakeEngine):
             if word in _ACTS:
                 _ACTS[word](number)
         margins = super().score(batch)
+        if ("short", 0) in words:
+            return margins[1:]
         return [
             math.nan if word == "nan" else margin
             for margin, (word, _) in zip(margins, words, strict=True)

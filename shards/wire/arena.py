@@ -85,10 +85,14 @@ class Arena:
             OSError: the machine has no memory left for it.
         """
         fd = _memory_file()
-        os.posix_fallocate(fd, 0, size)
-        if sys.platform == "linux":
-            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
-        arena = cls(fd, size)
+        try:
+            os.posix_fallocate(fd, 0, size)
+            if sys.platform == "linux":
+                fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+            arena = cls(fd, size)
+        except OSError:
+            os.close(fd)
+            raise
         _IDENTITY.pack_into(arena._map, 0, _MAGIC, _VERSION, generation)
         return arena
 

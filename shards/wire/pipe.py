@@ -42,7 +42,11 @@ class GatewayEnd:
         self._arena = Arena.create(generation, arena_bytes)
         self._spans = Spans(arena_bytes)
         self._span_of_job: dict[int, int] = {}
-        self._socket, self._shard_socket = socket.socketpair(socket.AF_UNIX, _SOCKET_KIND)
+        try:
+            self._socket, self._shard_socket = socket.socketpair(socket.AF_UNIX, _SOCKET_KIND)
+        except OSError:
+            self._arena.close()
+            raise
         for end in (self._socket, self._shard_socket):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         self._socket.setblocking(False)

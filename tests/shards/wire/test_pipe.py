@@ -1,7 +1,11 @@
 """The two ends of a pipe, both in this process."""
 
+import itertools
 import os
+import resource
+import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -116,3 +120,37 @@ def test_a_packet_that_is_no_frame_is_refused(ends: Ends, packet: bytes) -> None
     shard._socket.send(packet)
     with pytest.raises(WireError):
         gateway.receive()
+
+
+def test_a_pipe_that_cannot_be_made_gives_back_what_it_took() -> None:
+    GatewayEnd(generation=1).close()
+    limits, used = resource.getrlimit(resource.RLIMIT_NOFILE), _descriptors()
+    try:
+        for room in range(4):
+            free = (number for number in itertools.count() if number not in used)
+            limit = next(itertools.islice(free, room, None))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limits[1]))
+            with pytest.raises(OSError, match="Too many open files"):
+                GatewayEnd(generation=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert _descriptors() == used
+
+
+def test_memory_that_cannot_be_reserved_is_an_error_at_the_start() -> None:
+    """A limit on the size of files stands in for a full machine: no page is promised in vain."""
+    limits, used = resource.getrlimit(resource.RLIMIT_FSIZE), _descriptors()
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1024 * 1024, limits[1]))
+        with pytest.raises(OSError, match="File too large"):
+            GatewayEnd(generation=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert _descriptors() == used
+
+
+def _descriptors() -> set[int]:
+    found = {int(path.name) for path in Path("/proc/self/fd").iterdir()}  # and that of the listing
+    return {number for number in found if Path(f"/proc/self/fd/{number}").exists()}

@@ -16,6 +16,7 @@ from shards.wire.arena import Progress
 from shards.wire.exit_codes import PERMANENT, ExitCode
 from shards.wire.pipe import GatewayEnd
 
+_BLINK_SECONDS = 1.0  # a supervisor looks ten times a second; longer, and it stood still itself
 _FROM_OUTSIDE = frozenset({-signal.SIGKILL, -signal.SIGTERM})
 
 
@@ -29,6 +30,7 @@ class Life:
         was_ready: whether it ever was.
         verdict: why we ended it, or why it said it would end; empty if it just did.
         is_innocent: whether `verdict` has nothing to do with the jobs inside.
+        looked: when the supervisor last looked.
     """
 
     child: Child
@@ -40,6 +42,15 @@ class Life:
     verdict: str = ""
     is_innocent: bool = False
     killing: asyncio.TimerHandle | None = None
+    looked: float = field(default_factory=time.monotonic)
+
+    def look(self, now: float) -> None:
+        """Note that the supervisor looks; what happened while it could not is nobody's fault."""
+        away = now - self.looked
+        if away > _BLINK_SECONDS:
+            self.pulse.excuse(away)
+            self.last_word += away
+        self.looked = now
 
     def kill_in(self, seconds: float) -> None:
         """End the process unless it has ended by then."""

@@ -72,6 +72,10 @@ class PulseWatch:
         self._steps: tuple[int, int, int] | None = None
         self._moved = 0.0
 
+    def excuse(self, seconds: float) -> None:
+        """Do not count a time in which nobody looked: perhaps the whole machine stood still."""
+        self._moved += seconds
+
     def look(self, reading: Reading) -> Pulse:
         """Take a reading and say what it means."""
         if not reading.waiting_bytes or reading.steps != self._steps:

@@ -179,6 +179,7 @@ class Supervisor:
     def _look(self, life: Life) -> None:
         """See whether the shard moves."""
         now = time.monotonic()
+        life.look(now)
         if self.state in (State.READY, State.SUSPECT):
             self._look_at_progress(life, now)
         elif now - life.last_word >= self._times.load_timeout_seconds and not life.verdict:

@@ -62,3 +62,12 @@ def test_large_texts_may_take_long_to_encode() -> None:
     watch.look(_at(0.0, waiting_bytes=2_000_000))
     assert watch.look(_at(7.9, waiting_bytes=2_000_000)) is Pulse.MOVING
     assert watch.look(_at(16.0, waiting_bytes=2_000_000)) is Pulse.HUNG
+
+
+def test_time_in_which_nobody_looked_does_not_count() -> None:
+    watch = PulseWatch()
+    watch.look(_at(0.0, started=1))
+    assert watch.look(_at(1.5, started=1)) is Pulse.STALLED
+    watch.excuse(1000.0)
+    assert watch.look(_at(1001.6, started=1)) is Pulse.STALLED
+    assert watch.look(_at(1002.1, started=1)) is Pulse.HUNG

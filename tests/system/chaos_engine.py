@@ -7,7 +7,7 @@
 <<nan>>    the score is no number         <<oom>>     does not fit beside more than one other
 <<stuck>>  the encoder never returns     <<choke>>   the encoder ends the process
 <<short>>  a score is missing             <<fork>>    starts a child that outlives the shard
-<<spam>>   writes 20 MB to stderr
+<<spam>>   writes 5 MB to stderr
 """
 
 import ctypes
@@ -59,7 +59,7 @@ def _fork(_: int) -> None:
 
 
 def _spam(_: int) -> None:
-    for _line in range(20_000):
+    for _line in range(5_000):
         sys.stderr.write("x" * 1000 + "\n")
 
 

@@ -14,12 +14,14 @@ shards that are on their way; when none is left that could come, it fails at onc
 import asyncio
 import logging
 import math
+import random
 import secrets
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from gateway.admission import Admission, Ask, Refused
 from gateway.config import ModelSpec, Settings
 from gateway.errors import ModelUnavailable, Overloaded
 from gateway.job import Job, merged
@@ -27,7 +29,7 @@ from gateway.lifecycle import RestartPolicy, State
 from gateway.metrics import Metrics
 from gateway.quarantine import Held, Poison, Quarantine
 from gateway.queue import Line
-from gateway.replica import ReplicaLost
+from gateway.replica import WINDOW_BATCHES, ReplicaLost
 from gateway.snapshot import model_status
 from gateway.status import ModelStatus
 from gateway.supervisor import Supervisor, Times
@@ -40,7 +42,7 @@ _FIRST_TOKENS_PER_BYTE = 0.3  # English has about 0.25; soon measured
 _PAIR_TOKENS = 8  # what even an empty pair costs
 _FIRST_TOKEN_BUDGET = 4096  # until a shard has told its own
 _LEARNING_RATE = 0.1
-_LONGEST_RETRY_SECONDS = 60
+_RETRY_SPREAD = (0.8, 1.2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,13 +101,11 @@ class Model:
         self.spec = spec
         self.tokens_per_byte = _FIRST_TOKENS_PER_BYTE
         self._metrics = metrics
-        self._queue_tokens = policy.queue_tokens
+        self._door = Admission(policy.queue_tokens)
         self.quarantine = Quarantine(secrets.token_bytes(32))
         self._verdict = asyncio.Event()  # replaced with every verdict on a suspect
         self._line: Line[_Waiter] = Line()
         self._suspects: Line[_Waiter] = Line()
-        self._admitted_tokens = 0
-        self._tokens_per_second = 0.0
         self._supervisors = [
             Supervisor(shard, policy=policy.restart, times=policy.times, on_change=self._serve)
             for shard in spec.shards
@@ -146,26 +146,41 @@ class Model:
             supervisor.stop()
 
     @contextmanager
-    def admitted(self, tokens: int) -> Iterator[None]:
+    def admitted(self, ask: Ask) -> Iterator[None]:
         """Count a request in while the block runs, or refuse it.
 
         Raises:
             ModelUnavailable: no shard is ready or on its way.
-            Overloaded: too much is in already. A request that finds nothing else is never too much.
+            Overloaded: it could not be answered in time, or too much is in already.
         """
         if not self._is_alive:
             raise self._unavailable()
-        if self._admitted_tokens and self._admitted_tokens + tokens > self._queue_tokens:
-            raise Overloaded(
-                f"about {self._admitted_tokens} tokens wait for model {self.spec.name!r}, the limit "
-                f"is {self._queue_tokens} (limits.queue_tokens): try again later",
-                retry_after_seconds=self._seconds_for(self._admitted_tokens),
-            )
-        self._admitted_tokens += tokens
+        window = WINDOW_BATCHES * self.token_budget * self.ready_replicas
+        refused = self._door.check(ask, replicas=self.ready_replicas, window_tokens=window)
+        if refused is not None:
+            raise self._overloaded(ask, refused)
+        self._door.enter(ask)
         try:
             yield
         finally:
-            self._admitted_tokens -= tokens
+            self._door.leave(ask)
+
+    def _overloaded(self, ask: Ask, refused: Refused) -> Overloaded:
+        if refused.wait_seconds is None:
+            why = (
+                f"about {self._door.tokens} tokens are in already, with this request it would be "
+                f"over the limit of {self._door.most_tokens} (limits.queue_tokens)"
+            )
+        else:
+            why = (
+                f"the answer would take about {refused.wait_seconds:.1f} s, the request allows "
+                f"{ask.remaining_seconds:.1f} s (X-Request-Timeout-Ms)"
+            )
+        retry = refused.retry_seconds * random.uniform(*_RETRY_SPREAD)  # not all at once
+        return Overloaded(
+            f"model {self.spec.name!r} has too much to do: {why}; try again later",
+            retry_after_seconds=math.ceil(retry),
+        )
 
     async def score(self, job: Job) -> Scores:
         """Have a job scored by whichever replica takes it first; again if that one is lost.
@@ -298,8 +313,7 @@ class Model:
         """Learn from an answer, and count it."""
         assert waiter.lease is not None
         shard, job, tokens = waiter.lease[0], waiter.job, sum(scores.tokens)
-        rate = tokens * max(1, self.ready_replicas) / max(seconds, 1e-6)
-        self._tokens_per_second += (rate - self._tokens_per_second) * _LEARNING_RATE
+        self._door.learn(tokens, scores.compute_ns / 1e9)
         density = tokens / max(1, job.text_bytes)
         self.tokens_per_byte += (density - self.tokens_per_byte) * _LEARNING_RATE
         self._tallies[shard].add(
@@ -315,11 +329,6 @@ class Model:
             queue_seconds=scores.queue_ns / 1e9,
             compute_seconds=scores.compute_ns / 1e9,
         )
-
-    def _seconds_for(self, tokens: int) -> int:
-        """How long so many tokens will take, for Retry-After."""
-        seconds = tokens / self._tokens_per_second if self._tokens_per_second else 5
-        return max(1, min(_LONGEST_RETRY_SECONDS, math.ceil(seconds)))
 
     def status(self) -> ModelStatus:
         """Return a snapshot."""

@@ -31,7 +31,7 @@ from shards.wire.messages import (
 from shards.wire.pipe import GatewayEnd, PipeClosed, PipeFull
 
 _MAX_PENDING = 64  # jobs; far below what the control socket can queue
-_WINDOW_BATCHES = 2  # one on the device, one encoded: more would only wait where it cannot move
+WINDOW_BATCHES = 2  # one on the device, one encoded: more would only wait where it cannot move
 
 FAILURES: dict[str, type[GatewayError]] = {
     "query_too_long": InvalidRequest,
@@ -130,7 +130,7 @@ class Replica:
             return False
         if job.is_solo or self.has_suspect:
             return not self._pending
-        window = _WINDOW_BATCHES * self.facts.token_budget
+        window = WINDOW_BATCHES * self.facts.token_budget
         fits_window = not self._pending or self.outstanding_tokens + job.tokens <= window
         fits_socket = len(self._pending) < _MAX_PENDING
         return fits_window and fits_socket and self._pipe.fits(job.wire_bytes)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from gateway.admission import Ask
 from gateway.domain import RerankRequest, RerankResult, Scored, rank
 from gateway.errors import (
     DeadlineExceeded,
@@ -61,7 +62,7 @@ class Reranker:
         model = self._fleet.model(self._fleet.resolve(request.model))
         _refuse_quarantined(request, model, started)
         parts = list(_split(request, model, deadline))
-        with model.admitted(sum(part.job.tokens for part in parts)):
+        with model.admitted(_ask(parts, deadline - started)):
             try:
                 async with asyncio.timeout(deadline - started):
                     answers = await _gather(model, parts)
@@ -77,6 +78,14 @@ class Reranker:
             created=int(time.time()),
             warnings=_warnings(scored, request, model),
         )
+
+
+def _ask(parts: Sequence[_Part], remaining_seconds: float) -> Ask:
+    return Ask(
+        tokens=sum(part.job.tokens for part in parts),
+        is_small=parts[0].job.is_small,
+        remaining_seconds=remaining_seconds,
+    )
 
 
 def _split(request: RerankRequest, model: Model, deadline: float) -> Iterator[_Part]:

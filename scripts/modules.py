@@ -27,11 +27,9 @@ def main(arguments: list[str]) -> int:
 
 
 def _table() -> str:
-    rows = ["| module | what it is |", "|---|---|"]
-    for package in ("gateway", "shards"):
-        for path in sorted((_ROOT / package).rglob("*.py")):
-            rows.append(f"| `{path.relative_to(_ROOT)}` | {_first_paragraph(path)} |")
-    return "\n".join(rows) + "\n"
+    paths = [path for package in ("gateway", "shards") for path in (_ROOT / package).rglob("*.py")]
+    rows = [f"| `{path.relative_to(_ROOT)}` | {_first_paragraph(path)} |" for path in sorted(paths)]
+    return "\n".join(["| module | what it is |", "|---|---|", *rows]) + "\n"
 
 
 def _first_paragraph(path: Path) -> str:

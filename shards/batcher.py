@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
+from shards.budget import TokenBudget
 from shards.pairs import EncodedPair
 
 _WINDOW_BATCHES = 4
@@ -35,8 +36,8 @@ class WaitingPair:
 class Batcher:
     """The pairs that wait in one shard."""
 
-    def __init__(self, token_budget: int) -> None:
-        self.token_budget = token_budget
+    def __init__(self, budget: TokenBudget) -> None:
+        self._budget = budget
         self._waiting: deque[WaitingPair] = deque()
         self._window: list[WaitingPair] = []  # shortest first
 
@@ -65,14 +66,14 @@ class Batcher:
 
     def _joins(self, length: int, batch: list[WaitingPair], useful: int) -> bool:
         cost = len(batch[0]) * (len(batch) + 1)
-        if cost > self.token_budget:
+        if cost > self._budget.tokens:
             return False
         padding = cost - useful - length
-        return padding <= cost * _PADDING_SHARE or cost <= self.token_budget * _SMALL_SHARE
+        return padding <= cost * _PADDING_SHARE or cost <= self._budget.tokens * _SMALL_SHARE
 
     def _open_window(self) -> bool:
         tokens = 0
-        while self._waiting and tokens < _WINDOW_BATCHES * self.token_budget:
+        while self._waiting and tokens < _WINDOW_BATCHES * self._budget.tokens:
             tokens += len(self._waiting[0])
             self._window.append(self._waiting.popleft())
         self._window.sort(key=len)

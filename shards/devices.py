@@ -4,6 +4,7 @@
 """
 
 import os
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -164,3 +165,10 @@ def _measure(dtype: "torch.dtype", hidden_size: int, intermediate_size: int) -> 
 def pick_token_budget(spec: ShardSpec, device: str) -> int:
     """Return the most tokens of one batch. A single longer pair makes a batch of its own."""
     return spec.token_budget or _TOKEN_BUDGETS[device.partition(":")[0]]
+
+
+def free_memory() -> None:
+    """Give cached device memory back, after it ran out."""
+    torch = sys.modules.get("torch")  # an engine without torch has nothing to give back
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()

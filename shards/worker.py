@@ -29,6 +29,7 @@ from functools import partial
 
 from shards import devices
 from shards.batcher import Batcher, WaitingPair
+from shards.budget import TokenBudget
 from shards.engines import load_engine
 from shards.engines.base import Engine
 from shards.jobs import Job, OpenJobs
@@ -145,7 +146,8 @@ class Shard:
         self._engine = engine
         self._pipe = pipe
         self._jobs = OpenJobs()
-        self._batcher = Batcher(engine.facts.token_budget)
+        self._budget = TokenBudget(engine.facts.token_budget)
+        self._batcher = Batcher(self._budget)
         self._pace = pace
         self._changed = threading.Condition()
         self._stopping = False
@@ -262,10 +264,13 @@ class Shard:
         finally:
             self._pipe.arena.batch_done()
         self._pace.learn(tokens, time.monotonic_ns() - started_ns)
+        self._budget.fitted()
         return margins
 
     def _margins_of_halves(self, batch: Sequence[WaitingPair], error: Exception) -> list[float]:
         _end_if_device_is_lost(error)
+        if _is_out_of_memory(error):
+            self._make_room(batch, error)
         if len(batch) > 1:
             middle = len(batch) // 2
             return self._margins(batch[:middle]) + self._margins(batch[middle:])
@@ -274,12 +279,22 @@ class Shard:
         self._fail(batch[0].job, "engine_error", reason)
         return [math.nan]
 
+    def _make_room(self, batch: Sequence[WaitingPair], error: Exception) -> None:
+        """Batches were too large for the memory there is: smaller ones from now on."""
+        self._budget.did_not_fit(max(map(len, batch)) * len(batch))
+        _logger.warning("token budget lowered to %d: %s", self._budget.tokens, error)
+        devices.free_memory()
+
     def _fail(self, job: int, code: str, message: str) -> None:
         """Answer a job with an error, unless it has been answered already."""
         with self._changed:
             was_open = self._jobs.close(job)
         if was_open:
             self._pipe.send(Failed(job, code, message))
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 def _end_if_device_is_lost(error: Exception) -> None:

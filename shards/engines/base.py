@@ -65,8 +65,15 @@ class Facts:
 class Engine(Protocol):
     """One model on one device."""
 
-    facts: Facts
-    encoder: Encoder
+    @property
+    def facts(self) -> Facts:
+        """What was loaded."""
+        ...
+
+    @property
+    def encoder(self) -> Encoder:
+        """What turns strings into this engine's input."""
+        ...
 
     def warm_up(self) -> None:
         """Run the shapes that will be served, so that the first request is not the slow one."""

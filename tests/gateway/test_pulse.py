@@ -45,7 +45,7 @@ def test_no_expectation_makes_a_hang_invisible() -> None:
 def test_any_step_is_a_sign_of_life(step: str) -> None:
     watch = PulseWatch()
     for tick in range(100):
-        reading = _at(float(tick), **{step: tick})  # type: ignore[arg-type]
+        reading = _at(float(tick), **{step: tick})
         assert watch.look(reading) is Pulse.MOVING
 
 

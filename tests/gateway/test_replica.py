@@ -1,7 +1,6 @@
 """The gateway's end of a pipe, with the other end in the test's own hands."""
 
 import asyncio
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +9,8 @@ from gateway.errors import EngineFailed, InvalidRequest
 from gateway.job import Job
 from gateway.replica import Replica, ReplicaLost
 from shards.wire.messages import Cancel, Failed, Ready, Score, Scores, Stage, Stop, WireError
-from shards.wire.pipe import GatewayEnd, ShardEnd
+from shards.wire.pipe import GatewayEnd
+from tests.pipes import shard_end
 
 _READY = Ready("fake", "cpu", "fp32", 512, 1000, "sigmoid", False, False, ())
 
@@ -23,8 +23,7 @@ class Bench:
         self.rooms = 0
         self.replica = Replica("m/cpu:0", on_stage=self.stages.append, on_room=self._count_room)
         self.pipe = GatewayEnd(generation=1)
-        self.shard = ShardEnd(*[os.dup(fd) for fd in self.pipe.shard_descriptors], generation=1)
-        self.pipe.handed_over()
+        self.shard = shard_end(self.pipe, generation=1)
         self.replica.attach(self.pipe)
 
     def _count_room(self) -> None:

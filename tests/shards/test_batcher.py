@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shards.batcher import Batcher, WaitingPair
+from shards.budget import TokenBudget
 from shards.pairs import EncodedPair
 
 _BUDGET = 1000
@@ -27,7 +28,7 @@ def _empty(batcher: Batcher, open_jobs: set[int]) -> list[list[WaitingPair]]:
 
 @given(st.lists(st.integers(1, _BUDGET), max_size=200))
 def test_every_pair_leaves_once_in_a_batch_that_fits(lengths: list[int]) -> None:
-    batcher = Batcher(_BUDGET)
+    batcher = Batcher(TokenBudget(_BUDGET))
     batcher.add(_pairs(lengths))
     batches = _empty(batcher, {1})
     assert all(max(map(len, batch)) * len(batch) <= _BUDGET for batch in batches)
@@ -36,7 +37,7 @@ def test_every_pair_leaves_once_in_a_batch_that_fits(lengths: list[int]) -> None
 
 @given(st.lists(st.integers(_BUDGET // 10, _BUDGET), min_size=1, max_size=200))
 def test_padding_stays_under_its_share(lengths: list[int]) -> None:
-    batcher = Batcher(_BUDGET)
+    batcher = Batcher(TokenBudget(_BUDGET))
     batcher.add(_pairs(lengths))
     for batch in _empty(batcher, {1}):
         cost = max(map(len, batch)) * len(batch)
@@ -44,7 +45,7 @@ def test_padding_stays_under_its_share(lengths: list[int]) -> None:
 
 
 def test_pairs_of_several_jobs_share_a_batch() -> None:
-    batcher = Batcher(_BUDGET)
+    batcher = Batcher(TokenBudget(_BUDGET))
     batcher.add(_pairs([10, 10], job=1))
     batcher.add(_pairs([10, 10], job=2))
     (batch,) = _empty(batcher, {1, 2})
@@ -52,7 +53,7 @@ def test_pairs_of_several_jobs_share_a_batch() -> None:
 
 
 def test_pairs_of_closed_jobs_fall_out() -> None:
-    batcher = Batcher(_BUDGET)
+    batcher = Batcher(TokenBudget(_BUDGET))
     batcher.add(_pairs([10, 500], job=1))
     batcher.add(_pairs([10], job=2))
     batches = _empty(batcher, {2})
@@ -60,7 +61,7 @@ def test_pairs_of_closed_jobs_fall_out() -> None:
 
 
 def test_later_pairs_do_not_overtake_a_window() -> None:
-    batcher = Batcher(_BUDGET)
+    batcher = Batcher(TokenBudget(_BUDGET))
     batcher.add(_pairs([900] * 8, job=1))
     first = batcher.next_batch({1, 2})
     batcher.add(_pairs([10], job=2))
@@ -69,7 +70,7 @@ def test_later_pairs_do_not_overtake_a_window() -> None:
 
 
 def test_a_pair_over_the_budget_makes_a_batch_of_its_own() -> None:
-    batcher = Batcher(_BUDGET)
+    batcher = Batcher(TokenBudget(_BUDGET))
     batcher.add(_pairs([3 * _BUDGET, 10, 3 * _BUDGET]))
     assert [[len(pair) for pair in batch] for batch in _empty(batcher, {1})] == [
         [3 * _BUDGET],
@@ -78,5 +79,14 @@ def test_a_pair_over_the_budget_makes_a_batch_of_its_own() -> None:
     ]
 
 
+def test_a_lowered_budget_holds_for_what_already_waits() -> None:
+    budget = TokenBudget(_BUDGET)
+    batcher = Batcher(budget)
+    batcher.add(_pairs([100] * 20))
+    assert len(batcher.next_batch({1})) == 10
+    budget.did_not_fit(_BUDGET)
+    assert len(batcher.next_batch({1})) == 5
+
+
 def test_nothing_waits_nothing_comes() -> None:
-    assert Batcher(_BUDGET).next_batch({1}) == []
+    assert Batcher(TokenBudget(_BUDGET)).next_batch({1}) == []

@@ -1,7 +1,6 @@
 """A shard over a real pipe, in a thread of this process: what it answers to what it is sent."""
 
 import math
-import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -14,8 +13,9 @@ from shards.engines.fake import FakeEncoder, margin
 from shards.pace import Pace
 from shards.pairs import Batch, EncodedPair
 from shards.wire.messages import Cancel, Failed, Message, Score, Scores, Stop
-from shards.wire.pipe import GatewayEnd, ShardEnd
+from shards.wire.pipe import GatewayEnd
 from shards.worker import Shard
+from tests.pipes import shard_end
 
 _FACTS = Facts(engine="test", device="cpu", dtype="fp32", max_length=100, token_budget=200)
 _SOON_NS = 60_000_000_000
@@ -104,8 +104,7 @@ class Client:
 @contextmanager
 def _running(engine: Engine) -> Iterator[Client]:
     gateway = GatewayEnd(generation=1)
-    end = ShardEnd(*[os.dup(fd) for fd in gateway.shard_descriptors], generation=1)
-    gateway.handed_over()
+    end = shard_end(gateway, generation=1)
     thread = threading.Thread(target=Shard(engine, end, Pace()).run)
     thread.start()
     try:

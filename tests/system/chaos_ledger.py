@@ -32,7 +32,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
     Kind.SMALL: frozenset({OK}),
     Kind.LARGE: frozenset({OK}),
     Kind.SLOW: frozenset({OK}),
-    Kind.HASTY: frozenset({OK, "504 deadline_exceeded", "503 model_unavailable"}),
+    Kind.HASTY: frozenset({OK, "504 deadline_exceeded", "503 model_unavailable", "503 overloaded"}),
     Kind.LEAVING: frozenset({OK, LEFT}),
     Kind.POISON: frozenset({"400 quarantined"}),
 }

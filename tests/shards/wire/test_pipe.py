@@ -1,7 +1,6 @@
 """The two ends of a pipe, both in this process."""
 
 import itertools
-import os
 import resource
 import signal
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from shards.wire.messages import (
     WireError,
 )
 from shards.wire.pipe import GatewayEnd, PipeClosed, PipeFull, ShardEnd
+from tests.pipes import shard_end
 
 
 def _score(job: int, text: str) -> Score:
@@ -28,8 +28,7 @@ def _score(job: int, text: str) -> Score:
 @pytest.fixture
 def ends() -> Iterator[tuple[GatewayEnd, ShardEnd]]:
     gateway = GatewayEnd(generation=3)
-    shard = ShardEnd(*[os.dup(fd) for fd in gateway.shard_descriptors], generation=3)
-    gateway.handed_over()
+    shard = shard_end(gateway, generation=3)
     yield gateway, shard
     shard.close()
     gateway.close()
@@ -96,8 +95,7 @@ def test_the_shard_notices_the_end_of_the_gateway(ends: Ends) -> None:
 
 def test_a_packet_of_another_generation_is_refused() -> None:
     gateway = GatewayEnd(generation=3)
-    socket_fd, arena_fd = (os.dup(fd) for fd in gateway.shard_descriptors)
-    stranger = ShardEnd(socket_fd, arena_fd, generation=3)
+    stranger = shard_end(gateway, generation=3)
     stranger._generation = 2
     stranger.send(Failed(1, "engine_error", ""))
     with pytest.raises(WireError, match="generation 2"):

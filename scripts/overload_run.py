@@ -1,0 +1,161 @@
+"""What overload does to a gateway, measured on this machine: the program behind `scripts/overload`.
+
+One model with the fake engine, whose batches take a fixed time, so that its capacity is known and
+small enough for the load generator beside it. First the capacity is measured with a few busy
+clients. Then requests come evenly at multiples of it, whether or not earlier ones were answered (an
+open loop), each with a deadline of two seconds. Goodput is what was answered in time. At last small
+requests are measured alone and beside requests of 1,000 documents.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from tests.system.running import Gateway, running
+
+_CONFIG = """
+[models.fake]
+source = "fake?delay_ms=50"
+engine = "fake"
+max_length = 512
+token_budget = 512
+"""
+_DEADLINE_SECONDS = 2.0
+_LOADS = (0.2, 1.0, 2.0, 10.0)  # of the capacity
+_SMALL = [f"a document of about ten words, number {number}" for number in range(3)]
+_LARGE = [f"document {number}" for number in range(1000)]
+
+
+@dataclass
+class Stage:
+    """What came of the requests of one stage."""
+
+    name: str
+    seconds: float = 0.0
+    answered: list[float] = field(default_factory=list)  # latencies
+    refused: list[float] = field(default_factory=list)
+    late: int = 0
+
+    async def send(self, gateway: Gateway, documents: list[str], allowed_seconds: float) -> None:
+        started = time.monotonic()
+        status, _, _ = await gateway.rerank(documents, timeout_seconds=allowed_seconds)
+        seconds = time.monotonic() - started
+        if status == 200:
+            self.answered.append(seconds)
+        elif status == 503:
+            self.refused.append(seconds)
+        else:
+            self.late += 1
+
+    @property
+    def goodput(self) -> float:
+        """Requests answered a second."""
+        return len(self.answered) / self.seconds if self.seconds else 0.0
+
+
+async def _closed(gateway: Gateway, name: str, *, clients: int, seconds: float) -> Stage:
+    """Let clients ask one request after the other."""
+    stage, end = Stage(name), time.monotonic() + seconds
+
+    async def client() -> None:
+        while time.monotonic() < end:
+            await stage.send(gateway, _SMALL, 60.0)
+
+    started = time.monotonic()
+    await asyncio.gather(*[client() for _ in range(clients)])
+    stage.seconds = time.monotonic() - started
+    return stage
+
+
+async def _open(gateway: Gateway, name: str, *, rate: float, seconds: float) -> Stage:
+    """Let requests come at a fixed rate."""
+    stage, started = Stage(name), time.monotonic()
+    async with asyncio.TaskGroup() as group:
+        for number in range(int(rate * seconds)):
+            await asyncio.sleep(max(0.0, started + number / rate - time.monotonic()))
+            group.create_task(stage.send(gateway, _SMALL, _DEADLINE_SECONDS))
+        stage.seconds = time.monotonic() - started
+    return stage
+
+
+async def _beside_large(gateway: Gateway, *, rate: float, seconds: float) -> Stage:
+    """Let small requests come at a fixed rate while large ones are always in work."""
+    large = Stage("1,000 documents")
+    end = time.monotonic() + seconds
+
+    async def always_one() -> None:
+        while time.monotonic() < end:
+            await large.send(gateway, _LARGE, 60.0)
+
+    busy = [asyncio.create_task(always_one()) for _ in range(2)]
+    stage = await _open(gateway, "small beside 1,000-document requests", rate=rate, seconds=seconds)
+    await asyncio.gather(*busy)
+    assert large.answered, "no large request was answered"
+    return stage
+
+
+async def measure(seconds: float) -> list[Stage]:
+    """Run all stages against one gateway."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with running(_CONFIG, Path(folder)) as gateway:
+            await gateway.until_ready()
+            await _closed(gateway, "warm-up", clients=32, seconds=seconds / 4)
+            stages = [await _closed(gateway, "capacity", clients=32, seconds=seconds)]
+            capacity = stages[0].goodput
+            for load in track(_LOADS, "open loop", console=Console(stderr=True)):
+                rate = load * capacity
+                stages += [await _open(gateway, f"{load:g}x", rate=rate, seconds=seconds)]
+            stages.append(await _beside_large(gateway, rate=0.2 * capacity, seconds=seconds))
+    return stages
+
+
+def _row(stage: Stage, capacity: float) -> dict[str, object]:
+    return {
+        "stage": stage.name,
+        "goodput_per_s": round(stage.goodput, 1),
+        "of_capacity": round(stage.goodput / capacity, 3),
+        "p50_ms": _quantile_ms(stage.answered, 0.5),
+        "p99_ms": _quantile_ms(stage.answered, 0.99),
+        "refused": len(stage.refused),
+        "refusal_p50_ms": _quantile_ms(stage.refused, 0.5),
+        "refusal_p99_ms": _quantile_ms(stage.refused, 0.99),
+        "late": stage.late,
+    }
+
+
+def _quantile_ms(seconds: Sequence[float], share: float) -> float:
+    if not seconds:
+        return 0.0
+    ordered = sorted(seconds)
+    return round(1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))], 1)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=15.0, help="of each stage")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    stages = asyncio.run(measure(arguments.seconds))
+    rows = [_row(stage, stages[0].goodput) for stage in stages]
+    if arguments.json:
+        json.dump(rows, sys.stdout, indent=1)
+        return
+    table = Table(*rows[0])
+    for row in rows:
+        table.add_row(*map(str, row.values()))
+    Console(width=160).print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""Who may enter: what can be answered in time, and no more than the bound."""
+
+from collections import deque
+
+import pytest
+
+from gateway.admission import Admission, Ask, Refused
+
+_WINDOW = 2000
+
+
+def _ask(tokens: int, *, is_small: bool = True, seconds: float = 10.0) -> Ask:
+    return Ask(tokens=tokens, is_small=is_small, remaining_seconds=seconds)
+
+
+def _door(tokens_per_second: float = 0.0, most_tokens: int = 1_000_000) -> Admission:
+    door = Admission(most_tokens)
+    if tokens_per_second:
+        door.learn(int(tokens_per_second), 1.0)
+    return door
+
+
+def _check(door: Admission, ask: Ask, replicas: int = 1) -> Refused | None:
+    return door.check(ask, replicas=replicas, window_tokens=_WINDOW)
+
+
+def test_the_first_request_is_never_refused() -> None:
+    assert _check(_door(1.0, most_tokens=1), _ask(1_000_000, seconds=0.001)) is None
+
+
+def test_nothing_is_refused_for_its_time_before_the_rate_is_known() -> None:
+    door = _door()
+    door.enter(_ask(100_000))
+    assert _check(door, _ask(100_000, seconds=0.001)) is None
+
+
+def test_a_request_that_could_not_be_answered_in_time_is_refused() -> None:
+    door = _door(tokens_per_second=1000)
+    door.enter(_ask(7000))
+    assert _check(door, _ask(2000)) is None
+    refused = _check(door, _ask(5000))
+    assert refused is not None
+    assert refused.wait_seconds == pytest.approx(12.0)
+    assert refused.retry_seconds == pytest.approx(3.0)
+
+
+def test_more_replicas_let_more_in() -> None:
+    door = _door(tokens_per_second=1000)
+    door.enter(_ask(12_000))
+    assert _check(door, _ask(2000)) is not None
+    assert _check(door, _ask(2000), replicas=2) is None
+
+
+def test_a_small_request_waits_for_small_ones_and_for_what_is_in_the_shards() -> None:
+    door = _door(tokens_per_second=1000)
+    door.enter(_ask(500_000, is_small=False))
+    assert _check(door, _ask(1000, is_small=False)) is not None
+    assert _check(door, _ask(1000)) is None
+    assert _check(door, _ask(8000)) is not None  # 2 s of the window and 8 s of its own
+
+
+def test_the_bound_holds_whatever_the_deadline() -> None:
+    door = _door(tokens_per_second=1000, most_tokens=10_000)
+    door.enter(_ask(9000))
+    refused = _check(door, _ask(5000, seconds=1e6))
+    assert refused == Refused(retry_seconds=4.0, wait_seconds=None)
+
+
+def test_who_leaves_makes_room() -> None:
+    door = _door(tokens_per_second=1000)
+    large, small = _ask(50_000, is_small=False), _ask(9000)
+    door.enter(large)
+    door.enter(small)
+    assert _check(door, _ask(1000)) is not None
+    door.leave(small)
+    assert _check(door, _ask(1000)) is None
+    door.leave(large)
+    assert door.tokens == 0
+
+
+@pytest.mark.parametrize("load", [0.5, 1.0, 2.0, 10.0])
+def test_what_is_let_in_is_answered_in_time(load: float) -> None:
+    """One server, requests that come evenly at `load` times its capacity, two seconds each."""
+    rate, tokens, seconds = 10_000.0, 100, 2.0
+    door = _door(tokens_per_second=rate)
+    inside: deque[tuple[float, Ask]] = deque()  # when done
+    now = free_at = done = asked = late = 0.0
+    while now < 20.0:
+        while inside and inside[0][0] <= now:
+            door.leave(inside.popleft()[1])
+        ask = _ask(tokens, seconds=seconds)
+        asked += 1
+        if _check(door, ask) is None:
+            door.enter(ask)
+            free_at = max(free_at, now) + tokens / rate
+            inside.append((free_at, ask))
+            done += 1
+            late += free_at > now + seconds
+        now += tokens / rate / load
+    assert late == 0
+    assert done >= 0.9 * min(asked, 20.0 * rate / tokens)

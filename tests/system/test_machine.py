@@ -94,7 +94,7 @@ async def test_texts_that_do_not_fit_into_the_arena_wait_their_turn(tmp_path: Pa
     config = "[limits]\nqueue_tokens = 1_000_000_000\n" + config
     async with running(config, tmp_path) as gateway:
         await gateway.until_ready()
-        texts = [f"{place} " + "x" * 100_000 for place in range(10)]
+        texts = [f"{place}" + " word" * 20_000 for place in range(10)]
         requests = [asyncio.create_task(gateway.rerank(texts)) for _ in range(30)]
         while not all(request.done() for request in requests):
             assert (await gateway.get("/livez"))[0] == 200

@@ -7,7 +7,9 @@
 <<nan>>    the score is no number         <<oom>>     does not fit beside more than one other
 <<stuck>>  the encoder never returns     <<choke>>   the encoder ends the process
 <<short>>  a score is missing             <<fork>>    starts a child that outlives the shard
-<<spam>>   writes 5 MB to stderr
+<<spam>>   writes 5 MB to stderr         <<cuda>>    the device is lost
+
+Loading reports progress ten times a second.
 """
 
 import ctypes
@@ -19,8 +21,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from shards.engines.fake import FakeEncoder, FakeEngine
+from shards.engines.fake import FakeEncoder, FakeEngine, parse_options
 from shards.engines.fake import load as load_fake
 from shards.pairs import Batch, EncodedPair
 from shards.refusal import Report
@@ -63,12 +66,17 @@ def _spam(_: int) -> None:
         sys.stderr.write("x" * 1000 + "\n")
 
 
+def _cuda(_: int) -> None:
+    raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+
 _ACTS: dict[str, Callable[[int], None]] = {
     "segv": _segv,
     "abort": _abort,
     "spin": _spin,
     "sleep": _sleep,
     "raise": _raise,
+    "cuda": _cuda,
     "exit": os._exit,
     "fork": _fork,
     "spam": _spam,
@@ -121,7 +129,11 @@ class ChaosEngine(FakeEngine):
 
 def load(spec: ShardSpec, report: Report) -> ChaosEngine:
     """Load what the fake engine loads, and add the faults."""
-    fake = load_fake(spec, report)
+    milliseconds = parse_options(spec.source)["load_ms"]
+    for step in range(milliseconds // 100):
+        report(f"step {step}")
+        time.sleep(0.1)
+    fake = load_fake(replace(spec, source=re.sub(r"load_ms=\d+", "load_ms=0", spec.source)), report)
     engine = ChaosEngine(fake.facts, fake._delay_seconds)
     engine.encoder = ChaosEncoder(fake.facts.max_length)
     return engine

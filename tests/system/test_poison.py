@@ -20,7 +20,7 @@ source = "fake?delay_ms=2"
 engine = "fake"
 replicas = {replicas}
 """
-_CRASHES = ["segv", "abort", "exit 3", "exit 70"]
+_CRASHES = ["segv", "abort", "exit 71", "cuda"]
 
 
 async def _restarts(gateway: Gateway) -> int:

@@ -7,7 +7,7 @@ reply. It raises what goes wrong; `middleware.Errors` answers.
 import asyncio
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
@@ -20,10 +20,11 @@ from gateway.dialects import (
     RerankBody,
     decode,
     dialect_of,
+    place_of,
     request_form,
     sent_keys,
 )
-from gateway.domain import RerankResult
+from gateway.domain import RerankRequest, RerankResult
 from gateway.errors import InvalidRequest, RequestTimeout, ShuttingDown
 from gateway.fleet import Fleet
 from gateway.metrics import Metrics
@@ -42,6 +43,8 @@ class Api:
     Attributes:
         default_timeout_seconds: how long a request may take when it does not say.
         max_timeout_seconds: the most it may ask for.
+        connections: the most at a time, which `/info` tells.
+        leaving: set when the end is near: requests are still taken, but others should be asked.
         stopping: set once no new requests are wanted; those in progress go on.
     """
 
@@ -51,6 +54,8 @@ class Api:
     limits: Limits
     default_timeout_seconds: float
     max_timeout_seconds: float
+    connections: int
+    leaving: bool = False
     stopping: bool = False
     started: float = field(default_factory=time.monotonic)
     created: int = field(default_factory=lambda: int(time.time()))
@@ -63,11 +68,15 @@ class Api:
         deadline = call.started + self._timeout_seconds(request.headers)
         form = request_form(request.headers.get("content-type", ""))
         body = _decode(request, await _read(request, deadline), form)
-        asked = call.dialect.parse(body, self.limits)
+        asked = _with_model(call.dialect.parse(body, self.limits), request.scope["path"])
         call.model = self.fleet.resolve(asked.model)
         scoring = self.reranker.rerank(asked, request_id=call.request_id, deadline=deadline)
         result = await _unless_client_leaves(request.receive, scoring)
         return reply(request.scope, call.dialect.render(asked, result), headers=_notes(result))
+
+    def leave(self) -> None:
+        """Say from now on that others should be asked."""
+        self.leaving = True
 
     def request_finished(self, call: Call) -> None:
         """Count a rerank request that got its answer."""
@@ -98,6 +107,12 @@ def _decode(request: Request, raw: bytes, form: Form) -> RerankBody:
         raise
     call.dialect = dialect_of(path, body.keys)
     return body
+
+
+def _with_model(asked: RerankRequest, path: str) -> RerankRequest:
+    """Return the request with the model that its path names, if it does."""
+    place = place_of(path)
+    return replace(asked, model=place.model) if place and place.model else asked
 
 
 async def _read(request: Request, deadline: float) -> bytes:

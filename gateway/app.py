@@ -6,16 +6,18 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.routing import Route
+from starlette.routing import Match, Route
+from starlette.types import Scope
 
 from gateway.api import Api
 from gateway.config import Settings, model_specs
-from gateway.dialects import PATHS, Limits
+from gateway.dialects import Limits, place_of
+from gateway.endpoints import READS
 from gateway.fleet import Fleet
 from gateway.metrics import Metrics
-from gateway.middleware import OPERATIONS, BodyLimit, Errors, Observe, RequestId
-from gateway.model import FleetPolicy
+from gateway.middleware import BodyLimit, Errors, Observe, RequestId
 from gateway.operations import Operations
+from gateway.policy import FleetPolicy
 from gateway.replies import error_reply, on_http_error
 from gateway.reranker import Reranker
 
@@ -54,18 +56,25 @@ def _api(settings: Settings) -> Api:
         ),
         default_timeout_seconds=settings.default_timeout_seconds,
         max_timeout_seconds=settings.max_timeout_seconds,
+        connections=settings.http.connections,
     )
+
+
+class _RerankRoute(Route):
+    """All rerank paths: found in the table of dialects, not by one expression each."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["type"] != "http" or place_of(scope["path"]) is None:
+            return Match.NONE, {}
+        match = Match.FULL if scope["method"] == "POST" else Match.PARTIAL
+        return match, {"endpoint": self.endpoint, "path_params": {}}
 
 
 def _routes(api: Api) -> list[Route]:
     see = Operations(api)
     return [
-        *(Route(path, api.rerank, methods=["POST"]) for path in PATHS),
-        Route("/", see.index),
-        Route("/v1/models", see.models),
-        Route("/models", see.models),
-        Route("/v1/models/{name:path}", see.model),
-        *(Route(f"/{name}", getattr(see, name)) for name in OPERATIONS),
+        _RerankRoute("/rerank", api.rerank, methods=["POST"]),
+        *(Route(path, getattr(see, endpoint.operation)) for path, endpoint in READS.items()),
     ]
 
 

@@ -36,6 +36,9 @@ class RerankRequest:
         max_tokens_per_doc: the most tokens of one document that are read; `None` for the model's.
         raw_scores: whether the reply shows margins instead of relevance scores.
         keys: the names of the fields that the client sent; some dialects answer by them.
+        keep_end: whether a document that is too long loses its start instead of its end.
+        refuse_truncation: whether a document that is too long fails the request instead.
+        documents_field: what the client calls its documents; errors name it.
     """
 
     queries: tuple[str, ...]
@@ -47,6 +50,9 @@ class RerankRequest:
     max_tokens_per_doc: int | None = None
     raw_scores: bool = False
     keys: frozenset[str] = frozenset()
+    keep_end: bool = False
+    refuse_truncation: bool = False
+    documents_field: str = "documents"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,7 @@ class Scored:
         index: its place in the request.
         margin: the fp32 number before the sigmoid; order is decided by it.
         tokens: how many tokens the model read for this pair, prompt included.
-        truncated: whether the end of the document was cut off.
+        truncated: whether the document was cut.
     """
 
     index: int

@@ -10,13 +10,15 @@ GatewayError
 │   ├── MethodNotAllowed            405 method_not_allowed
 │   ├── RequestTimeout              408 request_timeout
 │   ├── BodyTooLarge                413 body_too_large
-│   └── UnsupportedMediaType        415 unsupported_media_type
+│   ├── UnsupportedMediaType        415 unsupported_media_type
+│   └── HeadersTooLarge             431 headers_too_large
 └── ServerError                     5xx: the same request may succeed later
     ├── EngineFailed                500 engine_error
     ├── InternalError               500 internal_error
     ├── Overloaded                  503 overloaded
     ├── ModelUnavailable            503 model_unavailable
     ├── ShuttingDown                503 shutting_down
+    ├── TooManyConnections          503 too_many_connections
     └── DeadlineExceeded            504 deadline_exceeded
 
 One handler renders them all, in the error shape of the dialect the request came by. 422 is never
@@ -116,6 +118,13 @@ class UnsupportedMediaType(ClientError):
     code = "unsupported_media_type"
 
 
+class HeadersTooLarge(ClientError):
+    """Request line and headers are over the limit."""
+
+    status = 431
+    code = "headers_too_large"
+
+
 class ServerError(GatewayError):
     """The request was fine."""
 
@@ -149,6 +158,13 @@ class ShuttingDown(ServerError):
 
     status = 503
     code = "shutting_down"
+
+
+class TooManyConnections(ServerError):
+    """There is no room for another connection, from this address or at all."""
+
+    status = 503
+    code = "too_many_connections"
 
 
 class DeadlineExceeded(ServerError):

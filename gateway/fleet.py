@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from gateway.config import ModelSpec
 from gateway.errors import UnknownModel
 from gateway.metrics import Metrics
-from gateway.model import FleetPolicy, Model
+from gateway.model import Model
+from gateway.policy import FleetPolicy
 from gateway.status import ModelStatus
 
 _logger = logging.getLogger(__name__)

@@ -20,6 +20,8 @@ class Job:
         is_solo: whether it is a suspect, see `gateway.quarantine`: alone in its shard.
         deadline_ns: CLOCK_MONOTONIC.
         max_document_tokens: 0 for the model's limit.
+        keep_end: whether a document that is too long loses its start instead of its end.
+        refuse_truncation: whether it fails the job instead.
     """
 
     queries: tuple[str, ...]
@@ -32,15 +34,17 @@ class Job:
     is_small: bool
     deadline_ns: int
     is_solo: bool = False
+    keep_end: bool = False
+    refuse_truncation: bool = False
 
     @property
     def pairs(self) -> Iterator[tuple[str, str]]:
-        """Its queries and documents, in order."""
+        """Query and document of each pair."""
         queries = self.queries * len(self.documents) if len(self.queries) == 1 else self.queries
         return zip(queries, self.documents, strict=True)
 
     def one_by_one(self) -> Iterator["Job"]:
-        """Yield its pairs as jobs of their own, to be scored alone."""
+        """Yield its pairs as jobs of their own, to be scored alone; each as dear as the whole."""
         for query, document in self.pairs:
             yield replace(
                 self,

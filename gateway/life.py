@@ -16,7 +16,6 @@ from shards.wire.arena import Progress
 from shards.wire.exit_codes import PERMANENT, ExitCode
 from shards.wire.pipe import GatewayEnd
 
-_BLINK_SECONDS = 1.0  # a supervisor looks ten times a second; longer, and it stood still itself
 _FROM_OUTSIDE = frozenset({-signal.SIGKILL, -signal.SIGTERM})
 
 
@@ -30,7 +29,6 @@ class Life:
         was_ready: whether it ever was.
         verdict: why we ended it, or why it said it would end; empty if it just did.
         is_innocent: whether `verdict` has nothing to do with the jobs inside.
-        looked: when the supervisor last looked.
     """
 
     child: Child
@@ -42,15 +40,6 @@ class Life:
     verdict: str = ""
     is_innocent: bool = False
     killing: asyncio.TimerHandle | None = None
-    looked: float = field(default_factory=time.monotonic)
-
-    def look(self, now: float) -> None:
-        """Note that the supervisor looks; what happened while it could not is nobody's fault."""
-        away = now - self.looked
-        if away > _BLINK_SECONDS:
-            self.pulse.excuse(away)
-            self.last_word += away
-        self.looked = now
 
     def kill_in(self, seconds: float) -> None:
         """End the process unless it has ended by then."""
@@ -105,6 +94,7 @@ def how_it_ended(
 
 def _in_words(code: int) -> str:
     if code < 0:
-        return f"ended by signal {signal.Signals(-code).name}"
+        names = {number.value: number.name for number in signal.Signals}  # real-time ones have none
+        return f"ended by signal {names.get(-code, -code)}"
     known = f" ({ExitCode(code).name.lower()})" if code in set(ExitCode) else ""
     return f"exited with code {code}{known}"

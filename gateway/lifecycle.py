@@ -1,6 +1,6 @@
 """When a shard may change state, and when it is started again. Pure: no clock, no chance, no I/O.
 
-                    LOADED                 WARMED              UP
+                    LOADS                  WARMS               UP         STALL, MOVE
     STOPPED ─START─▶ STARTING ───────────▶ LOADING ──────────▶ WARMING ─────▶ READY ◀─▶ SUSPECT
        ▲                │ └────────────────────┴──────┬───────────┘             │          │
        │                │                             ▼ LOST                    │          │
@@ -105,7 +105,16 @@ COMING = frozenset(
 )
 """States from which a shard becomes ready by itself: its work may wait for it."""
 
-HAS_PROCESS = frozenset({State.STARTING, State.LOADING, State.WARMING, State.READY, State.DRAINING})
+HAS_PROCESS = frozenset(
+    {
+        State.STARTING,
+        State.LOADING,
+        State.WARMING,
+        State.READY,
+        State.SUSPECT,
+        State.DRAINING,
+    }
+)
 
 
 class IllegalTransition(Exception):

@@ -3,9 +3,15 @@
 structlog and the standard library's loggers (uvicorn's too) go through one handler. What may be
 logged is counts, names, times and ids; never the text of a request. As a second fence long strings
 are cut, and control characters are escaped, so that no value can fake a line or colour a terminal.
+
+Whoever reads the log may stop reading: a full pipe would then hold up the whole event loop with the
+next line. Lines that cannot be written at once are dropped and counted instead.
 """
 
+import io
 import logging
+import os
+import select
 import sys
 from typing import TextIO
 
@@ -28,7 +34,7 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
     stream = sys.stderr if stream is None else stream
     terminal = stream.isatty()
     on_console = form == "console" or (form == "auto" and terminal)
-    handler = logging.StreamHandler(stream)
+    handler = Unblocked(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=SHARED,
@@ -55,6 +61,66 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
+    )
+
+
+class Unblocked(logging.StreamHandler[TextIO]):
+    """Writes what can be written without waiting.
+
+    Attributes:
+        dropped: lines that could not be, since the last that could.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self.dropped = 0
+        self._is_torn = False  # whether the last line lacks its end
+        self._fd = _descriptor(stream)
+        self._room = select.poll()
+        if self._fd is not None:
+            self._room.register(self._fd, select.POLLOUT)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, and before it how many were dropped; or drop it."""
+        if self._fd is None:
+            super().emit(record)
+            return
+        try:
+            end = "\n" if self._is_torn else ""
+            if self.dropped and self._write(f"{end}{self.format(_dropped(self.dropped))}\n"):
+                self.dropped = 0
+            if not self._write(f"{self.format(record)}\n"):
+                self.dropped += 1
+        except Exception:  # a full disk, for one; as all handlers do
+            self.handleError(record)
+
+    def _write(self, text: str) -> bool:
+        """Write in pieces that a pipe with any room takes whole; return whether all went out."""
+        assert self._fd is not None
+        whole = left = text.encode(errors="backslashreplace")
+        while left and self._room.poll(0):
+            left = left[os.write(self._fd, left[: select.PIPE_BUF]) :]
+        if len(left) < len(whole):
+            self._is_torn = bool(left)
+        return not left
+
+
+def _descriptor(stream: TextIO) -> int | None:
+    try:
+        return stream.fileno()
+    except io.UnsupportedOperation:
+        return None
+
+
+def _dropped(count: int) -> logging.LogRecord:
+    return logging.makeLogRecord(
+        {
+            "name": __name__,
+            "levelno": logging.WARNING,
+            "levelname": "WARNING",
+            "msg": "%d log lines were dropped: they could not be written at once",
+            "args": (count,),
+        }
     )
 
 

@@ -55,13 +55,30 @@ class Metrics:
             ("model", "dialect"),
             _SECONDS,
         )
+        self._connections_refused = self._counter(
+            "reranker_connections_refused",
+            "Connections that were ended before a request of theirs reached the gateway, by reason.",
+            ("reason",),
+        )
 
     def _count_jobs(self) -> None:
         self._queue_seconds = self._histogram(
-            "reranker_queue_seconds", "How long a job waited in its shard.", _MODEL, _SECONDS
+            "reranker_queue_seconds",
+            "How long a job waited, in the gateway's line and in its shard.",
+            _MODEL,
+            _SECONDS,
         )
         self._compute_seconds = self._histogram(
-            "reranker_batch_seconds", "How long a job's batches were computed.", _MODEL, _SECONDS
+            "reranker_compute_seconds", "A job's share of its batches.", _MODEL, _SECONDS
+        )
+        self._batch_seconds = self._histogram(
+            "reranker_batch_seconds", "How long a batch was computed.", _MODEL, _SECONDS
+        )
+        self._batch_pairs = self._histogram(
+            "reranker_batch_pairs", "Pairs of one batch.", _MODEL, _DOCUMENTS
+        )
+        self._batch_tokens = self._histogram(
+            "reranker_batch_tokens", "Tokens of one batch, padding included.", _MODEL, _TOKENS
         )
         self._job_documents = self._histogram(
             "reranker_job_documents", "Documents of one job.", _MODEL, _DOCUMENTS
@@ -109,6 +126,10 @@ class Metrics:
         self._requests.labels(model, dialect, str(code)).inc()
         self._request_seconds.labels(model, dialect).observe(seconds)
 
+    def connection_refused(self, reason: str) -> None:
+        """Count a connection that was refused or cut; `reason` is one of a few words of ours."""
+        self._connections_refused.labels(reason).inc()
+
     def job_answered(
         self,
         model: str,
@@ -134,6 +155,12 @@ class Metrics:
         self._wasted[model] += padded_tokens
         computed = self._useful[model] + self._wasted[model]
         self._padding_share.labels(model).set(self._wasted[model] / max(1, computed))
+
+    def batch_computed(self, model: str, *, pairs: int, tokens: int, seconds: float) -> None:
+        """Count one batch that a shard has computed."""
+        self._batch_seconds.labels(model).observe(seconds)
+        self._batch_pairs.labels(model).observe(pairs)
+        self._batch_tokens.labels(model).observe(tokens)
 
     def job_retried(self, model: str) -> None:
         """Count a job that goes to another shard because its own was lost."""

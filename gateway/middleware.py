@@ -22,12 +22,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.dialects import PATHS, Dialect, dialect_of
+from gateway.dialects import Dialect, dialect_of, place_of
 from gateway.errors import BodyTooLarge, GatewayError, InternalError, UnsupportedMediaType
 from gateway.metrics import UNKNOWN_MODEL
-
-OPERATIONS = ("livez", "readyz", "health", "status", "metrics")
-"""The endpoints for people and machines that watch; all are GET, and logged at debug level only."""
 
 CLIENT_LEFT = 499
 """The code that is counted when the client did not wait for the answer, as nginx has it."""
@@ -46,7 +43,7 @@ class Call:
     Attributes:
         request_id: the client's, if it sent a decent one, or else ours.
         dialect: in whose words errors are told; the path decides first, then the body.
-        is_rerank: whether the path takes rerank requests.
+        is_rerank: whether it asks for scores.
         started: monotonic seconds.
         model: the public name of the model, once known.
         status: of the reply, once it has started.
@@ -84,7 +81,8 @@ class RequestId:
             return
         request_id = _decent_id(Headers(scope=scope).get("x-request-id", ""))
         path = scope["path"]
-        scope[_KEY] = Call(request_id, dialect_of(path), is_rerank=path in PATHS)
+        is_rerank = scope["method"] == "POST" and place_of(path) is not None
+        scope[_KEY] = Call(request_id, dialect_of(path), is_rerank)
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -17,59 +17,33 @@ import math
 import random
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from gateway.admission import Admission, Ask, Refused
-from gateway.config import ModelSpec, Settings
+from gateway.config import ModelSpec
 from gateway.errors import ModelUnavailable, Overloaded
+from gateway.estimate import TokenEstimate
+from gateway.faults import QUARANTINED, PairFault
 from gateway.job import Job, merged
-from gateway.lifecycle import RestartPolicy, State
+from gateway.lifecycle import State
 from gateway.metrics import Metrics
-from gateway.quarantine import Held, Poison, Quarantine
+from gateway.policy import FleetPolicy
+from gateway.quarantine import Quarantine
 from gateway.queue import Line
 from gateway.replica import WINDOW_BATCHES, ReplicaLost
 from gateway.snapshot import model_status
 from gateway.status import ModelStatus
-from gateway.supervisor import Supervisor, Times
+from gateway.supervisor import Supervisor
 from gateway.tally import Tally
 from shards.wire.messages import Ready, Scores
 
 _logger = logging.getLogger(__name__)
 
-_FIRST_TOKENS_PER_BYTE = 0.3  # English has about 0.25; soon measured
-_PAIR_TOKENS = 8  # what even an empty pair costs
 _FIRST_TOKEN_BUDGET = 4096  # until a shard has told its own
-_LEARNING_RATE = 0.1
+_UNAVAILABLE_SECONDS = 60  # an operator has to do something, or the slow retry
 _RETRY_SPREAD = (0.8, 1.2)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FleetPolicy:
-    """What all models of a gateway share.
-
-    Attributes:
-        restart: when a lost shard is started again.
-        times: how patient the supervisors are.
-        queue_tokens: the most estimated tokens of one model's requests at any time.
-    """
-
-    restart: RestartPolicy = field(default_factory=RestartPolicy)
-    times: Times = field(default_factory=Times)
-    queue_tokens: int = 2_000_000
-
-    @classmethod
-    def of(cls, settings: Settings) -> "FleetPolicy":
-        """Return what the settings say."""
-        supervision = settings.supervision
-        times = Times(
-            load_timeout_seconds=supervision.load_timeout_seconds,
-            stop_seconds=supervision.stop_seconds,
-        )
-        return cls(
-            restart=supervision.policy(), times=times, queue_tokens=settings.limits.queue_tokens
-        )
 
 
 @dataclass(eq=False, slots=True)
@@ -77,15 +51,21 @@ class _Waiter:
     """A job in line, or inside a replica; `scores` is resolved by the replica."""
 
     job: Job
-    known: int  # convictions that have been held against the job
+    version: int  # of the quarantine, when it was last asked about the job
     scores: asyncio.Future[Scores] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
     lease: tuple[Supervisor, int] | None = None  # who has it, and its id there
+    joined: float = field(default_factory=time.monotonic)
+    sent: float = 0.0
 
     @property
     def is_small(self) -> bool:
         return self.job.is_small
+
+
+class _Reconsider(Exception):
+    """A pair of the job has become a suspect, or has been refused, while the job stood in line."""
 
 
 class Model:
@@ -94,20 +74,25 @@ class Model:
     Attributes:
         spec: its entry in the configuration.
         quarantine: the pairs that are refused because they ended shards.
-        tokens_per_byte: measured on the answered jobs; what the cost of a job is estimated by.
+        estimate: what pairs cost.
     """
 
     def __init__(self, spec: ModelSpec, policy: FleetPolicy, metrics: Metrics) -> None:
         self.spec = spec
-        self.tokens_per_byte = _FIRST_TOKENS_PER_BYTE
+        self.estimate = TokenEstimate()
         self._metrics = metrics
         self._door = Admission(policy.queue_tokens)
         self.quarantine = Quarantine(secrets.token_bytes(32))
-        self._verdict = asyncio.Event()  # replaced with every verdict on a suspect
         self._line: Line[_Waiter] = Line()
         self._suspects: Line[_Waiter] = Line()
         self._supervisors = [
-            Supervisor(shard, policy=policy.restart, times=policy.times, on_change=self._serve)
+            Supervisor(
+                shard,
+                policy=policy.restart,
+                times=policy.times,
+                on_change=self._on_change,
+                on_suspects=self._on_suspects,
+            )
             for shard in spec.shards
         ]
         self._tallies = {one: Tally() for one in self._supervisors}
@@ -128,11 +113,6 @@ class Model:
     def token_budget(self) -> int:
         """The most tokens of one batch."""
         return self.facts.token_budget if self.facts else _FIRST_TOKEN_BUDGET
-
-    def tokens(self, text_bytes: int) -> int:
-        """Estimate the cost of a pair of so many bytes."""
-        tokens = _PAIR_TOKENS + int(text_bytes * self.tokens_per_byte)
-        return min(tokens, self.facts.max_length) if self.facts else tokens
 
     async def run(self) -> None:
         """Run all shards until `stop`."""
@@ -186,61 +166,65 @@ class Model:
         """Have a job scored by whichever replica takes it first; again if that one is lost.
 
         Raises:
-            Poison: one of its pairs has ended two shards.
+            PairFault: one of its pairs cannot be scored.
             ModelUnavailable: no shard is left that could.
             GatewayError: the shard answered with an error.
         """
-        known = self.quarantine.convictions  # the request was looked at just now
-        while True:
+        while not self._has_suspects(job):
             try:
-                return await self._attempt(job, known)
-            except Held:
-                await self._verdict.wait()
+                return await self._attempt(job)
+            except _Reconsider:
+                continue
             except ReplicaLost as loss:
-                self._metrics.job_retried(self.spec.name)
-                _logger.info("a job of %s is scored again: %s", self.spec.name, loss)
-                if loss.is_suspect:
-                    return await self._score_one_by_one(job, known)
+                self._note_loss(loss)
+        alone = [
+            await self._score_alone(pair, place) for place, pair in enumerate(job.one_by_one())
+        ]
+        return merged(alone)
 
-    async def _score_one_by_one(self, job: Job, known: int) -> Scores:
-        """Score the pairs of a suspect, each alone in the designated replica."""
-        suspects = list(job.pairs)
-        for suspect in suspects:
-            self.quarantine.suspect(*suspect)
-        answers: list[Scores] = []
-        try:
-            for place, pair in enumerate(job.one_by_one()):
-                answers.append(await self._score_alone(pair, place, known))
-                self._absolve(suspects[place])
-        finally:
-            for suspect in suspects[len(answers) :]:
-                self._absolve(suspect)
-        return merged(answers)
-
-    async def _score_alone(self, pair: Job, place: int, known: int) -> Scores:
-        while True:
+    async def _score_alone(self, pair: Job, place: int) -> Scores:
+        """Score one pair of a suspect in the designated replica."""
+        ((query, document),) = pair.pairs
+        while not self.quarantine.is_refused(query, document, time.monotonic()):
             try:
-                return await self._attempt(pair, known)
-            except Poison:  # by the verdict on a copy
-                raise Poison(place) from None
+                scores = await self._attempt(pair)
+            except _Reconsider:
+                continue
             except ReplicaLost as loss:
-                self._metrics.job_retried(self.spec.name)
-                if loss.is_suspect:
-                    self.quarantine.add(pair.queries[0], pair.documents[0], time.monotonic())
-                    raise Poison(place) from None
+                self._note_loss(loss)
+            except PairFault as fault:
+                raise PairFault(fault.code, place, fault.detail) from None
+            else:
+                self.quarantine.clear(query, document)
+                return scores
+        raise PairFault(QUARANTINED, place)
 
-    def _absolve(self, suspect: tuple[str, str]) -> None:
-        """End a suspicion and let those who wait for it look again."""
-        self.quarantine.absolve(*suspect)
-        self._verdict.set()
-        self._verdict = asyncio.Event()
+    def _has_suspects(self, job: Job) -> bool:
+        """Whether a pair of the job is a suspect, or has been found guilty since it came."""
+        now, asked = time.monotonic(), self.quarantine
+        return any(
+            asked.is_suspected(*pair, now) or asked.is_refused(*pair, now) for pair in job.pairs
+        )
 
-    async def _attempt(self, job: Job, known: int) -> Scores:
-        """Have a job scored once; `known` convictions have been held against it already."""
-        waiter = _Waiter(job, known)
-        started = time.monotonic()
+    def _on_suspects(self, jobs: Iterable[Job]) -> None:
+        """A shard ended while it was at these jobs, and by its own doing."""
+        now = time.monotonic()
+        for job in jobs:
+            for query, document in job.pairs:
+                if job.is_solo:
+                    self.quarantine.refuse(query, document, now)
+                else:
+                    self.quarantine.suspect(query, document, now)
+
+    def _note_loss(self, loss: ReplicaLost) -> None:
+        self._metrics.job_retried(self.spec.name)
+        _logger.info("a job of %s is scored again: %s", self.spec.name, loss)
+
+    async def _attempt(self, job: Job) -> Scores:
+        """Have a job scored once."""
+        waiter = _Waiter(job, self.quarantine.version)
         scores = await self._scores(waiter)
-        self._note(waiter, scores, time.monotonic() - started)
+        self._note(waiter, scores)
         return scores
 
     async def _scores(self, waiter: _Waiter) -> Scores:
@@ -261,6 +245,13 @@ class Model:
             supervisor, job_id = waiter.lease
             supervisor.replica.cancel(job_id)
 
+    def _on_change(self) -> None:
+        """Something has changed at a shard."""
+        if self.facts is not None:
+            self.estimate.prompt_tokens = self.facts.prompt_tokens
+            self.estimate.max_length = self.facts.max_length
+        self._serve()
+
     def _line_of(self, waiter: _Waiter) -> Line[_Waiter]:
         return self._suspects if waiter.job.is_solo else self._line
 
@@ -269,8 +260,8 @@ class Model:
         ready = [one for one in self._supervisors if one.state is State.READY]
         if self._suspects:
             # One replica is theirs, and takes nothing else before they are through.
-            tried = [one for one in self._supervisors if one.replica.has_suspect]
-            designated = (tried or ready)[:1]
+            trying = [one for one in self._supervisors if one.replica.has_suspect]
+            designated = (trying or ready)[:1]
             self._hand_out(self._suspects, [one for one in designated if one in ready])
             ready = [one for one in ready if one not in designated]
         self._hand_out(self._line, ready)
@@ -279,18 +270,24 @@ class Model:
 
     def _hand_out(self, line: Line[_Waiter], shards: Sequence[Supervisor]) -> None:
         while (waiter := line.first()) and (shard := _idlest(shards, waiter.job)):
-            if objection := self._objection(waiter):
+            if self._is_news(waiter):
                 line.leave(waiter)
-                waiter.scores.set_exception(objection)
+                waiter.scores.set_exception(_Reconsider())
                 continue
             job_id = shard.replica.submit(waiter.job, waiter.scores)
             if job_id is not None:
-                waiter.lease = (shard, job_id)
+                waiter.lease, waiter.sent = (shard, job_id), time.monotonic()
                 line.served(waiter)
 
-    def _objection(self, waiter: _Waiter) -> Exception | None:
-        job, now = waiter.job, time.monotonic()
-        return self.quarantine.objection(job.pairs, waiter.known, now, is_suspect=job.is_solo)
+    def _is_news(self, waiter: _Waiter) -> bool:
+        """Whether a verdict or a suspicion concerns a job that joined the line before it."""
+        before, waiter.version = waiter.version, self.quarantine.version
+        if before == waiter.version:
+            return False
+        if not waiter.job.is_solo:
+            return self._has_suspects(waiter.job)
+        ((query, document),) = waiter.job.pairs
+        return self.quarantine.is_refused(query, document, time.monotonic())
 
     @property
     def _is_alive(self) -> bool:
@@ -306,29 +303,36 @@ class Model:
         reasons = sorted({one.last_error for one in self._supervisors if one.last_error})
         return ModelUnavailable(
             f"model {self.spec.name!r} cannot score: {'; '.join(reasons) or 'it is stopped'}. "
-            "`gateway status` shows its shards"
+            "`gateway status` shows its shards",
+            retry_after_seconds=_UNAVAILABLE_SECONDS,
         )
 
-    def _note(self, waiter: _Waiter, scores: Scores, seconds: float) -> None:
+    def _note(self, waiter: _Waiter, scores: Scores) -> None:
         """Learn from an answer, and count it."""
         assert waiter.lease is not None
-        shard, job, tokens = waiter.lease[0], waiter.job, sum(scores.tokens)
+        shard, job, now = waiter.lease[0], waiter.job, time.monotonic()
+        tokens, documents = sum(scores.tokens), len(scores.margins)
         self._door.learn(tokens, scores.compute_ns / 1e9)
-        density = tokens / max(1, job.text_bytes)
-        self.tokens_per_byte += (density - self.tokens_per_byte) * _LEARNING_RATE
+        self.estimate.learn(pairs=documents, text_bytes=job.text_bytes, tokens=tokens)
         self._tallies[shard].add(
-            documents=len(scores.margins), tokens=tokens, seconds=seconds, now=time.monotonic()
+            documents=documents, tokens=tokens, seconds=now - waiter.sent, now=now
         )
         self._metrics.job_answered(
             self.spec.name,
             shard.spec.name,
-            documents=len(scores.margins),
+            documents=documents,
             tokens=tokens,
             padded_tokens=scores.computed_tokens - tokens,
             truncated=len(scores.truncated),
-            queue_seconds=scores.queue_ns / 1e9,
+            queue_seconds=waiter.sent - waiter.joined + scores.queue_ns / 1e9,
             compute_seconds=scores.compute_ns / 1e9,
         )
+        for pairs, batch_tokens, micros in zip(
+            scores.batch_pairs, scores.batch_tokens, scores.batch_us, strict=True
+        ):
+            self._metrics.batch_computed(
+                self.spec.name, pairs=pairs, tokens=batch_tokens, seconds=micros / 1e6
+            )
 
     def status(self) -> ModelStatus:
         """Return a snapshot."""

@@ -2,15 +2,23 @@
 
 import time
 
+import msgspec
+from msgspec import UNSET
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
 from gateway import __version__, health
 from gateway.api import Api
 from gateway.dialects import PATHS
-from gateway.middleware import OPERATIONS
+from gateway.dialects.openai import ModelCard, ModelList
+from gateway.dialects.tei import RERANKER, TeiInfo
+from gateway.endpoints import READS, Alive, HealthReport, Index, ReadyReport
+from gateway.openapi import document, page
 from gateway.replies import reply
 from gateway.status import GatewayStatus, ModelStatus
+
+_DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+"""Our names, and those of text-embeddings-inference."""
 
 
 class Operations:
@@ -23,7 +31,7 @@ class Operations:
     async def models(self, request: Request) -> Response:
         """List the models as OpenAI does."""
         cards = [self._card(model) for model in self._fleet.status()]
-        return reply(request.scope, {"object": "list", "data": cards})
+        return reply(request.scope, ModelList(data=cards))
 
     async def model(self, request: Request) -> Response:
         """Describe one model, by its name or an alias; names may have slashes."""
@@ -32,25 +40,28 @@ class Operations:
 
     async def livez(self, request: Request) -> Response:
         """Say that this process answers."""
-        return reply(request.scope, {"alive": True})
+        return reply(request.scope, Alive(True))
 
     async def readyz(self, request: Request) -> Response:
         """Say whether to send requests here, for all models or for `?model=NAME`."""
         name = request.query_params.get("model")
         models = self._fleet.status() if name is None else (self._model_status(name),)
-        verdict = health.readiness(models, stopping=self._api.stopping)
+        verdict = health.readiness(models, stopping=self._api.leaving or self._api.stopping)
         states = {model.name: model.state for model in models}
-        report = {"ready": verdict.ready, "reasons": verdict.reasons, "models": states}
+        report = ReadyReport(verdict.ready, verdict.reasons, states)
         return reply(request.scope, report, 200 if verdict.ready else 503)
 
     async def health(self, request: Request) -> Response:
         """Say how well the gateway does; 503 when nothing can score."""
         models = self._fleet.status()
-        report = {
-            **health.health_report(models, stopping=self._api.stopping),
-            "version": __version__,
-            "uptime_seconds": self._uptime_seconds(),
-        }
+        report = msgspec.convert(
+            {
+                **health.health_report(models, stopping=self._api.leaving or self._api.stopping),
+                "version": __version__,
+                "uptime_seconds": self._uptime_seconds(),
+            },
+            HealthReport,
+        )
         scores = health.health(models) in {"ok", "degraded"}
         return reply(request.scope, report, 200 if scores else 503)
 
@@ -70,33 +81,59 @@ class Operations:
 
     async def index(self, request: Request) -> Response:
         """Name the endpoints."""
-        report = {
-            "name": "rerank-gateway",
-            "version": __version__,
-            "rerank": [f"POST {path}" for path in PATHS],
-            "models": ["GET /v1/models", "GET /v1/models/{name}"],
-            "operations": [f"GET /{name}" for name in OPERATIONS],
-        }
-        return reply(request.scope, report)
+        index = Index(
+            name="rerank-gateway",
+            version=__version__,
+            docs="/docs",
+            openapi="/openapi.json",
+            rerank=[f"POST {path}" for path in PATHS],
+            read=[f"GET {path.replace(':path', '')}" for path in READS],
+        )
+        return reply(request.scope, index)
 
-    def _model_status(self, name: str) -> ModelStatus:
+    async def info(self, request: Request) -> Response:
+        """Describe a model as text-embeddings-inference does; the default one if none is named."""
+        status = self._model_status(request.path_params.get("name"))
+        limits = self._api.limits
+        info = TeiInfo(
+            model_id=status.name,
+            model_dtype=_DTYPES.get(status.shards[0].dtype, status.shards[0].dtype),
+            served_model_name=status.name,
+            model_type=RERANKER,
+            max_concurrent_requests=self._api.connections,
+            max_input_length=status.max_length,
+            max_batch_tokens=self._fleet.model(status.name).token_budget,
+            max_client_batch_size=limits.documents,
+            tokenization_workers=len(status.shards),
+            version=__version__,
+        )
+        return reply(request.scope, info)
+
+    async def openapi(self, request: Request) -> Response:
+        """Describe the API to programs."""
+        return reply(request.scope, document())
+
+    async def docs(self, request: Request) -> Response:
+        """Describe the API to people."""
+        return HTMLResponse(
+            page(),
+            headers={"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"},
+        )
+
+    def _model_status(self, name: str | None) -> ModelStatus:
         public = self._fleet.resolve(name)
         return next(model for model in self._fleet.status() if model.name == public)
 
-    def _card(self, model: ModelStatus) -> dict[str, object]:
-        card: dict[str, object] = {
-            "id": model.name,
-            "object": "model",
-            "created": self._api.created,
-            "owned_by": "rerank-gateway",
-            "state": model.state,
-            "default": model.default,
-            "aliases": model.aliases,
-            "demonstration": model.demonstration,
-        }
-        if model.max_length:  # not known before a shard has loaded it
-            card["max_model_len"] = model.max_length
-        return card
+    def _card(self, model: ModelStatus) -> ModelCard:
+        return ModelCard(
+            id=model.name,
+            created=self._api.created,
+            state=model.state,
+            default=model.default,
+            aliases=model.aliases,
+            demonstration=model.demonstration,
+            max_model_len=model.max_length or UNSET,  # not known before a shard has loaded it
+        )
 
     def _uptime_seconds(self) -> float:
         return round(time.monotonic() - self._api.started, 3)

@@ -7,8 +7,11 @@ that into shared memory before and after each step, so even a process that canno
 of Python (stopped, blocked in a driver, spinning in C) has said all that is needed.
 
 A step may take four times as long as it should, and never less than two seconds; half of that makes
-the shard a suspect. What a batch should take the shard has learnt from its batches; what encoding
-should take follows from the bytes.
+the shard a suspect. A job that is alone in the shard, because it is suspected of an earlier hang, has
+twice the time before it is found guilty. What a batch should take the shard has learnt from its
+batches; what encoding should take follows from the bytes.
+
+Time in which nobody looked does not count: when the whole machine was paused, the shard was, too.
 """
 
 from dataclasses import dataclass
@@ -19,6 +22,8 @@ from shards.wire.arena import Progress
 _SHORTEST_SECONDS = 2.0
 _LONGEST_SECONDS = 600.0  # whatever a shard expects, this is a hang
 _FACTOR = 4.0
+_SOLO_FACTOR = 2.0
+_LONGEST_GAP_SECONDS = 0.5  # between two looks; what is beyond was a pause of ours
 _SUSPECT_SHARE = 0.5
 _ENCODED_BYTES_PER_SECOND = 500_000  # slower than any tokenizer measured
 
@@ -38,11 +43,13 @@ class Reading:
     Attributes:
         progress: what it wrote.
         waiting_bytes: text of the jobs inside it; 0 when it has nothing to do.
+        is_solo: whether the job inside is a suspect, alone.
         now: seconds of CLOCK_MONOTONIC.
     """
 
     progress: Progress
     waiting_bytes: int
+    is_solo: bool
     now: float
 
     @property
@@ -57,7 +64,8 @@ class Reading:
             expected = self.progress.expected_ns / 1e9
         else:
             expected = self.waiting_bytes / _ENCODED_BYTES_PER_SECOND
-        return min(_LONGEST_SECONDS, max(_SHORTEST_SECONDS, _FACTOR * expected))
+        patience = min(_LONGEST_SECONDS, max(_SHORTEST_SECONDS, _FACTOR * expected))
+        return patience * (_SOLO_FACTOR if self.is_solo else 1.0)
 
 
 class PulseWatch:
@@ -70,17 +78,16 @@ class PulseWatch:
     def __init__(self) -> None:
         self.still_seconds = 0.0
         self._steps: tuple[int, int, int] | None = None
-        self._moved = 0.0
-
-    def excuse(self, seconds: float) -> None:
-        """Do not count a time in which nobody looked: perhaps the whole machine stood still."""
-        self._moved += seconds
+        self._looked: float | None = None
 
     def look(self, reading: Reading) -> Pulse:
         """Take a reading and say what it means."""
-        if not reading.waiting_bytes or reading.steps != self._steps:
-            self._steps, self._moved = reading.steps, reading.now
-        self.still_seconds = reading.now - self._moved
+        gap = 0.0 if self._looked is None else reading.now - self._looked
+        self._looked = reading.now
+        if reading.waiting_bytes and reading.steps == self._steps:
+            self.still_seconds += min(gap, _LONGEST_GAP_SECONDS)
+        else:
+            self._steps, self.still_seconds = reading.steps, 0.0
         patience = reading.patience_seconds
         if self.still_seconds >= patience:
             return Pulse.HUNG

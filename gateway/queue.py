@@ -56,8 +56,8 @@ class Line(Generic[W]):
         self.leave(one)
 
     def leave(self, one: W) -> None:
-        """Take out one that does not wait any more."""
-        del self._side(one)[one]
+        """Take out one that does not wait any more; harmless if it is out already."""
+        self._side(one).pop(one, None)
 
     def _side(self, one: W) -> OrderedDict[W, None]:
         return self._small if one.is_small else self._large

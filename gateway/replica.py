@@ -10,13 +10,15 @@ a shard that has stopped reading is never sent more than its window.
 
 import asyncio
 import itertools
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.errors import DeadlineExceeded, EngineFailed, GatewayError, InvalidRequest
+from gateway.faults import FAULTS, PairFault
 from gateway.job import Job
 from gateway.pulse import Reading
 from shards.wire.messages import (
+    ENGINE_ERROR,
     Cancel,
     Failed,
     Message,
@@ -35,8 +37,7 @@ WINDOW_BATCHES = 2  # one on the device, one encoded: more would only wait where
 
 FAILURES: dict[str, type[GatewayError]] = {
     "query_too_long": InvalidRequest,
-    "engine_error": EngineFailed,
-    "invalid_score": EngineFailed,
+    ENGINE_ERROR: EngineFailed,
     "deadline": DeadlineExceeded,
     "cancelled": DeadlineExceeded,
 }
@@ -44,15 +45,7 @@ FAILURES: dict[str, type[GatewayError]] = {
 
 
 class ReplicaLost(Exception):
-    """The shard ended before it answered; the job may be scored elsewhere.
-
-    Attributes:
-        is_suspect: whether this job may have ended it.
-    """
-
-    def __init__(self, reason: str, *, is_suspect: bool = False) -> None:
-        super().__init__(reason)
-        self.is_suspect = is_suspect
+    """The shard ended before it answered; the job may be scored elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +57,13 @@ class _Pending:
 
 
 _job_ids = itertools.count(1)
+
+
+def _failure(failed: Failed) -> Exception:
+    """Return what a `Failed` frame means: a pair at fault, or the whole job."""
+    if failed.document >= 0 and failed.code in FAULTS:
+        return PairFault(failed.code, failed.document, failed.message)
+    return FAILURES.get(failed.code, EngineFailed)(failed.message)
 
 
 class Replica:
@@ -108,21 +108,20 @@ class Replica:
         self._pipe = pipe
         self._is_clogged = False
 
-    def detach(self, reason: str, suspects: Container[int] = ()) -> None:
-        """End a generation: what is still pending is lost. Call `receive` before.
+    def detach(self, reason: str) -> dict[int, Job]:
+        """End a generation: what is still pending is lost, and returned by its id.
 
-        `suspects` are the jobs that may have ended the shard.
+        Call `receive` before.
         """
-        if self._pipe is None:
-            return
-        self._pipe.close()
+        if self._pipe is not None:
+            self._pipe.close()
         self._pipe = None
         self.facts = None
-        # Suspects first: the others are to know of them before they go anywhere else.
-        for job_id in sorted(self._pending, key=lambda one: one not in suspects):
-            scores = self._settle(job_id).scores
-            if not scores.done():
-                scores.set_exception(ReplicaLost(reason, is_suspect=job_id in suspects))
+        lost = {job_id: self._settle(job_id) for job_id in list(self._pending)}
+        for pending in lost.values():
+            if not pending.scores.done():
+                pending.scores.set_exception(ReplicaLost(reason))
+        return {job_id: pending.job for job_id, pending in lost.items()}
 
     def has_room(self, job: Job) -> bool:
         """Whether the job may be sent now: about two batches are inside a shard at any time."""
@@ -138,8 +137,8 @@ class Replica:
     def submit(self, job: Job, scores: asyncio.Future[Scores]) -> int | None:
         """Send a job; return its id, or `None` if the shard does not take it after all.
 
-        `scores` gets the answer: the scores, the shard's error as a `GatewayError`, or
-        `ReplicaLost`.
+        `scores` gets the answer: the scores, the shard's error as a `GatewayError`,
+        a `PairFault`, or `ReplicaLost`.
         """
         job_id = next(_job_ids)
         message = Score(
@@ -149,6 +148,8 @@ class Replica:
             instruction=job.instruction,
             queries=job.queries,
             documents=job.documents,
+            keep_end=job.keep_end,
+            refuse_truncation=job.refuse_truncation,
         )
         if not self._tell(message):
             self._is_clogged = True  # until the shard has read on: see `receive`
@@ -198,8 +199,13 @@ class Replica:
         """Look at what the shard last wrote about its progress."""
         if self._pipe is None:
             return None
-        waiting = sum(pending.job.text_bytes + 1 for pending in self._pending.values())
-        return Reading(self._pipe.progress(), waiting, now)
+        jobs = [pending.job for pending in self._pending.values()]
+        return Reading(
+            self._pipe.progress(),
+            waiting_bytes=sum(job.text_bytes + 1 for job in jobs),
+            is_solo=any(job.is_solo for job in jobs),
+            now=now,
+        )
 
     def _take(self, message: Message) -> None:
         if isinstance(message, Scores | Failed):
@@ -218,8 +224,7 @@ class Replica:
         if pending.scores.done():
             return  # cancelled meanwhile
         if isinstance(message, Failed):
-            failure = FAILURES.get(message.code, EngineFailed)
-            pending.scores.set_exception(failure(message.message))
+            pending.scores.set_exception(_failure(message))
         elif len(message.margins) == len(message.tokens) == len(pending.job.documents):
             pending.scores.set_result(message)
         else:

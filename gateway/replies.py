@@ -1,5 +1,6 @@
 """Replies and errors as HTTP: JSON or MessagePack as the client prefers, in its dialect's words."""
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 
 from starlette.datastructures import Headers
@@ -9,13 +10,14 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from gateway.dialects import PATHS, Form, encode, reply_form, request_form
+from gateway.endpoints import READS
 from gateway.errors import (
     GatewayError,
     MethodNotAllowed,
     NotFound,
     UnsupportedMediaType,
 )
-from gateway.middleware import OPERATIONS, call_of
+from gateway.middleware import call_of
 
 _RETRY_SECONDS = 1  # what 429 and 503 say when the error does not know better
 _LONGEST_PATH = 200
@@ -48,22 +50,30 @@ def error_reply(
 async def on_http_error(request: Request, error: Exception) -> Response:
     """Answer what the router refuses: unknown paths and wrong methods."""
     assert isinstance(error, HTTPException)
-    refusal = _REFUSALS[error.status_code](request, error)
-    return error_reply(request.scope, refusal, dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = _allowed(request.scope["path"], headers.get("Allow", ""))
+    refusal = _REFUSALS[error.status_code](request, headers)
+    return error_reply(request.scope, refusal, headers)
 
 
-def _not_found(request: Request, _error: HTTPException) -> GatewayError:
+def _allowed(path: str, by_router: str) -> str:
+    """Return the methods of a path, also of one that takes requests and can be read."""
+    read = {"GET", "HEAD"} if path in READS else set()
+    return ", ".join(sorted({*by_router.split(", "), *read} - {""}))
+
+
+def _not_found(request: Request, _headers: Mapping[str, str]) -> GatewayError:
     path = request.scope["path"][:_LONGEST_PATH]
-    known = [*PATHS, "/v1/models", *(f"/{name}" for name in OPERATIONS)]
+    known = [path for path in (*PATHS, *READS) if "{" not in path]
     close = get_close_matches(path, known, n=1)
     hint = f"did you mean {close[0]}?" if close else "GET / lists the endpoints"
     return NotFound(f"there is nothing at {path}: {hint}")
 
 
-def _wrong_method(request: Request, error: HTTPException) -> GatewayError:
-    allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
+def _wrong_method(request: Request, headers: Mapping[str, str]) -> GatewayError:
     path = request.scope["path"][:_LONGEST_PATH]
-    return MethodNotAllowed(f"{request.method} is not allowed at {path}: use {allowed}")
+    return MethodNotAllowed(f"{request.method} is not allowed at {path}: use {headers['Allow']}")
 
 
 _REFUSALS = {404: _not_found, 405: _wrong_method}

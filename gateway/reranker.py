@@ -16,15 +16,13 @@ from gateway.admission import Ask
 from gateway.domain import RerankRequest, RerankResult, Scored, rank
 from gateway.errors import (
     DeadlineExceeded,
-    EngineFailed,
     GatewayError,
     ModelUnavailable,
-    Quarantined,
 )
+from gateway.faults import QUARANTINED, PairFault, told
 from gateway.fleet import Fleet
 from gateway.job import Job
 from gateway.model import Model
-from gateway.quarantine import Poison
 from shards.wire.messages import MAX_JOB_BYTES, MAX_JOB_DOCUMENTS, Scores
 
 _SMALLEST_JOB_TOKENS = 512  # below it, splitting costs more than it gains
@@ -65,9 +63,9 @@ class Reranker:
         with model.admitted(_ask(parts, deadline - started)):
             try:
                 async with asyncio.timeout(deadline - started):
-                    answers = await _gather(model, parts)
+                    answers = await _gather(model, parts, request)
             except TimeoutError:
-                raise _too_late(model, deadline - started) from None
+                raise _too_late(model, round(deadline - started, 3)) from None
         scored = _merge(parts, answers)
         return RerankResult(
             id=request_id,
@@ -96,7 +94,7 @@ def _split(request: RerankRequest, model: Model, deadline: float) -> Iterator[_P
     per_pair = [
         extra + text + queries[index if len(queries) > 1 else 0] for index, text in enumerate(texts)
     ]
-    costs = [model.tokens(bytes_) for bytes_ in per_pair]
+    costs = [model.estimate.tokens(bytes_) for bytes_ in per_pair]
     most = _job_tokens(sum(costs), model)
     order = sorted(range(len(texts)), key=texts.__getitem__)
     for indices in _chunks(order, costs, per_pair, most):
@@ -111,6 +109,8 @@ def _split(request: RerankRequest, model: Model, deadline: float) -> Iterator[_P
                 wire_bytes=sum(per_pair[index] + 8 for index in indices) + 256,
                 is_small=sum(costs) <= model.token_budget,
                 deadline_ns=int(deadline * 1e9),
+                keep_end=request.keep_end,
+                refuse_truncation=request.refuse_truncation,
             ),
             indices,
         )
@@ -142,41 +142,32 @@ def _pick(queries: tuple[str, ...], indices: Sequence[int]) -> tuple[str, ...]:
     return queries if len(queries) == 1 else tuple(queries[index] for index in indices)
 
 
-async def _gather(model: Model, parts: Sequence[_Part]) -> list[Scores]:
+async def _gather(model: Model, parts: Sequence[_Part], request: RerankRequest) -> list[Scores]:
     """Score all jobs at once; the first error ends the others."""
     if len(parts) == 1:
-        return [await _score(model, parts[0])]
+        return [await _score(model, parts[0], request)]
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_score(model, part)) for part in parts]
+            tasks = [group.create_task(_score(model, part, request)) for part in parts]
     except ExceptionGroup as group:
         raise _first(group) from None
     return [task.result() for task in tasks]
 
 
-async def _score(model: Model, part: _Part) -> Scores:
+async def _score(model: Model, part: _Part, request: RerankRequest) -> Scores:
     try:
         return await model.score(part.job)
-    except Poison as poison:
-        raise _quarantined(part.indices[poison.place]) from None
+    except PairFault as fault:
+        index = part.indices[fault.place]
+        raise told(fault, request, index, _limit(request, model)) from None
 
 
 def _refuse_quarantined(request: RerankRequest, model: Model, now: float) -> None:
     """Refuse a request with a pair that is known to end shards, before it reaches one."""
-    if not model.quarantine:
-        return
     for index, document in enumerate(request.documents):
         query = request.queries[index if len(request.queries) > 1 else 0]
-        if model.quarantine.holds(query, document.text, now):
-            raise _quarantined(index)
-
-
-def _quarantined(index: int) -> Quarantined:
-    return Quarantined(
-        f"document {index} with this query ended the shards that scored it; it is refused for ten "
-        "minutes: send the others without it, and tell the operator",
-        param=f"documents[{index}]",
-    )
+        if model.quarantine.is_refused(query, document.text, now):
+            raise told(PairFault(QUARANTINED, index), request, index, "")
 
 
 def _first(group: ExceptionGroup[Exception]) -> Exception:
@@ -195,29 +186,33 @@ def _merge(parts: Sequence[_Part], answers: Sequence[Scores]) -> tuple[Scored, .
             for place, index in enumerate(part.indices)
         ]
     scored.sort(key=lambda one: one.index)
-    for one in scored:
-        if not math.isfinite(one.margin):
-            raise EngineFailed(f"the model gave document {one.index} the score {one.margin}")
     return tuple(scored)
 
 
 def _too_late(model: Model, seconds: float) -> GatewayError:
     if not model.ready_replicas:
         return ModelUnavailable(
-            f"model {model.spec.name!r} did not become ready within {seconds:.1f} s: try again, or "
+            f"model {model.spec.name!r} did not become ready within {seconds:g} s: try again, or "
             "allow more time with the header X-Request-Timeout-Ms",
             retry_after_seconds=_RETRY_SECONDS,
         )
     return DeadlineExceeded(
-        f"the scores did not come within {seconds:.1f} s: send fewer or shorter documents, or "
+        f"the scores did not come within {seconds:g} s: send fewer or shorter documents, or "
         "allow more time with the header X-Request-Timeout-Ms"
     )
 
 
 def _warnings(scored: Sequence[Scored], request: RerankRequest, model: Model) -> tuple[str, ...]:
     truncated = sum(one.truncated for one in scored)
-    if not truncated or model.facts is None:
+    if not truncated:
         return ()
-    limit = request.max_tokens_per_doc
-    reason = f"max_tokens_per_doc {limit}" if limit else f"{model.facts.max_length} tokens a pair"
+    reason = _limit(request, model)
     return (f"{truncated} of {len(scored)} documents were truncated ({reason})",)
+
+
+def _limit(request: RerankRequest, model: Model) -> str:
+    """Say what a document may have."""
+    pair = f"{model.facts.max_length} tokens a pair" if model.facts else "the model's"
+    return (
+        f"max_tokens_per_doc {request.max_tokens_per_doc}" if request.max_tokens_per_doc else pair
+    )

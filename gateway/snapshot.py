@@ -31,10 +31,10 @@ def model_status(
 
 
 def _state(shards: Collection[Supervisor]) -> str:
-    ready = sum(one.state is State.READY for one in shards)
-    if ready == len(shards):
+    states = {one.state for one in shards}
+    if states == {State.READY}:
         return "ready"
-    if ready:
+    if states & {State.READY, State.SUSPECT}:
         return "degraded"
     return "loading" if any(one.is_coming for one in shards) else "failed"
 

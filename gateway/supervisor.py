@@ -20,9 +20,10 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from gateway.job import Job
 from gateway.life import Ending, Life
 from gateway.lifecycle import (
     COMING,
@@ -73,6 +74,7 @@ class Supervisor:
         policy: RestartPolicy,
         times: Times,
         on_change: Callable[[], None],
+        on_suspects: Callable[[Iterable[Job]], None],
     ) -> None:
         self.spec = spec
         self.replica = Replica(spec.name, on_stage=self._on_stage, on_room=on_change)
@@ -83,6 +85,7 @@ class Supervisor:
         self._policy = policy
         self._times = times
         self._on_change = on_change
+        self._on_suspects = on_suspects
         self._life: Life | None = None
         self._crash_times: deque[float] = deque(maxlen=policy.crash_limit + 1)
         self._losses_in_a_row = 0
@@ -112,7 +115,6 @@ class Supervisor:
         """Keep the shard running until `stop`."""
         while not self._stop_asked.is_set():
             event = await self._live()
-            await asyncio.sleep(0)  # who lost a job learns of it before others take its place
             if self.state is not State.DRAINING:
                 self._apply(event)
                 await self._rest(event)
@@ -179,7 +181,6 @@ class Supervisor:
     def _look(self, life: Life) -> None:
         """See whether the shard moves."""
         now = time.monotonic()
-        life.look(now)
         if self.state in (State.READY, State.SUSPECT):
             self._look_at_progress(life, now)
         elif now - life.last_word >= self._times.load_timeout_seconds and not life.verdict:
@@ -224,7 +225,8 @@ class Supervisor:
         self._life = None
         self.stage = ""
         event = self._note(ending)
-        self.replica.detach(ending.reason, ending.suspects)
+        lost = self.replica.detach(ending.reason)
+        self._on_suspects(job for job_id, job in lost.items() if job_id in ending.suspects)
         return event
 
     def _note(self, ending: Ending) -> Event:

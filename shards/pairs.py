@@ -12,7 +12,7 @@ class EncodedPair:
         token_ids: the whole input of the model, special tokens included.
         document_start: index of the first token that a two-segment model types 1; the length of
             `token_ids` when the model has one segment only.
-        truncated: whether the end of the document was cut off.
+        truncated: whether the document was cut.
     """
 
     token_ids: list[int]

@@ -25,6 +25,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 from shards import devices
@@ -38,12 +39,16 @@ from shards.pairs import EncodedPair, QueryTooLong
 from shards.refusal import Refusal
 from shards.wire.exit_codes import ExitCode
 from shards.wire.messages import (
+    DOCUMENT_TOO_LONG,
+    ENGINE_ERROR,
+    INVALID_SCORE,
     Cancel,
     Failed,
     Message,
     Ready,
     Refused,
     Score,
+    Scores,
     Stage,
     Stop,
     WireError,
@@ -54,7 +59,9 @@ from shards.wire.spec import ShardSpec
 _logger = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1
-_PROBE_DOCUMENTS = ("As long as a batch of this size takes on this machine.",) * 4
+_CANCELLED = ("cancelled", "the client left")
+_PROBES = (("As long as this takes here.",), ("As long as a batch of this size takes.",) * 4)
+_MOST_BATCHES_TOLD = 1000  # in one answer, so that it fits a packet
 
 
 def main(spec: ShardSpec, socket_fd: int, arena_fd: int, gateway_pid: int) -> None:
@@ -112,6 +119,7 @@ def _start(spec: ShardSpec, pipe: ShardEnd) -> tuple[Engine, Pace]:
             engine=facts.engine,
             device=facts.device,
             dtype=facts.dtype,
+            prompt_tokens=_prompt_tokens(engine),
             max_length=facts.max_length,
             token_budget=facts.token_budget,
             activation=facts.activation,
@@ -123,20 +131,20 @@ def _start(spec: ShardSpec, pipe: ShardEnd) -> tuple[Engine, Pace]:
     return engine, pace
 
 
+def _prompt_tokens(engine: Engine) -> int:
+    (pair,) = engine.encoder.encode("", ("",), instruction="", max_document_tokens=0)
+    return len(pair)
+
+
 def _first_pace(engine: Engine) -> Pace:
-    """Time a warm batch, so that even the first real one has something to be measured by."""
+    """Time warm batches, so that even the first real one has something to be measured by."""
     pace = Pace()
-    pairs = engine.encoder.encode(
-        "How long?", _PROBE_DOCUMENTS, instruction="", max_document_tokens=0
-    )
-    started_ns = time.monotonic_ns()
-    engine.score(pairs)
-    pace.learn(max(map(len, pairs)) * len(pairs), time.monotonic_ns() - started_ns)
+    for documents in _PROBES:
+        pairs = engine.encoder.encode("How long?", documents, instruction="", max_document_tokens=0)
+        started_ns = time.monotonic_ns()
+        engine.score(pairs)
+        pace.learn(max(map(len, pairs)) * len(pairs), time.monotonic_ns() - started_ns)
     return pace
-
-
-class WrongCount(Exception):
-    """The engine did not give one score per pair: nobody can say which is whose."""
 
 
 class Shard:
@@ -149,6 +157,9 @@ class Shard:
         self._budget = TokenBudget(engine.facts.token_budget)
         self._batcher = Batcher(self._budget)
         self._pace = pace
+        self._batches: list[tuple[int, int, int]] = []  # pairs, tokens, microseconds
+        self._device_jobs: frozenset[int] = frozenset()
+        self._dropped: list[int] = []  # jobs that were cancelled while on the device
         self._changed = threading.Condition()
         self._stopping = False
 
@@ -177,11 +188,21 @@ class Shard:
         if isinstance(message, Score):
             self._accept(message)
         elif isinstance(message, Cancel):
-            self._fail(message.job, "cancelled", "the client left")
+            self._drop(message.job)
         elif isinstance(message, Stop):
             with self._changed:
                 self._stopping = True
                 self._changed.notify()
+
+    def _drop(self, job: int) -> None:
+        """Nobody waits for this job any more. It is answered when it takes no room here any more:
+        at once, or when the device is done with it, which may be never."""
+        with self._changed:
+            is_on_device = job in self._device_jobs
+            if is_on_device and self._jobs.close(job):
+                self._dropped.append(job)
+        if not is_on_device:
+            self._fail(job, *_CANCELLED)
 
     def _accept(self, score: Score) -> None:
         job = Job(score.job, score.deadline_ns, time.monotonic_ns(), ())
@@ -194,18 +215,27 @@ class Shard:
             self._fail(score.job, "query_too_long", str(error))
         except Exception as error:
             _logger.exception("a job could not be encoded")
-            self._fail(score.job, "engine_error", f"encoding failed: {type(error).__name__}")
+            self._fail(score.job, ENGINE_ERROR, f"encoding failed: {type(error).__name__}")
         else:
-            with self._changed:
-                self._batcher.add(job.waiting_pairs())
-                self._changed.notify()
+            self._admit(job, score)
         self._pipe.arena.encoding(0)
+
+    def _admit(self, job: Job, score: Score) -> None:
+        """Let the job's pairs wait to be scored, unless one of them was cut that must not be."""
+        cut = next((at for at, pair in enumerate(job.pairs) if pair.truncated), None)
+        if score.refuse_truncation and cut is not None:
+            self._fail(job.id, DOCUMENT_TOO_LONG, f"document {cut} is too long", cut)
+            return
+        with self._changed:
+            self._batcher.add(job.waiting_pairs())
+            self._changed.notify()
 
     def _encode(self, score: Score) -> Sequence[EncodedPair]:
         encode = partial(
             self._engine.encoder.encode,
             instruction=score.instruction,
             max_document_tokens=score.max_document_tokens,
+            keep_end=score.keep_end,
         )
         if len(score.queries) == 1:
             return encode(score.queries[0], score.documents)
@@ -221,6 +251,7 @@ class Shard:
                 self._fail(job, "deadline", "the deadline passed before the pairs were scored")
             with self._changed:
                 if batch := self._batcher.next_batch(self._jobs):
+                    self._device_jobs = frozenset(waiting.job for waiting in batch)
                     return batch
                 if self._stopping:
                     return []
@@ -235,8 +266,19 @@ class Shard:
         margins = self._margins(batch)
         with self._changed:
             replies = self._jobs.batch_scored(batch, margins, started_ns, time.monotonic_ns())
+            dropped, self._dropped, self._device_jobs = self._dropped, [], frozenset()
         for reply in replies:
-            self._pipe.send(reply)
+            self._pipe.send(self._with_batches(reply))
+        for job in dropped:
+            self._pipe.send(Failed(job, *_CANCELLED))
+
+    def _with_batches(self, reply: Scores) -> Scores:
+        """Add what there is to tell of the batches since the last answer."""
+        told, self._batches = self._batches[:_MOST_BATCHES_TOLD], []
+        if not told:
+            return reply
+        pairs, tokens, micros = zip(*told, strict=True)
+        return replace(reply, batch_pairs=pairs, batch_tokens=tokens, batch_us=micros)
 
     def _margins(self, batch: Sequence[WaitingPair]) -> list[float]:
         """Score a batch; where the engine raises, halve it down to the pair that is at fault."""
@@ -246,7 +288,7 @@ class Shard:
             return self._margins_of_halves(batch, error)
         for waiting, margin in zip(batch, margins, strict=True):
             if not math.isfinite(margin):
-                self._fail(waiting.job, "invalid_score", f"document {waiting.index}: {margin}")
+                self._fail(waiting.job, INVALID_SCORE, str(margin), waiting.index)
         return margins
 
     def _on_device(self, batch: Sequence[WaitingPair]) -> list[float]:
@@ -260,14 +302,16 @@ class Shard:
         try:
             margins = self._engine.score([waiting.pair for waiting in batch])
             if len(margins) != len(batch):
-                raise WrongCount(f"{len(margins)} scores for {len(batch)} pairs")
+                raise ValueError(f"{len(margins)} scores for {len(batch)} pairs")
         except Exception as error:
             _end_if_device_is_lost(error)  # while the arena still says what was on it
             self._pipe.arena.batch_done()
             raise
         self._pipe.arena.batch_done()
-        self._pace.learn(tokens, time.monotonic_ns() - started_ns)
+        took_ns = time.monotonic_ns() - started_ns
+        self._pace.learn(tokens, took_ns)
         self._budget.fitted()
+        self._batches.append((len(batch), tokens, took_ns // 1000))
         return margins
 
     def _margins_of_halves(self, batch: Sequence[WaitingPair], error: Exception) -> list[float]:
@@ -277,8 +321,7 @@ class Shard:
             middle = len(batch) // 2
             return self._margins(batch[:middle]) + self._margins(batch[middle:])
         _logger.error("a pair could not be scored: %s", error, exc_info=error)
-        reason = f"document {batch[0].index}: {type(error).__name__}"
-        self._fail(batch[0].job, "engine_error", reason)
+        self._fail(batch[0].job, ENGINE_ERROR, type(error).__name__, batch[0].index)
         return [math.nan]
 
     def _make_room(self, batch: Sequence[WaitingPair], error: Exception) -> None:
@@ -287,12 +330,12 @@ class Shard:
         _logger.warning("token budget lowered to %d: %s", self._budget.tokens, error)
         devices.free_memory()
 
-    def _fail(self, job: int, code: str, message: str) -> None:
+    def _fail(self, job: int, code: str, message: str, document: int = -1) -> None:
         """Answer a job with an error, unless it has been answered already."""
         with self._changed:
             was_open = self._jobs.close(job)
         if was_open:
-            self._pipe.send(Failed(job, code, message))
+            self._pipe.send(Failed(job, code, message, document))
 
 
 def _is_out_of_memory(error: Exception) -> bool:

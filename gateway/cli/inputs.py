@@ -1,12 +1,19 @@
-"""What `gateway rerank` reads: documents one per line, or JSON lines; whole requests as JSON lines."""
+"""What `gateway rerank` reads: texts, documents one per line or as JSON lines, whole requests.
+
+A file may be written `file`, `@file` or `file:///path`; `-` is standard input. Where a text is
+expected, `@file` and `file://` mean the whole file, and `@@...` a text that begins with `@`.
+"""
 
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import unquote, urlsplit
 
 STDIN = "-"
+ID_NAMES = ("_id", "id", "docid")
+_FILE_URL = "file://"
 
 
 class BadInput(Exception):
@@ -14,14 +21,37 @@ class BadInput(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Document:
+    """One document, and its id if the file gives it one."""
+
+    text: str
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
-    """One query with its documents."""
+    """One query with its documents, and its id if the file gives it one."""
 
     query: str
-    documents: tuple[str, ...]
+    documents: tuple[Document, ...]
+    id: str = ""
 
 
-def read_documents(files: Sequence[str], given: Sequence[str]) -> tuple[str, ...]:
+def read_text(given: str) -> str:
+    """Return a text, or the content of the file that it names, without the newlines at its end.
+
+    Raises:
+        BadInput: the file cannot be read.
+    """
+    if given.startswith("@@"):
+        return given[1:]
+    if not given.startswith(("@", _FILE_URL)):
+        return given
+    with _open(given) as stream:
+        return _decoded(stream.read(), given, bom=True).rstrip("\r\n")
+
+
+def read_documents(files: Sequence[str], given: Sequence[str]) -> tuple[Document, ...]:
     """Return the documents of all files, then those given one by one.
 
     A file whose name ends in `.jsonl` has one string or one object with `text` per line; any other
@@ -31,7 +61,7 @@ def read_documents(files: Sequence[str], given: Sequence[str]) -> tuple[str, ...
         BadInput: a file or line cannot be read.
     """
     read = [document for file in files for document in _documents(file)]
-    return (*read, *given)
+    return (*read, *(Document(read_text(text)) for text in given))
 
 
 def read_questions(files: Sequence[str]) -> Iterator[Question]:
@@ -41,38 +71,27 @@ def read_questions(files: Sequence[str]) -> Iterator[Question]:
         BadInput: a file or line cannot be read.
     """
     for file in files:
-        for where, line in _lines(file):
-            yield _question(_json(line, where), where)
+        for where, line in lines(file):
+            yield _question(as_json(line, where), where)
 
 
-def _documents(file: str) -> Iterator[str]:
-    for where, line in _lines(file):
-        yield _text(_json(line, where), where) if file.endswith(".jsonl") else line
+def lines(file: str) -> Iterator[tuple[str, str]]:
+    """Yield where a line is, and the line, without empty ones.
+
+    Raises:
+        BadInput: the file cannot be read, or is not UTF-8.
+    """
+    name = "standard input" if file == STDIN else file
+    with _open(file) as stream:
+        for number, raw in enumerate(stream, 1):
+            where = f"{name}, line {number}"
+            line = _decoded(raw, where, bom=number == 1).strip("\r\n")
+            if line.strip():
+                yield where, line
 
 
-def _lines(file: str) -> Iterator[tuple[str, str]]:
-    """Yield where a line is, and the line, without empty ones."""
-    try:
-        with _open(file) as stream:
-            for number, raw in enumerate(stream, 1):
-                where = f"{'standard input' if file == STDIN else file}, line {number}"
-                try:
-                    line = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip("\r\n")
-                except UnicodeDecodeError as error:
-                    raise BadInput(f"{where}: not UTF-8 ({error.reason})") from None
-                if line.strip():
-                    yield where, line
-    except OSError as error:
-        raise BadInput(f"{file} cannot be read: {error.strerror}") from None
-
-
-def _open(file: str) -> IO[bytes]:
-    if file == STDIN:
-        return open(sys.stdin.fileno(), "rb", closefd=False)
-    return Path(file).open("rb")
-
-
-def _json(line: str, where: str) -> Any:
+def as_json(line: str, where: str) -> Any:
+    """Read a line of JSON; raises `BadInput`."""
     import orjson
 
     try:
@@ -81,11 +100,51 @@ def _json(line: str, where: str) -> Any:
         raise BadInput(f"{where}: not JSON ({error})") from None
 
 
-def _text(value: Any, where: str) -> str:
-    text = value.get("text") if isinstance(value, dict) else value
+def as_document(value: Any, where: str) -> Document:
+    """Read a string, or an object with `text`, and `title` and an id if it has them.
+
+    Raises:
+        BadInput: it is neither.
+    """
+    if isinstance(value, str):
+        return Document(value)
+    text = value.get("text") if isinstance(value, dict) else None
     if not isinstance(text, str):
         raise BadInput(f'{where}: a document is a string, or an object with a "text" string')
-    return text
+    title = value.get("title")
+    return Document(f"{title}\n{text}" if isinstance(title, str) and title else text, id_of(value))
+
+
+def id_of(value: dict[str, Any]) -> str:
+    """Return the id of a query or document as a string; empty if it has none."""
+    found = (value.get(name) for name in ID_NAMES)
+    return next((str(one) for one in found if isinstance(one, str | int)), "")
+
+
+def _documents(file: str) -> Iterator[Document]:
+    for where, line in lines(file):
+        yield (
+            as_document(as_json(line, where), where) if file.endswith(".jsonl") else Document(line)
+        )
+
+
+def _open(file: str) -> IO[bytes]:
+    if file == STDIN:
+        return open(sys.stdin.fileno(), "rb", closefd=False)
+    path = file.removeprefix("@")
+    if path.startswith(_FILE_URL):
+        path = unquote(urlsplit(path).path)
+    try:
+        return Path(path).expanduser().open("rb")
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _decoded(raw: bytes, where: str, *, bom: bool) -> str:
+    try:
+        return raw.decode("utf-8-sig" if bom else "utf-8")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{where}: not UTF-8 ({error.reason})") from None
 
 
 def _question(value: Any, where: str) -> Question:
@@ -97,4 +156,5 @@ def _question(value: Any, where: str) -> Question:
     documents = value.get("documents")
     if not isinstance(documents, list) or not documents:
         raise BadInput(f'{where}: "documents" must be a list with at least one document')
-    return Question(value["query"], tuple(_text(document, where) for document in documents))
+    read = tuple(as_document(document, where) for document in documents)
+    return Question(value["query"], read, id_of(value))

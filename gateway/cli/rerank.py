@@ -11,15 +11,19 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gateway.cli import exits
+from gateway.cli.answers import PRINTERS, Answer, Printer, Ranked
+from gateway.cli.candidates import read_candidates, read_top_lists
 from gateway.cli.flags import model_options, model_trees, parse_model
-from gateway.cli.inputs import BadInput, Question, read_documents, read_questions
+from gateway.cli.inputs import BadInput, Question, read_documents, read_questions, read_text
 from gateway.cli.say import console, fail, report
 from gateway.cli.scorers import Refused, Score, Scorer, Unreachable, local, remote
+from gateway.cli.spoken import SPOKEN
 
 if TYPE_CHECKING:
     from gateway.config import Settings
@@ -33,32 +37,19 @@ AHEAD = 4
 PROGRESS_AFTER_SECONDS = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """One result line."""
-
-    index: int
-    relevance_score: float
-    document: str
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A question with its best documents, or why there are none."""
-
-    question: Question
-    results: tuple[Ranked, ...] = ()
-    error: str = ""
-
-
 @click.command(
     epilog="Examples: `gateway rerank -q 'reset password' manual.txt`, "
-    "`cat lines.txt | gateway rerank -q query - --top-n 3`, "
-    "`gateway rerank questions.jsonl --url http://127.0.0.1:8080`."
+    "`cat lines.txt | gateway rerank -q @query.txt - --top-n 3`, "
+    "`gateway rerank questions.jsonl --url http://127.0.0.1:8080`, "
+    "`gateway rerank bm25.run --queries queries.jsonl --corpus corpus.jsonl --format trec`."
 )
 @click.argument("files", nargs=-1)
-@click.option("-q", "--query", help="The query. Without it the files hold whole requests.")
-@click.option("-d", "--document", "given", multiple=True, help="A document; repeat for several.")
+@click.option("-q", "--query", help="The query, or @FILE. Without it the files hold the queries.")
+@click.option(
+    "-d", "--document", "given", multiple=True, help="A document, or @FILE; repeat for several."
+)
+@click.option("--queries", metavar="FILE", help="The queries of candidate files.")
+@click.option("--corpus", metavar="FILE", help="The documents of candidate files.")
 @click.option(
     "--model",
     metavar="[NAME=]SOURCE",
@@ -72,42 +63,43 @@ class Answer:
     "--url", envvar="GATEWAY_URL", help="A running gateway; else shards are started here."
 )
 @click.option(
-    "--format", "form", type=click.Choice(["table", "jsonl"]), help="Default: table on a terminal."
+    "--dialect", type=click.Choice(list(SPOKEN)), default="jina", help="The API of --url."
+)
+@click.option("--api-key", help="The key for --url, or @FILE.")
+@click.option(
+    "--format", "form", type=click.Choice(list(PRINTERS)), help="Default: table on a terminal."
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format jsonl.")
 def rerank(
     files: tuple[str, ...],
     query: str | None,
     given: tuple[str, ...],
-    model: str | None,
-    instruction: str | None,
+    queries: str | None,
+    corpus: str | None,
     top_n: int | None,
-    url: str | None,
     form: str | None,
     as_json: bool,
-    **described: Any,
+    **scored_by: Any,
 ) -> None:
     """Order documents by relevance to a query.
 
     With -q the files hold documents: one per line, or in a .jsonl file one string or {"text": ...}
     per line; - is standard input. Without -q they are JSON lines of {"query": ..., "documents":
-    [...]}. JSONL output has one line per document, or one per request without -q.
+    [...]}, or .tsv files with query id, document id, query and document. With --queries and
+    --corpus they are candidates: TREC runs or BEIR qrels. JSONL output has one line per document,
+    or one per request without -q.
 
     Exit code 0: all were answered. 1: a request was refused. 2: the gateway cannot be reached.
     """
-    if query is None and given:
-        raise click.UsageError("-d needs a query: -q QUERY")
-    if not files and not given:
-        raise click.UsageError("nothing to rerank: name files, - for standard input, or use -d")
-    table = (form or ("jsonl" if as_json or not sys.stdout.isatty() else "table")) == "table"
-    scorer = _scorer(url, model, instruction, described)
+    _check_use(files, query, given, queries, corpus)
+    batch = query is None
+    name = form or ("jsonl" if as_json or not sys.stdout.isatty() else "table")
     try:
-        questions: Iterable[Question] = (
-            read_questions(files)
-            if query is None
-            else [Question(query, read_documents(files or (), given))]
+        questions = _questions(files, query, given, queries, corpus)
+        scorer = _scorer(**scored_by)
+        failed = asyncio.run(
+            _run(scorer, questions, PRINTERS[name](batch), top_n=top_n, batch=batch)
         )
-        failed = asyncio.run(_run(scorer, questions, top_n=top_n, batch=query is None, table=table))
     except BadInput as error:
         fail(str(error), exits.REFUSED)
     except Unreachable as error:
@@ -115,11 +107,49 @@ def rerank(
     raise SystemExit(exits.REFUSED if failed else exits.OK)
 
 
+def _check_use(
+    files: Sequence[str],
+    query: str | None,
+    given: Sequence[str],
+    queries: str | None,
+    corpus: str | None,
+) -> None:
+    if query is None and given:
+        raise click.UsageError("-d needs a query: -q QUERY")
+    if (queries is None) != (corpus is None) or (query is not None and queries is not None):
+        raise click.UsageError("candidate files need --queries and --corpus, and no -q")
+    if not files and not given:
+        raise click.UsageError("nothing to rerank: name files, - for standard input, or use -d")
+
+
+def _questions(
+    files: Sequence[str],
+    query: str | None,
+    given: Sequence[str],
+    queries: str | None,
+    corpus: str | None,
+) -> Iterable[Question]:
+    """Read what is asked: one question for -q, else those of the files; raises `BadInput`."""
+    if query is not None:
+        return [Question(read_text(query), read_documents(files, given))]
+    if queries is not None and corpus is not None:
+        return read_candidates(files, queries, corpus)
+    return chain.from_iterable(
+        (read_top_lists if file.endswith(".tsv") else read_questions)([file]) for file in files
+    )
+
+
 def _scorer(
-    url: str | None, model: str | None, instruction: str | None, described: dict[str, Any]
+    url: str | None,
+    dialect: str,
+    api_key: str | None,
+    model: str | None,
+    instruction: str | None,
+    **described: Any,
 ) -> AbstractAsyncContextManager[Scorer]:
     if url:
-        return remote(url, model, instruction)
+        options = {"model": model, "instruction": instruction}
+        return remote(url, SPOKEN[dialect], options, read_text(api_key) if api_key else None)
     settings = _local_settings(model, described)
     from gateway import logs
 
@@ -148,14 +178,14 @@ def _local_settings(model: str | None, described: dict[str, Any]) -> "Settings":
 async def _run(
     scoring: AbstractAsyncContextManager[Scorer],
     questions: Iterable[Question],
+    printer: Printer,
     *,
     top_n: int | None,
     batch: bool,
-    table: bool,
 ) -> bool:
     """Answer everything, print as it comes; return whether anything was refused."""
     failed = False
-    total = None if batch else sum(len(question.documents) for question in questions)
+    total = None if batch else sum(len(one.documents) for one in questions)
     with _progress(total, shown=not (batch and sys.stdout.isatty())) as progress:
         async with scoring as scorer:
             async for answer in _answers(scorer, questions, top_n, progress.advance):
@@ -164,10 +194,8 @@ async def _run(
                 if answer.error:
                     failed = True
                     click.echo(f"error: {answer.error}", err=True)
-                if table:
-                    _print_table(answer)
-                else:
-                    _print_lines(answer, batch)
+                printer.show(answer)
+    printer.end()
     return failed
 
 
@@ -195,7 +223,7 @@ async def _answer(scorer: Scorer, question: Question, top_n: int | None, advance
     try:
         for start in range(0, len(documents), PART):
             part = documents[start : start + PART]
-            scores += await scorer.score(question.query, part)
+            scores += await scorer.score(question.query, [one.text for one in part])
             advance(len(part))
     except Refused as error:
         return Answer(question, error=str(error))
@@ -239,38 +267,3 @@ def _progress(total: int | None, *, shown: bool) -> Iterator[Progress]:
         yield Progress(advance=lambda count: bar.update(line, advance=count), stop=stop)
     finally:
         stop()
-
-
-def _print_lines(answer: Answer, batch: bool) -> None:
-    import orjson
-
-    lines: Sequence[dict[str, Any]] = [
-        {
-            "index": one.index,
-            "relevance_score": one.relevance_score,
-            "document": one.document,
-        }
-        for one in answer.results
-    ]
-    if batch:
-        line: dict[str, Any] = {"query": answer.question.query, "results": lines}
-        lines = [{"query": answer.question.query, "error": answer.error} if answer.error else line]
-    for line in lines:
-        click.echo(orjson.dumps(line).decode())
-
-
-def _print_table(answer: Answer) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    if answer.error:
-        return
-    table = Table(box=SIMPLE_HEAD, title=Text(answer.question.query), pad_edge=False)
-    table.title_justify = "left"
-    table.add_column("relevance_score", justify="right")
-    table.add_column("index", justify="right")
-    table.add_column("document", overflow="fold")
-    for one in answer.results:
-        table.add_row(f"{one.relevance_score:.6f}", str(one.index), Text(one.document))
-    console().print(table)

@@ -1,12 +1,14 @@
 """Who scores for `gateway rerank`: a gateway behind a URL, or shards of our own without HTTP."""
 
+import io
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from gateway.cli.spoken import Spoken
     from gateway.config import Settings
 
 PATIENCE_SECONDS = 600.0
@@ -36,34 +38,46 @@ class Scorer(Protocol):
 
 
 class Remote:
-    """A gateway, or anything else that speaks Cohere's API."""
+    """A gateway, or any other server that speaks one of the APIs that we know."""
 
-    def __init__(self, session: Any, url: str, model: str | None, instruction: str | None) -> None:
+    def __init__(
+        self, session: Any, url: str, spoken: "Spoken", options: Mapping[str, str | None]
+    ) -> None:
         self._session = session
-        self._url = url.rstrip("/") + "/v1/rerank"
-        self._options = {
-            key: value
-            for key, value in (("model", model), ("instruction", instruction))
-            if value is not None
-        }
+        self._url = spoken.url(url)
+        self._spoken = spoken
+        self._options = {key: value for key, value in options.items() if value is not None}
 
     async def score(self, query: str, documents: Sequence[str]) -> list[Score]:
         """Ask once; raises `Refused` or `Unreachable`."""
         import aiohttp
         import orjson
 
-        body = orjson.dumps({"query": query, "documents": documents, **self._options})
+        body = orjson.dumps({**self._spoken.body(query, documents), **self._options})
         headers = {"content-type": "application/json"}
         try:
-            async with self._session.post(self._url, data=body, headers=headers) as reply:
+            async with self._session.post(
+                self._url, data=io.BytesIO(body), headers=headers
+            ) as reply:
                 said = await reply.read()
                 if reply.status != 200:
                     raise Refused(f"{self._url} answered {reply.status}: {_message(said)}")
         except (aiohttp.ClientError, TimeoutError) as error:
             reason = str(error) or "no answer in time"
             raise Unreachable(f"{self._url} cannot be asked: {reason}") from None
-        scores = {one["index"]: one["relevance_score"] for one in orjson.loads(said)["results"]}
-        return [Score(scores[index], scores[index]) for index in range(len(documents))]
+        return self._read(said, len(documents))
+
+    def _read(self, said: bytes, documents: int) -> list[Score]:
+        import orjson
+
+        try:
+            scores = dict(self._spoken.scores(orjson.loads(said)))
+            return [Score(scores[index], scores[index]) for index in range(documents)]
+        except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError) as error:
+            raise Refused(
+                f"{self._url} answered, but not with a score for each document in this API "
+                f"({error!r}): is it the right --dialect?"
+            ) from None
 
 
 def _message(said: bytes) -> str:
@@ -85,13 +99,16 @@ def _message(said: bytes) -> str:
 
 
 @asynccontextmanager
-async def remote(url: str, model: str | None, instruction: str | None) -> AsyncIterator[Scorer]:
-    """Yield a scorer that asks a URL."""
+async def remote(
+    url: str, spoken: "Spoken", options: Mapping[str, str | None], api_key: str | None = None
+) -> AsyncIterator[Scorer]:
+    """Yield a scorer that asks a URL; options are further fields of its requests."""
     import aiohttp
 
     timeout = aiohttp.ClientTimeout(total=PATIENCE_SECONDS)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
-        yield Remote(session, url, model, instruction)
+    headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
+    async with aiohttp.ClientSession(timeout=timeout, headers=headers) as session:
+        yield Remote(session, url, spoken, options)
 
 
 class Local:
@@ -131,7 +148,7 @@ async def local(settings: "Settings", model: str, instruction: str | None) -> As
     from gateway.config import model_specs
     from gateway.fleet import Fleet
     from gateway.metrics import Metrics
-    from gateway.model import FleetPolicy
+    from gateway.policy import FleetPolicy
     from gateway.reranker import Reranker
 
     fleet = Fleet(model_specs(settings), FleetPolicy.of(settings), Metrics())

@@ -2,6 +2,7 @@
 
 import signal
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -16,6 +17,7 @@ from gateway.cli.say import fail, report
 
 if TYPE_CHECKING:
     from gateway.config import Settings
+    from gateway.http_guard import Watch
 
 
 @click.command(
@@ -121,26 +123,48 @@ def _run(settings: "Settings", listener: socket.socket) -> None:
     import uvicorn
 
     from gateway.app import create_app
+    from gateway.http_guard import GuardedServer
 
     app = create_app(settings)
     app.router.lifespan_context = announced(app.router.lifespan_context, url(listener))
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
         lifespan="on",
         access_log=False,
         log_config=None,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=30,
-        timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
     )
-    server = uvicorn.Server(config)
+    server = GuardedServer(
+        config,
+        _watch(settings, app.state.api.metrics.connection_refused),
+        drain_seconds=settings.drain_seconds,
+        notice_seconds=settings.drain_notice_seconds,
+        on_signal=app.state.api.leave,
+    )
     with listener:
         server.run(sockets=[listener])
     if not server.started:
         raise SystemExit(exits.REFUSED)
+
+
+def _watch(settings: "Settings", refused: Callable[[str], None]) -> "Watch":
+    """Return what watches over the connections, and over no more than there are descriptors for."""
+    import structlog
+
+    from gateway.http_guard import AllowedHosts, Watch, room_for_connections
+
+    http = settings.http
+    room = room_for_connections(http.connections)
+    if room < http.connections:
+        structlog.get_logger("gateway").warning(
+            "http.connections is lowered: the limit of open files (ulimit -n) allows no more",
+            asked=http.connections,
+            used=room,
+        )
+        http = http.model_copy(update={"connections": room})
+    return Watch(http, AllowedHosts.of(http, settings.host), refused)
 
 
 def _end_on_signals() -> None:

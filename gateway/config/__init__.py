@@ -13,6 +13,7 @@ from gateway.config.advice import advice
 from gateway.config.load import load
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.settings import (
+    HttpSettings,
     LimitSettings,
     ModelSettings,
     Settings,
@@ -22,6 +23,7 @@ from gateway.config.specs import ModelSpec, model_specs
 
 __all__ = [
     "ConfigError",
+    "HttpSettings",
     "LimitSettings",
     "ModelSettings",
     "ModelSpec",

@@ -12,7 +12,13 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from gateway.config.settings import LimitSettings, ModelSettings, Settings, SupervisionSettings
+from gateway.config.settings import (
+    HttpSettings,
+    LimitSettings,
+    ModelSettings,
+    Settings,
+    SupervisionSettings,
+)
 
 INTRODUCTION = """# Configuration
 
@@ -34,6 +40,7 @@ Unknown keys are errors. A first line `#:schema ./schema.json` gives editors com
 SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("Top level", "", Settings),
     ("`[limits]`", "limits", LimitSettings),
+    ("`[http]`", "http", HttpSettings),
     ("`[supervision]`", "supervision", SupervisionSettings),
     ("`[models.NAME]`", "models.NAME", ModelSettings),
 )

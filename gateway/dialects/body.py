@@ -1,26 +1,29 @@
-"""What clients send, read in one pass: one struct, a JSON and a MessagePack decoder.
+"""What clients send: one struct with every field that some rerank API knows.
 
-`RerankBody` has every field that some rerank API knows, so that a body is decoded and its types
-checked once, before it is clear which API it speaks; `keys` then tells the dialects apart. Fields
-that nobody here knows are skipped. `null` is the same as a missing field, but for `keys`. Of a
-field sent twice, the last one counts.
+So a body is decoded and its types checked once, before it is clear which API it speaks; `keys`
+then tells the dialects apart. Fields that nobody here knows are skipped. `null` is the same as a
+missing field, but for `keys`. Of a field sent twice, the last one counts.
 
-A bare array is the short way to write `{"pairs": [...]}`.
+The descriptions are those of the OpenAPI document: there each dialect shows the fields it reads.
 """
 
-import re
-from typing import TypeAlias, TypeVar
+from itertools import compress, repeat
+from operator import is_not
+from typing import Annotated, TypeAlias, TypeVar
 
-import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
-
-from gateway.dialects.media import Form
-from gateway.errors import InvalidRequest, MalformedBody
+from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import astuple
 
 T = TypeVar("T")
 
 Sent: TypeAlias = T | UnsetType | None
 """A field that may be missing or `null`."""
+
+Text: TypeAlias = str | dict[str, object]
+"""A text, or an object that holds one."""
+
+Flag: TypeAlias = Sent[bool | str]
+"""A boolean; some clients write it as a string."""
 
 
 class Pair(Struct):
@@ -30,108 +33,111 @@ class Pair(Struct):
     passage: str
 
 
+def _is(description: str) -> Meta:
+    return Meta(description=description)
+
+
 class RerankBody(Struct, kw_only=True):
     """The fields of every rerank API; `docs/api.md` says which API has which."""
 
-    model: Sent[str] = UNSET
-    query: Sent[str] = UNSET
-    documents: Sent[list[str | dict[str, object]] | str] = UNSET
-    texts: Sent[list[str]] = UNSET
-    pairs: Sent[list[Pair]] = UNSET
-    rank_fields: Sent[list[str]] = UNSET
-    instruction: Sent[str] = UNSET
-    instruct: Sent[str] = UNSET
-    task: Sent[str] = UNSET
-    top_n: Sent[int] = UNSET
-    top_k: Sent[int] = UNSET
-    max_tokens_per_doc: Sent[int] = UNSET
-    return_documents: Sent[bool | str] = UNSET
-    return_text: Sent[bool | str] = UNSET
-    raw_scores: Sent[bool | str] = UNSET
-    truncation: object = UNSET  # only whether it is there counts
+    model: Annotated[
+        Sent[str],
+        _is("A name or an alias; missing, empty and default/not-specified mean the default model."),
+    ] = UNSET
+    query: Annotated[
+        Sent[Text], _is('A string, or an object: {"text": ...} or vLLM\'s content of text parts.')
+    ] = UNSET
+    documents: Annotated[
+        Sent[list[Text] | str],
+        _is("Strings, and objects with text or with the fields that rank_fields names."),
+    ] = UNSET
+    texts: Annotated[Sent[list[str]], _is("The documents, as TEI calls them.")] = UNSET
+    input: Annotated[Sent[list[Text] | str], _is("The documents, as Mixedbread calls them.")] = (
+        UNSET
+    )
+    passages: Annotated[Sent[list[Text]], _is("The documents, as NVIDIA calls them.")] = UNSET
+    pairs: Annotated[Sent[list[Pair]], _is("Each query with its passage.")] = UNSET
+    text_1: Annotated[Sent[list[Text] | str], _is("One query, or one per document.")] = UNSET
+    text_2: Annotated[Sent[list[Text] | str], _is("The documents.")] = UNSET
+    data_1: Annotated[Sent[list[Text] | str], _is("The same as text_1.")] = UNSET
+    data_2: Annotated[Sent[list[Text] | str], _is("The same as text_2.")] = UNSET
+    queries: Annotated[Sent[list[Text] | str], _is("The same as text_1.")] = UNSET
+    items: Annotated[Sent[list[Text] | str], _is("The same as text_2.")] = UNSET
+    rank_fields: Annotated[
+        Sent[list[str]],
+        _is("The fields of object documents that are read, one a line, in this order."),
+    ] = UNSET
+    top_n: Annotated[
+        Sent[int], _is("How many results; missing, 0 and more than there are mean all.")
+    ] = UNSET
+    top_k: Annotated[Sent[int], _is("The same as top_n, which counts if both are there.")] = UNSET
+    return_documents: Annotated[Flag, _is("Whether results carry their document.")] = UNSET
+    return_text: Annotated[Flag, _is("Whether results carry their text.")] = UNSET
+    return_input: Annotated[Flag, _is("Whether results carry their input.")] = UNSET
+    instruction: Annotated[
+        Sent[str], _is("What relevance means here, for models that use it; blank: the default.")
+    ] = UNSET
+    instruct: Annotated[Sent[str], _is("The same as instruction.")] = UNSET
+    task: Annotated[Sent[str], _is("The same as instruction.")] = UNSET
+    chat_template_kwargs: Annotated[
+        Sent[dict[str, object]], _is("vLLM's way to send an instruction, under that key.")
+    ] = UNSET
+    mm_processor_kwargs: Annotated[
+        Sent[dict[str, object]], _is("The same as chat_template_kwargs.")
+    ] = UNSET
+    raw_scores: Annotated[Flag, _is("The margin before the sigmoid instead of the score.")] = UNSET
+    use_activation: Annotated[Flag, _is("False is the same as raw_scores.")] = UNSET
+    activation: Annotated[Flag, _is("False is the same as raw_scores.")] = UNSET
+    softmax: Annotated[Flag, _is("False is the same as raw_scores.")] = UNSET
+    max_tokens_per_doc: Annotated[
+        Sent[int], _is("The most tokens of each document that are read; 0: the model's limit.")
+    ] = UNSET
+    truncation: Annotated[
+        Flag, _is("False: a document that is too long is refused instead of cut.")
+    ] = UNSET
+    truncate: Annotated[
+        Flag, _is("True or END: cut the end; START: cut the start; false or NONE: refuse.")
+    ] = UNSET
+    truncation_direction: Annotated[
+        Sent[str], _is("right: the end of a document is cut; left: its start is.")
+    ] = UNSET
+    truncation_side: Annotated[Sent[str], _is("The same as truncation_direction.")] = UNSET
 
     @property
     def keys(self) -> frozenset[str]:
         """The names of the fields that were sent, with `null` or not."""
-        names = self.__struct_fields__
-        return frozenset(name for name in names if getattr(self, name) is not UNSET)
+        return frozenset(compress(_NAMES, map(is_not, astuple(self), repeat(UNSET))))
 
 
-_Decoder: TypeAlias = msgspec.json.Decoder[T] | msgspec.msgpack.Decoder[T]
+_NAMES = RerankBody.__struct_fields__
 
-_BODIES: dict[Form, _Decoder[RerankBody | list[Pair]]] = {
-    Form.JSON: msgspec.json.Decoder(RerankBody | list[Pair]),
-    Form.MSGPACK: msgspec.msgpack.Decoder(RerankBody | list[Pair]),
-}
-_NAMES: dict[Form, _Decoder[dict[str, Raw]]] = {
-    Form.JSON: msgspec.json.Decoder(dict[str, Raw]),
-    Form.MSGPACK: msgspec.msgpack.Decoder(dict[str, Raw]),
-}
-_HINTS = {
-    Form.JSON: "send JSON in UTF-8 without a byte order mark, NaN, Infinity or lone surrogates",
-    Form.MSGPACK: "send one MessagePack map with strings in UTF-8",
-}
+SHARED_FIELDS = (
+    "model",
+    "instruction",
+    "instruct",
+    "task",
+    "chat_template_kwargs",
+    "mm_processor_kwargs",
+    "raw_scores",
+    "use_activation",
+    "activation",
+    "softmax",
+    "max_tokens_per_doc",
+    "truncation",
+    "truncate",
+    "truncation_direction",
+    "truncation_side",
+)
+"""What every dialect reads."""
 
-
-def decode(raw: bytes, form: Form) -> RerankBody:
-    """Read a body.
-
-    Raises:
-        MalformedBody: it is not the JSON or MessagePack it claims to be.
-        InvalidRequest: a field has the wrong type; `param` names it as the client writes it.
-    """
-    try:
-        body = _BODIES[form].decode(raw)
-    except msgspec.ValidationError as error:
-        raise _wrong_type(str(error)) from None
-    except RecursionError:
-        raise MalformedBody(
-            "the body is nested too deeply: send plain lists of documents"
-        ) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        name = form.name.replace("MSGPACK", "MessagePack")
-        raise MalformedBody(f"the body is not valid {name} ({error}): {_HINTS[form]}") from None
-    return RerankBody(pairs=body) if isinstance(body, list) else body
-
-
-def sent_keys(raw: bytes, form: Form) -> frozenset[str]:
-    """Return the names of the fields in a body that `decode` refused, as far as they are legible.
-
-    The refusal itself should be said in the dialect of the request.
-    """
-    try:
-        return frozenset(_NAMES[form].decode(raw))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return frozenset()
-
-
-_PATH = re.compile(r"`(?:key` in `)?\$([^`]*)`$")
-_MISSING = re.compile(r"missing required field `(\w+)`")
-_EXPECTED = re.compile(r"Expected `([^`]*)`, got `([^`]*)`")
-_WORDS = {
-    "str": "a string",
-    "int": "an integer",
-    "float": "a number with a fraction",
-    "bool": "true or false",
-    "object": "an object",
-    "array": "a list",
-    "bytes": "raw bytes",
-    "null": "null",
-}
-
-
-def _wrong_type(detail: str) -> InvalidRequest:
-    """Say what msgspec found in the words and the path that the client knows."""
-    found = _PATH.search(detail)
-    path = found.group(1).removeprefix(".") if found else ""
-    if path.startswith("["):
-        path = f"pairs{path}"
-    if missing := _MISSING.search(detail):
-        path = f"{path}.{missing.group(1)}"
-        return InvalidRequest(f"{path} is missing", param=path)
-    reason = detail.partition(" - at ")[0].lower()
-    if types := _EXPECTED.match(detail):
-        wanted = [word for word in types.group(1).split(" | ") if word != "null"]
-        words = " or ".join(_WORDS.get(word, word) for word in wanted)
-        reason = f"expected {words}, got {_WORDS.get(types.group(2), types.group(2))}"
-    return InvalidRequest(f"{path or 'body'}: {reason}", param=path or None)
+WITHOUT_EFFECT = (
+    "max_chunks_per_doc",
+    "max_tokens_per_query",
+    "priority",
+    "relevant_spans",
+    "return_len",
+    "rewrite_query",
+    "truncate_prompt_tokens",
+    "user",
+)
+"""What clients send and what changes nothing here: skipped as any unknown field, but documented."""

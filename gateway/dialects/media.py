@@ -8,7 +8,6 @@ wrong form helps more than none.
 from enum import Enum
 
 import msgspec
-import orjson
 
 from gateway.errors import UnsupportedMediaType
 
@@ -30,6 +29,8 @@ FORMS = {
 }
 
 _ACCEPTED = "application/json or application/msgpack"
+_JSON = msgspec.json.Encoder()
+_MSGPACK = msgspec.msgpack.Encoder()
 _CHARSETS = {"", "utf-8", "utf8", "us-ascii"}
 
 
@@ -66,8 +67,8 @@ def reply_form(accept: str, request: Form) -> Form:
 
 
 def encode(value: object, form: Form) -> bytes:
-    """Write a reply of plain lists, dicts, strings and finite numbers."""
-    return orjson.dumps(value) if form is Form.JSON else msgspec.msgpack.encode(value)
+    """Write a reply of structs, lists, dicts, strings and finite numbers."""
+    return _JSON.encode(value) if form is Form.JSON else _MSGPACK.encode(value)
 
 
 def _split(header: str) -> tuple[str, dict[str, str]]:

@@ -5,68 +5,107 @@ each result, `scores` and `processing_time_ms`. `PAIRS` takes a bare list of `{q
 (or `{"pairs": [...], "model": ..., "instruction": ...}`) and answers `{"scores": [...]}`.
 """
 
-from gateway.dialects.base import Limits
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from gateway.dialects.base import Contract, Limits, SharedErrors
 from gateway.dialects.body import RerankBody
-from gateway.dialects.fields import (
-    check_number,
-    check_size,
-    read_flag,
-    read_instruction,
-    read_max_tokens_per_doc,
-    read_model,
-    read_text,
-    sent,
-)
-from gateway.dialects.superset import Superset, shown_score
-from gateway.domain import Document, RerankRequest, RerankResult, Scored
-from gateway.errors import GatewayError
+from gateway.dialects.documents import check_number, read_query
+from gateway.dialects.fields import check_size, sent
+from gateway.dialects.reading import read_shared
+from gateway.dialects.showing import ObjectResult, object_results, shown_score
+from gateway.dialects.superset import SHARED_REQUEST, SharedReply, Superset
+from gateway.domain import Document, RerankRequest, RerankResult
+
+
+class NativeResult(ObjectResult, kw_only=True):
+    """One document's score, under both names."""
+
+    score: float
+
+
+class NativeReply(SharedReply, kw_only=True):
+    """The shared reply and the native fields."""
+
+    results: Sequence[NativeResult]
+    scores: list[float]
+    processing_time_ms: float
+
+
+class PairsReply(Struct):
+    """One score per pair, in input order."""
+
+    scores: list[float]
 
 
 class Native(Superset):
     """The shared API and the native fields."""
 
-    def render(self, request: RerankRequest, result: RerankResult) -> dict[str, object]:
-        return {
-            **super().render(request, result),
-            "scores": _scores(request, result),
-            "processing_time_ms": round(result.processing_seconds * 1000, 3),
-        }
+    def render(self, request: RerankRequest, result: RerankResult) -> NativeReply:
+        return NativeReply(
+            results=[
+                NativeResult(
+                    one.index, one.relevance_score, one.document, score=one.relevance_score
+                )
+                for one in object_results(request, result)
+            ],
+            scores=_scores(request, result),
+            processing_time_ms=round(result.processing_seconds * 1000, 3),
+            **self.beside_results(request, result),
+        )
 
-    def render_one(self, request: RerankRequest, scored: Scored) -> dict[str, object]:
-        return {**super().render_one(request, scored), "score": shown_score(request, scored)}
 
-
-class Pairs:
+class Pairs(SharedErrors):
     """One score per (query, passage) pair, in input order."""
 
     name = "pairs"
+    contract = Contract(
+        title="Pairs",
+        required=("pairs",),
+        reply=PairsReply,
+        example={
+            "pairs": [
+                {"query": "capital of France", "passage": "Paris is the capital of France."},
+                {"query": "colour of bananas", "passage": "Bananas are yellow."},
+            ]
+        },
+    )
 
     def parse(self, body: RerankBody, limits: Limits) -> RerankRequest:
         pairs = sent(body.pairs) or []
         check_number(len(pairs), "pairs", limits)
         for i, pair in enumerate(pairs):
-            read_text(pair.query, f"pairs[{i}].query", limits.query_bytes)
+            read_query(pair.query, f"pairs[{i}].query", limits)
             check_size(pair.passage, f"pairs[{i}].passage", limits.document_bytes)
         return RerankRequest(
-            queries=tuple(pair.query for pair in pairs),
-            documents=tuple(Document(pair.passage) for pair in pairs),
-            model=read_model(body),
-            instruction=read_instruction(body, limits),
-            max_tokens_per_doc=read_max_tokens_per_doc(body),
-            raw_scores=read_flag(body.raw_scores, "raw_scores"),
-            keys=body.keys,
+            queries=tuple([pair.query for pair in pairs]),
+            documents=tuple([Document(pair.passage) for pair in pairs]),
+            documents_field="pairs",
+            **read_shared(body, limits),
         )
 
-    def render(self, request: RerankRequest, result: RerankResult) -> object:
-        return {"scores": _scores(request, result)}
-
-    def render_error(self, error: GatewayError, request_id: str) -> object:
-        return NATIVE.render_error(error, request_id)
+    def render(self, request: RerankRequest, result: RerankResult) -> PairsReply:
+        return PairsReply(_scores(request, result))
 
 
 def _scores(request: RerankRequest, result: RerankResult) -> list[float]:
     return [shown_score(request, scored) for scored in result.scored]
 
 
-NATIVE = Native("native", "1")
+NATIVE = Native(
+    "native",
+    "1",
+    Contract(
+        title="The gateway's own form",
+        required=("query", "documents"),
+        fields=SHARED_REQUEST,
+        reply=NativeReply,
+        example={
+            "query": "capital of France",
+            "documents": ["Berlin is the capital of Germany.", "Paris is the capital of France."],
+            "instruction": "Find the passage that answers the question",
+        },
+    ),
+)
 PAIRS = Pairs()

@@ -1,6 +1,6 @@
 """Pairs as the prompt of a yes/no reranker: `PREFIX query document SUFFIX`.
 
-Only the end of the document is ever cut: a suffix cut off would leave the model without its
+Only the document is ever cut, at its end unless asked otherwise: a suffix cut off would leave the model without its
 question, and a query cut off would answer another one. Token lists are joined, text never is across
 those borders, so no merge can form over them.
 """
@@ -47,15 +47,21 @@ class CausalEncoder:
         self.warnings = tokenizer.warnings
 
     def encode(
-        self, query: str, documents: Sequence[str], *, instruction: str, max_document_tokens: int
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        instruction: str,
+        max_document_tokens: int,
+        keep_end: bool = False,
     ) -> list[EncodedPair]:
         """See `shards.engines.base.Encoder`."""
         asked = self._asked(query, instruction)
         if self._template.joined:
-            return self._pairs(self._prefix, asked, documents, max_document_tokens)
+            return self._pairs(self._prefix, asked, documents, max_document_tokens, keep_end)
         (asked_ids,) = self._ids([asked])
         start = self._prefix + asked_ids + self._between
-        return self._pairs(start, "", documents, max_document_tokens)
+        return self._pairs(start, "", documents, max_document_tokens, keep_end)
 
     def _asked(self, query: str, instruction: str) -> str:
         instruction = instruction or self._instruction
@@ -63,7 +69,12 @@ class CausalEncoder:
         return instruct + self._template.query.format(query=query)
 
     def _pairs(
-        self, start: list[int], asked: str, documents: Sequence[str], max_document_tokens: int
+        self,
+        start: list[int],
+        asked: str,
+        documents: Sequence[str],
+        max_document_tokens: int,
+        keep_end: bool,
     ) -> list[EncodedPair]:
         """Encode `asked` and each document as one string, and cut it to what `start` leaves."""
         head = asked + self._template.document
@@ -73,10 +84,12 @@ class CausalEncoder:
             raise QueryTooLong(self.max_length - room + len(head_ids), self.max_length)
         pairs = []
         for body in bodies:
-            limit = room
+            limit, kept = room, body
             if max_document_tokens:
                 limit = min(room, _common_length(head_ids, body) + max_document_tokens)
-            ids = [*start, *body[:limit], *self._suffix]
+            if len(body) > limit:
+                kept = _without_start(head_ids, body, limit) if keep_end else body[:limit]
+            ids = [*start, *kept, *self._suffix]
             pairs.append(EncodedPair(ids, len(ids), len(body) > limit))
         return pairs
 
@@ -97,6 +110,12 @@ def _own_special_tokens(backend: Tokenizer) -> tuple[list[int], list[int]]:
         if whole[start:end] == plain:
             return whole[:start], whole[end:]
     return _NONE
+
+
+def _without_start(head: list[int], body: list[int], limit: int) -> list[int]:
+    """Cut the start of the document out, between the head and what is kept of the end."""
+    start = _common_length(head, body)
+    return body[:start] + body[len(body) - (limit - start) :]
 
 
 def _common_length(first: list[int], second: list[int]) -> int:

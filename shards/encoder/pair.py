@@ -42,7 +42,13 @@ class PairEncoder:
         self.warnings = tokenizer.warnings
 
     def encode(
-        self, query: str, documents: Sequence[str], *, instruction: str, max_document_tokens: int
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        instruction: str,
+        max_document_tokens: int,
+        keep_end: bool = False,
     ) -> list[EncodedPair]:
         """See `shards.engines.base.Encoder`."""
         encodings = self._backend.encode_batch_fast([query, *documents], add_special_tokens=False)
@@ -53,11 +59,12 @@ class PairEncoder:
         if room <= 0:
             raise QueryTooLong(self.max_length - room, self.max_length)
         limit = min(room, max_document_tokens or room)
-        return [self._pair(start, text, limit) for text in texts]
+        return [self._pair(start, text, limit, keep_end) for text in texts]
 
-    def _pair(self, start: list[int], text: list[int], limit: int) -> EncodedPair:
+    def _pair(self, start: list[int], text: list[int], limit: int, keep_end: bool) -> EncodedPair:
         frame = self._frame
-        ids = [*start, *text[:limit], *frame.after]
+        kept = text[max(0, len(text) - limit) :] if keep_end else text[:limit]
+        ids = [*start, *kept, *frame.after]
         document_start = len(ids) if frame.typed is None else len(start) - frame.typed
         return EncodedPair(ids, document_start, len(text) > limit)
 

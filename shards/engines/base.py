@@ -18,7 +18,13 @@ class Encoder(Protocol):
     """Turns strings into the model's input."""
 
     def encode(
-        self, query: str, documents: Sequence[str], *, instruction: str, max_document_tokens: int
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        instruction: str,
+        max_document_tokens: int,
+        keep_end: bool = False,
     ) -> list[EncodedPair]:
         """Encode each document with the query, in order.
 
@@ -27,6 +33,7 @@ class Encoder(Protocol):
             documents: the documents; an empty string is a document like any other.
             instruction: empty for the default one; ignored by models that use none.
             max_document_tokens: the most tokens kept of one document; 0 for no such limit.
+            keep_end: whether a document that is too long loses its start instead of its end.
 
         Raises:
             QueryTooLong: query and instruction alone reach the model's limit.

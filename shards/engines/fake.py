@@ -38,7 +38,13 @@ class FakeEncoder:
         self.max_length = max_length
 
     def encode(
-        self, query: str, documents: Sequence[str], *, instruction: str, max_document_tokens: int
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        instruction: str,
+        max_document_tokens: int,
+        keep_end: bool = False,
     ) -> list[EncodedPair]:
         """See `Encoder`. A cut document keeps the margin of the whole one."""
         start = len(query.split()) + 1

@@ -26,6 +26,16 @@ MAX_JOB_BYTES = 2 * 1024 * 1024
 """The most bytes of text in one job (a single document with its query may reach it, not pass)."""
 
 
+DOCUMENT_TOO_LONG = "document_too_long"
+"""The code of `Failed` for a document that would have to be cut and must not be."""
+
+ENGINE_ERROR = "engine_error"
+"""The code of `Failed` for a pair, or a job, at which the engine raised."""
+
+INVALID_SCORE = "invalid_score"
+"""The code of `Failed` for a pair whose margin is not a finite number."""
+
+
 class WireError(Exception):
     """The bytes are not a message: the peer is broken and must not be listened to any more."""
 
@@ -39,6 +49,8 @@ class Score:
 
     `deadline_ns` is CLOCK_MONOTONIC, the same for all processes of a machine;
     `max_document_tokens` 0 means the model's own limit; `instruction` "" the model's default.
+    A document that is too long loses its end, or its start with `keep_end`; with
+    `refuse_truncation` the job fails with the code `DOCUMENT_TOO_LONG` instead.
     """
 
     job: int
@@ -47,6 +59,8 @@ class Score:
     instruction: str
     queries: tuple[str, ...]
     documents: tuple[str, ...]
+    keep_end: bool = False
+    refuse_truncation: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +88,15 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The model is loaded and warm; what it turned out to be."""
+    """The model is loaded and warm; what it turned out to be.
+
+    `prompt_tokens` is what a pair of empty strings takes.
+    """
 
     engine: str
     device: str
     dtype: str
+    prompt_tokens: int
     max_length: int
     token_budget: int
     activation: str
@@ -91,7 +109,9 @@ class Ready:
 class Scores:
     """The answer to a job: one margin and one token count per document, in order.
 
-    `truncated` holds the indices of cut documents. `computed_tokens` counts padding too.
+    `truncated` holds the indices of cut documents. `computed_tokens` counts padding too. The last
+    three tell of the batches that the shard has computed since its last answer, for whomever: pairs,
+    tokens with padding, and microseconds of each.
     """
 
     job: int
@@ -101,15 +121,23 @@ class Scores:
     computed_tokens: int
     queue_ns: int
     compute_ns: int
+    batch_pairs: tuple[int, ...] = ()
+    batch_tokens: tuple[int, ...] = ()
+    batch_us: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The job has no scores; `code` is a key of `gateway.replica.FAILURES`."""
+    """The job has no scores.
+
+    `document` is the place in the job of the document at fault, and `code` a key of
+    `gateway.faults.FAULTS`; where there is none, -1 and a key of `gateway.replica.FAILURES`.
+    """
 
     job: int
     code: str
     message: str
+    document: int = -1
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,14 +39,15 @@ class GatewayEnd:
 
     def __init__(self, generation: int, arena_bytes: int = ARENA_BYTES) -> None:
         self._generation = generation
-        self._arena = Arena.create(generation, arena_bytes)
+        self._socket, self._shard_socket = socket.socketpair(socket.AF_UNIX, _SOCKET_KIND)
+        try:
+            self._arena = Arena.create(generation, arena_bytes)
+        except OSError:
+            self._socket.close()
+            self._shard_socket.close()
+            raise
         self._spans = Spans(arena_bytes)
         self._span_of_job: dict[int, int] = {}
-        try:
-            self._socket, self._shard_socket = socket.socketpair(socket.AF_UNIX, _SOCKET_KIND)
-        except OSError:
-            self._arena.close()
-            raise
         for end in (self._socket, self._shard_socket):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         self._socket.setblocking(False)

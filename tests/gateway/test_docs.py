@@ -14,6 +14,8 @@ from starlette.testclient import TestClient
 
 from gateway import dialects, errors
 from gateway.config import LimitSettings, Settings
+from gateway.dialects import RerankBody
+from gateway.endpoints import READS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
 EXAMPLE = re.compile(r"```bash\ncurl -s (\S+)(.*?)\n```\n\n```json\n(.*?)\n```", re.DOTALL)
@@ -23,8 +25,18 @@ OPEN = {"id", "created", "model", "aliases", "models", "reasons", "max_model_len
 
 def test_every_dialect_has_an_example() -> None:
     assert len(EXAMPLES) == PAGE.count("```bash") == PAGE.count("```json")
-    paths = [url.removeprefix("http://127.0.0.1:8080") for url, _, _ in EXAMPLES]
-    assert {"/v1/rerank", "/v2/rerank", "/rerank"} <= set(paths)
+    shown = {
+        dialects.dialect_of(url.removeprefix("http://127.0.0.1:8080"), keys(options)).name
+        for url, options, _ in EXAMPLES
+    }
+    shown_as_jina = {"cohere_v1"}  # they have the same form
+    assert {dialect.name for dialect in dialects.DIALECTS} == shown | shown_as_jina
+
+
+def keys(options: str) -> frozenset[str]:
+    """Return the names of the fields that an example sends."""
+    body = json.loads(options.partition(" -d '")[2].removesuffix("'") or "{}")
+    return frozenset({"pairs"} if isinstance(body, list) else body)
 
 
 @pytest.mark.parametrize(("url", "options", "reply"), EXAMPLES, ids=range(len(EXAMPLES)))
@@ -57,9 +69,15 @@ def assert_like(found: Any, shown: Any, name: str = "") -> None:
         assert type(found) is type(shown), (name, found, shown)
 
 
-@pytest.mark.parametrize("path", dialects.PATHS)
+@pytest.mark.parametrize("path", sorted({*dialects.PATHS, *READS}))
 def test_every_path_is_on_the_page(path: str) -> None:
-    assert f"`{path}`" in PAGE or f"`POST {path}`" in PAGE
+    path = path.replace(":path", "")
+    assert f"`{path}`" in PAGE or f"`POST {path}`" in PAGE or f"`GET {path}`" in PAGE
+
+
+@pytest.mark.parametrize("field", [*RerankBody.__struct_fields__, *dialects.WITHOUT_EFFECT])
+def test_every_field_is_on_the_page(field: str) -> None:
+    assert f"`{field}`" in PAGE
 
 
 def test_every_error_code_is_on_the_page() -> None:

@@ -69,6 +69,10 @@ def test_every_shard_can_be_stopped(state: State) -> None:
     assert state is State.STOPPED
 
 
+def test_who_has_a_process_is_who_can_lose_it() -> None:
+    assert {state for state in State if Event.LOST in TRANSITIONS[state]} == HAS_PROCESS
+
+
 def test_what_is_coming_needs_nobody() -> None:
     """From a coming state READY is reached by the shard's own events and the timer's START."""
     for state in COMING:

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -119,3 +120,21 @@ def test_json_can_be_had_on_a_terminal() -> None:
     logs.configure(form="json", stream=stream)
     structlog.get_logger("gateway").info("ready")
     assert lines(stream)[0]["event"] == "ready"
+
+
+def test_a_log_that_nobody_reads_holds_nothing_up() -> None:
+    """What does not fit in the pipe is dropped, and told when there is room again."""
+    reading, writing = os.pipe()
+    with open(reading, "rb") as reader, open(writing, "w") as stream:  # noqa: PTH123
+        logs.configure(form="json", stream=stream)
+        log = logging.getLogger("gateway")
+        for number in range(3000):
+            log.warning("line %d %s", number, "x" * 500)
+        written = os.read(reader.fileno(), 10_000_000)
+        log.warning("there is room")
+        written += os.read(reader.fileno(), 10_000_000)
+    told = [json.loads(line)["event"] for line in written.splitlines()[-2:]]
+    kept = written.count(b'"line ')
+    assert told[1] == "there is room"
+    assert told[0] == (f"{3000 - kept} log lines were dropped: they could not be written at once")
+    assert 0 < kept < 3000

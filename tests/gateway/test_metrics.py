@@ -88,6 +88,7 @@ def test_jobs() -> None:
     answer(metrics, tokens=300, padded_tokens=0)
     metrics.job_retried("m")
     metrics.job_cancelled("m")
+    metrics.batch_computed("m", pairs=4, tokens=512, seconds=0.3)
     found = samples(metrics)
     assert found["reranker_documents_total", "m", "m/cpu:0"] == 10
     assert found["reranker_tokens_total", "m", "m/cpu:0"] == 600
@@ -95,7 +96,10 @@ def test_jobs() -> None:
     assert found["reranker_padding_share", "m"] == pytest.approx(1 / 7)
     assert found["reranker_truncated_documents_total", "m"] == 4
     assert found["reranker_queue_seconds_sum", "m"] == pytest.approx(0.006)
-    assert found["reranker_batch_seconds_sum", "m"] == pytest.approx(0.4)
+    assert found["reranker_compute_seconds_sum", "m"] == pytest.approx(0.4)
+    assert found["reranker_batch_seconds_sum", "m"] == pytest.approx(0.3)
+    assert found["reranker_batch_pairs_sum", "m"] == 4
+    assert found["reranker_batch_tokens_sum", "m"] == 512
     assert found["reranker_job_documents_bucket", "5.0", "m"] == 2
     assert found["reranker_job_tokens_bucket", "256.0", "m"] == 0
     assert found["reranker_jobs_retried_total", "m"] == 1

@@ -2,17 +2,29 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from gateway.errors import EngineFailed, InvalidRequest
+from gateway.faults import PairFault
 from gateway.job import Job
 from gateway.replica import Replica, ReplicaLost
-from shards.wire.messages import Cancel, Failed, Ready, Score, Scores, Stage, Stop, WireError
+from shards.wire.messages import (
+    DOCUMENT_TOO_LONG,
+    Cancel,
+    Failed,
+    Ready,
+    Score,
+    Scores,
+    Stage,
+    Stop,
+    WireError,
+)
 from shards.wire.pipe import GatewayEnd
 from tests.pipes import shard_end
 
-_READY = Ready("fake", "cpu", "fp32", 512, 1000, "sigmoid", False, False, ())
+_READY = Ready("fake", "cpu", "fp32", 1, 512, 1000, "sigmoid", False, False, ())
 
 
 class Bench:
@@ -94,6 +106,24 @@ async def test_an_answer_resolves_its_job_and_makes_room(ready: Bench) -> None:
     assert ready.rooms == rooms + 1
 
 
+async def test_a_document_that_is_too_long_is_named(ready: Bench) -> None:
+    scores = ready.submit(documents=3)
+    ready.shard.send(Failed(ready.received_job(), DOCUMENT_TOO_LONG, "because", document=2))
+    ready.replica.receive()
+    with pytest.raises(PairFault) as caught:
+        await scores
+    assert caught.value.place == 2
+
+
+async def test_how_a_document_is_cut_reaches_the_shard(ready: Bench) -> None:
+    job = replace(_job(), keep_end=True, refuse_truncation=True)
+    ready.replica.submit(job, asyncio.get_running_loop().create_future())
+    message = ready.shard.receive()
+    assert isinstance(message, Score)
+    assert message.keep_end
+    assert message.refuse_truncation
+
+
 @pytest.mark.parametrize(
     ("code", "error"),
     [
@@ -147,15 +177,18 @@ async def test_a_lost_shard_answers_what_it_had_written_and_loses_the_rest(ready
     assert ready.replica.facts is None
 
 
-async def test_the_jobs_that_may_have_ended_a_shard_are_told_apart(ready: Bench) -> None:
-    suspect, innocent = ready.submit(), ready.submit()
-    ready.replica.detach("ended by signal SIGSEGV", {ready.received_job()})
-    with pytest.raises(ReplicaLost) as loss:
-        await suspect
-    assert loss.value.is_suspect
-    with pytest.raises(ReplicaLost) as loss:
-        await innocent
-    assert not loss.value.is_suspect
+async def test_all_jobs_of_a_lost_shard_are_named_those_nobody_waits_for_too(
+    ready: Bench,
+) -> None:
+    left, waiting = ready.submit(tokens=1), ready.submit(tokens=2)
+    ids = [ready.received_job(), ready.received_job()]
+    left.cancel()
+    lost = ready.replica.detach("ended by signal SIGSEGV")
+    assert {job_id: job.tokens for job_id, job in lost.items()} == dict(
+        zip(ids, (1, 2), strict=True)
+    )
+    with pytest.raises(ReplicaLost):
+        await waiting
 
 
 async def test_a_suspect_is_alone_in_its_shard(ready: Bench) -> None:

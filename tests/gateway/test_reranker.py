@@ -1,5 +1,7 @@
 """How a request is cut into jobs and put together again."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -7,7 +9,8 @@ from gateway.config import ModelSpec
 from gateway.domain import Document, RerankRequest
 from gateway.job import Job
 from gateway.metrics import Metrics
-from gateway.model import FleetPolicy, Model
+from gateway.model import Model
+from gateway.policy import FleetPolicy
 from gateway.reranker import _merge, _Part, _split
 from shards.engines.fake import margin
 from shards.wire.messages import MAX_JOB_BYTES, MAX_JOB_DOCUMENTS, Score, Scores, encode
@@ -81,3 +84,13 @@ def test_a_request_is_small_if_it_fits_one_batch() -> None:
 
     assert is_small(["a few words"] * 20) == {True}
     assert is_small(["a few words " * 50] * 100) == {False}
+
+
+def test_every_job_says_how_documents_are_cut() -> None:
+    plain = _request(["q"], ["short", "long " * 4000])
+    for keep_end, refuse in ((False, False), (True, False), (False, True)):
+        request = replace(plain, keep_end=keep_end, refuse_truncation=refuse)
+        parts = list(_split(request, _model(), deadline=1.0))
+        assert len(parts) == 2
+        found = {(part.job.keep_end, part.job.refuse_truncation) for part in parts}
+        assert found == {(keep_end, refuse)}

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from shards.engines.base import Engine, Facts
 from shards.engines.fake import FakeEncoder, margin
 from shards.pace import Pace
 from shards.pairs import Batch, EncodedPair
-from shards.wire.messages import Cancel, Failed, Message, Score, Scores, Stop
+from shards.wire.messages import DOCUMENT_TOO_LONG, Cancel, Failed, Message, Score, Scores, Stop
 from shards.wire.pipe import GatewayEnd
 from shards.worker import Shard
 from tests.pipes import shard_end
@@ -24,10 +25,21 @@ _SOON_NS = 60_000_000_000
 class MoodyEncoder(FakeEncoder):
     """Encodes like the fake engine; lets the engine see the words `raise` and `nan`."""
 
+    def __init__(self, max_length: int) -> None:
+        super().__init__(max_length)
+        self.kept_ends: list[bool] = []
+
     def encode(
-        self, query: str, documents: Sequence[str], *, instruction: str, max_document_tokens: int
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        instruction: str,
+        max_document_tokens: int,
+        keep_end: bool = False,
     ) -> list[EncodedPair]:
         assert instruction != "unspeakable"
+        self.kept_ends.append(keep_end)
         pairs = super().encode(
             query, documents, instruction=instruction, max_document_tokens=max_document_tokens
         )
@@ -76,9 +88,19 @@ class Client:
         queries: tuple[str, ...] = ("q",),
         deadline_ns: int = _SOON_NS,
         instruction: str = "",
+        **settings: Any,
     ) -> None:
         deadline = time.monotonic_ns() + deadline_ns
-        self.pipe.send(Score(job, deadline, 0, instruction, queries, tuple(documents)))
+        settings = {"max_document_tokens": 0} | settings
+        score = Score(
+            job=job,
+            deadline_ns=deadline,
+            instruction=instruction,
+            queries=queries,
+            documents=tuple(documents),
+            **settings,
+        )
+        self.pipe.send(score)
 
     def until_encoded(self, count: int) -> None:
         """Wait until the intake has dealt with so many jobs."""
@@ -158,7 +180,7 @@ def test_a_pair_that_cannot_be_scored_costs_its_own_job_only(
     client.until_encoded(3)
     engine.gate.set()
     answers = client.answers(3)
-    assert answers[2] == Failed(2, "engine_error", "document 1: RuntimeError")
+    assert answers[2] == Failed(2, "engine_error", "RuntimeError", document=1)
     assert isinstance(answers[3], Scores)
     assert answers[3].margins == _margins(["c", "d"])
     assert max(engine.batches) == 5  # they did share a batch
@@ -175,7 +197,7 @@ def test_a_score_that_is_no_number_costs_its_own_job_only(
     client.until_encoded(3)
     engine.gate.set()
     answers = client.answers(3)
-    assert answers[2] == Failed(2, "invalid_score", "document 0: nan")
+    assert answers[2] == Failed(2, "invalid_score", "nan", document=0)
     assert isinstance(answers[3], Scores)
 
 
@@ -206,6 +228,22 @@ def test_a_cancelled_job_is_not_scored_but_answered(engine: MoodyEngine, client:
     engine.gate.set()
     assert set(client.answers(2)) == {1, 3}
     assert sum(engine.batches) == 2
+
+
+def test_a_job_cancelled_on_the_device_is_answered_when_the_device_is_done(
+    engine: MoodyEngine, client: Client
+) -> None:
+    engine.gate.clear()
+    client.score(1, ["on the device"])
+    assert engine.busy.wait(20)
+    client.pipe.send(Cancel(1))
+    client.score(2, ["next"])
+    client.until_encoded(2)
+    assert client.pipe.receive() == []
+    engine.gate.set()
+    answers = client.answers(2)
+    assert answers[1] == Failed(1, "cancelled", "the client left")
+    assert isinstance(answers[2], Scores)
 
 
 def test_an_overdue_job_is_not_scored(engine: MoodyEngine, client: Client) -> None:
@@ -244,3 +282,28 @@ def test_the_device_is_marked_busy_while_it_is(engine: MoodyEngine, client: Clie
     assert (busy.started, busy.done, busy.jobs, busy.is_on_device) == (1, 0, (7,), True)
     assert (idle.started, idle.done, idle.jobs, idle.is_on_device) == (1, 1, (), False)
     assert (idle.encoded, idle.encoding) == (1, 0)
+
+
+def test_a_document_that_must_not_be_cut_fails_its_job_before_it_is_scored(
+    engine: MoodyEngine,
+) -> None:
+    documents = ["one two", "one two three", "one", "a b c d"]
+    with _running(engine) as client:
+        client.score(1, documents, max_document_tokens=2, refuse_truncation=True)
+        client.score(2, documents, max_document_tokens=4, refuse_truncation=True)
+        client.score(3, documents, max_document_tokens=2)
+        answers = client.answers(3)
+    assert answers[1] == Failed(1, DOCUMENT_TOO_LONG, "document 1 is too long", document=1)
+    whole, cut = answers[2], answers[3]
+    assert isinstance(whole, Scores)
+    assert isinstance(cut, Scores)
+    assert (whole.truncated, cut.truncated) == ((), (1, 3))
+    assert sum(engine.batches) == 8
+
+
+def test_which_end_is_cut_reaches_the_encoder(engine: MoodyEngine) -> None:
+    with _running(engine) as client:
+        client.score(1, ["a"])
+        client.score(2, ["a"], keep_end=True)
+        client.answers(2)
+    assert engine.encoder.kept_ends == [False, True]

@@ -91,7 +91,13 @@ class ChaosEncoder(FakeEncoder):
         self.words: dict[int, tuple[str, int]] = {}
 
     def encode(
-        self, query: str, documents: Sequence[str], *, instruction: str, max_document_tokens: int
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        instruction: str,
+        max_document_tokens: int,
+        keep_end: bool = False,
     ) -> list[EncodedPair]:
         if any("<<stuck>>" in document for document in documents):
             time.sleep(_FOREVER_SECONDS)

@@ -48,6 +48,16 @@ async def test_killing_shards_under_load_loses_no_request(tmp_path: Path) -> Non
         assert "SIGKILL" in shards["fake/cpu:0"]["last_error"]
 
 
+async def test_whatever_signal_ends_a_shard_the_others_serve_on(tmp_path: Path) -> None:
+    """A real-time signal has no name, which is no reason for the gateway to end."""
+    async with running(_TWO_REPLICAS, tmp_path) as gateway:
+        shards = await gateway.until_ready()
+        os.kill(shards["fake/cpu:0"]["pid"], signal.SIGRTMIN + 6)
+        await gateway.until(lambda shards: shards["fake/cpu:0"]["generation"] == 2)
+        shards = await gateway.until_ready()
+        assert str(signal.SIGRTMIN + 6) in shards["fake/cpu:0"]["last_error"]
+
+
 async def test_requests_wait_for_the_next_generation_of_a_single_replica(tmp_path: Path) -> None:
     async with running(_ONE_REPLICA, tmp_path) as gateway:
         await gateway.until_ready()

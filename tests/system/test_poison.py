@@ -84,10 +84,10 @@ async def test_copies_of_a_poison_that_come_at_once_cost_no_more_than_one(
         assert 2 <= await _restarts(gateway) <= 1 + replicas
 
 
-async def test_an_innocent_that_shares_its_text_with_a_suspect_waits_for_the_verdict(
+async def test_an_innocent_that_shares_its_text_with_a_suspect_is_answered(
     tmp_path: Path,
 ) -> None:
-    """The neighbours of a poison are suspects for a moment; requests with the same texts wait."""
+    """The neighbours of a poison are suspects for a moment, and so is who sends the same texts."""
     async with running(_CONFIG.format(replicas=2), tmp_path, chaos=True) as gateway:
         await gateway.until_ready()
         same = ["popular", "popular, too", "document 0 of request 7"]
@@ -112,6 +112,36 @@ async def test_a_poison_of_the_encoder_is_found_while_the_device_is_busy(tmp_pat
         assert await _restarts(gateway) == 2
 
 
+async def test_a_client_that_gives_up_and_asks_again_does_not_start_the_count_anew(
+    tmp_path: Path,
+) -> None:
+    async with running(_CONFIG.format(replicas=1), tmp_path, chaos=True) as gateway:
+        await gateway.until_ready()
+        for _ in range(2):  # the first hang makes a suspect of the pair, the second a culprit
+            status, _, _ = await gateway.rerank(["<<sleep>>"], timeout_seconds=0.5)
+            assert status == 504
+            generation = (await gateway.shards())["fake/cpu:0"]["generation"]
+            await gateway.until(
+                lambda shards, before=generation: (  # type: ignore[misc]
+                    shards["fake/cpu:0"]["generation"] > before
+                    and shards["fake/cpu:0"]["state"] == "ready"
+                )
+            )
+        _assert_quarantined(await gateway.rerank(["<<sleep>>"]), index=0)
+        assert await _restarts(gateway) == 2
+
+
+async def test_a_slow_engine_is_not_a_hung_one(tmp_path: Path) -> None:
+    """Batches of 2.5 seconds, however small: longer than the shortest patience there is."""
+    config = _CONFIG.format(replicas=1).replace("delay_ms=2", "delay_ms=2500")
+    async with running(config, tmp_path, chaos=True) as gateway:
+        await gateway.until_ready()
+        ledger = Ledger(gateway, documents=1)
+        await ledger.send(1)
+        ledger.assert_all_right()
+        assert await _restarts(gateway) == 0
+
+
 @pytest.mark.parametrize("hang", ["spin", "sleep", "stuck"])
 async def test_a_hang_is_found_by_its_missing_progress(tmp_path: Path, hang: str) -> None:
     """Whether the interpreter's lock is held, a call blocks, or the encoder never returns."""
@@ -125,7 +155,7 @@ async def test_a_hang_is_found_by_its_missing_progress(tmp_path: Path, hang: str
         ledger.assert_all_right()
         assert await _restarts(gateway) == 2
         errors = [shard["last_error"] for shard in (await gateway.shards()).values()]
-        assert any("hung: no progress for 2." in error for error in errors), errors
+        assert any("hung: no progress for " in error for error in errors), errors
 
 
 async def test_a_shard_that_somebody_stopped_is_replaced_and_its_jobs_are_no_suspects(
@@ -169,6 +199,7 @@ async def test_a_bad_pair_costs_its_own_request_only(tmp_path: Path, word: str, 
             for _ in range(5):
                 status, body, _ = await gateway.rerank(["fine", f"<<{word}>>"])
                 assert (status, body["error"]["code"]) == (500, code)
+                assert body["message"].startswith("documents[1] could not be scored")
         ledger.assert_all_right()
         assert await _restarts(gateway) == 0
 

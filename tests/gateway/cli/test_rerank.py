@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from gateway.cli import cli
 from gateway.cli.rerank import PART
+from gateway.cli.spoken import SPOKEN
 from gateway.domain import sigmoid
 from shards.engines.fake import margin
 from tests.gateway.cli.conftest import gateway
@@ -124,6 +125,92 @@ def test_a_table_for_people(served: str, file: str) -> None:
     assert [f"{best['relevance_score']:.6f}", str(best["index"]), best["document"]] in rows
 
 
+@pytest.mark.parametrize("dialect", SPOKEN)
+def test_every_dialect_gives_the_same_answer(served: str, file: str, dialect: str) -> None:
+    result = run("-q", "столица", file, "--url", served, "--dialect", dialect)
+    assert result.exit_code == 0, result.stderr
+    assert lines(result.stdout) == expected("столица", DOCUMENTS)
+
+
+def test_a_whole_url_is_taken_as_it_is(served: str, file: str) -> None:
+    for url, dialect in ((f"{served}/v2/rerank", "jina"), (f"{served}/tei/rerank", "tei")):
+        result = run("-q", "столица", file, "--url", url, "--dialect", dialect)
+        assert lines(result.stdout) == expected("столица", DOCUMENTS)
+
+
+def test_an_answer_in_another_dialect_is_said_to_be_one(served: str, file: str) -> None:
+    result = run("-q", "q", file, "--url", f"{served}/score", "--dialect", "tei")
+    assert result.exit_code == 1
+    result = run("-q", "q", file, "--url", f"{served}/tei/rerank", "--dialect", "mixedbread")
+    assert result.exit_code == 1
+    assert "/tei/rerank answered" in result.stderr
+
+
+def test_texts_from_files(served: str, tmp_path: Path) -> None:
+    (tmp_path / "query.txt").write_text("столица\n", encoding="utf-8")
+    (tmp_path / "document.txt").write_text("one\ntwo\n", encoding="utf-8")
+    result = run(
+        "-q",
+        f"@{tmp_path / 'query.txt'}",
+        "-d",
+        (tmp_path / "document.txt").as_uri(),
+        "-d",
+        "three",
+        "--url",
+        served,
+    )
+    assert lines(result.stdout) == expected("столица", ["one\ntwo", "three"])
+
+
+CANDIDATES = "q7 Q0 d2 1 9 bm25\nq7 Q0 d1 2 8 bm25\nq8 Q0 d1 1 3 bm25\n"
+
+
+@pytest.fixture
+def candidates(tmp_path: Path) -> list[str]:
+    (tmp_path / "run").write_text(CANDIDATES)
+    (tmp_path / "queries.tsv").write_text("q7\tseven\nq8\teight\n")
+    (tmp_path / "corpus.jsonl").write_text(
+        '{"_id": "d1", "text": "one"}\n{"_id": "d2", "text": "two"}\n'
+    )
+    queries, corpus = tmp_path / "queries.tsv", tmp_path / "corpus.jsonl"
+    return [str(tmp_path / "run"), "--queries", str(queries), "--corpus", str(corpus)]
+
+
+def test_a_trec_run_becomes_a_better_one(served: str, candidates: list[str]) -> None:
+    result = run(*candidates, "--url", served, "--format", "trec")
+    assert result.exit_code == 0
+    rows = [line.split() for line in result.stdout.splitlines()]
+    names = {"two": "d2", "one": "d1"}
+    wanted = [
+        [query, "Q0", names[one["document"]], str(rank), repr(one["relevance_score"])]
+        for query, text, documents in (("q7", "seven", ["two", "one"]), ("q8", "eight", ["one"]))
+        for rank, one in enumerate(expected(text, documents), 1)
+    ]
+    assert [row[:5] for row in rows] == wanted
+    assert {row[5] for row in rows} == {"rerank-gateway"}
+
+
+def test_json_is_one_document_with_ids(served: str, candidates: list[str]) -> None:
+    said = json.loads(run(*candidates, "--url", served, "--format", "json").stdout)
+    assert [one["id"] for one in said] == ["q7", "q8"]
+    assert said[1]["results"][0] == {
+        "index": 0,
+        "id": "d1",
+        "relevance_score": sigmoid(margin("eight", "one")),
+        "document": "one",
+    }
+    said = json.loads(run("-q", "q", "-d", "a", "--url", served, "--format", "json").stdout)
+    assert said == {"query": "q", "results": expected("q", ["a"])}
+
+
+def test_ids_that_trec_cannot_have_are_refused(served: str, tmp_path: Path) -> None:
+    path = tmp_path / "d.jsonl"
+    path.write_text('{"_id": "a b", "text": "one"}\n')
+    result = run("-q", "q", str(path), "--url", served, "--format", "trec")
+    assert result.exit_code == 1
+    assert "'a b' has spaces" in result.stderr
+
+
 def test_an_unknown_model_is_refused_with_the_names(served: str) -> None:
     result = run("-q", "q", "-d", "a", "--url", served, "--model", "nope")
     assert result.exit_code == 1
@@ -151,6 +238,8 @@ def test_a_gateway_that_cannot_be_reached() -> None:
     [
         (("-q", "q"), 2, "nothing to rerank"),
         (("-d", "a"), 2, "-d needs a query"),
+        (("run", "--queries", "a"), 2, "--queries and --corpus"),
+        (("-q", "q", "-d", "@gone.txt"), 1, "gone.txt cannot be read"),
         (("-q", "q", "gone.txt"), 1, "gone.txt cannot be read"),
         (("-q", "q", "-d", "a", "--dtype", "fp8"), 78, "fp8"),
     ],

@@ -64,7 +64,7 @@ def test_generated_files_that_differ_are_found_and_written(tmp_path: Path) -> No
 def test_the_schema_refuses_unknown_keys_everywhere() -> None:
     schema = json.loads(json_schema())
     sections = [schema, *schema["$defs"].values()]
-    assert len(sections) == 4
+    assert len(sections) == 5
     assert all(section["additionalProperties"] is False for section in sections)
 
 
@@ -79,6 +79,7 @@ def test_the_page_explains_every_key() -> None:
             Settings,
             ModelSettings,
             type(Settings().limits),
+            type(Settings().http),
             type(Settings().supervision),
         )
-    ) - len(("limits", "supervision", "models"))
+    ) - len(("limits", "http", "supervision", "models"))

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.dialects import Form, Limits, decode, dialect_of, encode
+from gateway.dialects import DIALECTS, Form, Limits, decode, dialect_of, encode
 from gateway.domain import RerankRequest, RerankResult, Scored, rank
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*/*.json"))
@@ -29,6 +29,8 @@ DEFAULTS: dict[str, Any] = {
     "return_documents": False,
     "max_tokens_per_doc": None,
     "raw_scores": False,
+    "keep_end": False,
+    "refuse_truncation": False,
 }
 
 
@@ -56,14 +58,7 @@ def meaning(request: RerankRequest) -> dict[str, Any]:
 
 
 def test_every_dialect_has_golden_files() -> None:
-    assert {path.parent.name for path in GOLDEN} == {
-        "cohere_v1",
-        "cohere_v2",
-        "jina",
-        "native",
-        "pairs",
-        "tei",
-    }
+    assert {path.parent.name for path in GOLDEN} == {dialect.name for dialect in DIALECTS}
 
 
 @pytest.mark.parametrize("form", Form)

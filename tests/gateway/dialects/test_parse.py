@@ -5,25 +5,31 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from gateway.dialects import (
-    DEFAULT,
+    DIALECTS,
     PATHS,
     Dialect,
     Form,
     Limits,
     decode,
     dialect_of,
-    encode,
+    place_of,
     sent_keys,
 )
+from gateway.dialects.cohere import V2
+from gateway.dialects.infinity import INFINITY
 from gateway.dialects.jina import JINA
+from gateway.dialects.mixedbread import MIXEDBREAD
 from gateway.dialects.native import NATIVE, PAIRS
 from gateway.dialects.tei import TEI
+from gateway.dialects.vllm import VLLM_SCORE
+from gateway.dialects.voyage import VOYAGE
 from gateway.domain import Document, RerankRequest, RerankResult, Scored, rank
-from gateway.errors import EngineFailed, GatewayError, InvalidRequest, MalformedBody
+from gateway.errors import EngineFailed, MalformedBody
+
+EVERYTHING = {"texts": ["a"], "input": ["a"], "passages": ["a"], "text_1": "a", "text_2": "a"}
+"""What some dialect or other must have."""
 
 LIMITS = Limits(documents=3, document_bytes=20, query_bytes=10)
 
@@ -57,7 +63,7 @@ def test_top_n(path: str, fields: dict[str, Any], top_n: int | None) -> None:
 @pytest.mark.parametrize("name", ["instruction", "instruct", "task"])
 @pytest.mark.parametrize("path", PATHS)
 def test_instruction_under_any_name_on_every_dialect(path: str, name: str) -> None:
-    assert parse(path, texts=["a"], **{name: "find it"}).instruction == "find it"
+    assert parse(path, **EVERYTHING, **{name: "find it"}).instruction == "find it"
 
 
 def test_instruction_for_texts_and_pairs() -> None:
@@ -125,7 +131,17 @@ def test_nul_is_a_character_like_any_other() -> None:
         ("/rerank", {"pairs"}, PAIRS),
         ("/v1/rerank", {"documents", "top_k"}, JINA),
         ("/tei/rerank", set(), TEI),
-        ("/elsewhere", set(), DEFAULT),
+        ("/v1/reranking", {"input"}, MIXEDBREAD),
+        ("/v1/reranking", {"documents"}, JINA),
+        ("/v2/rerank", {"input", "documents"}, V2),
+        ("/infinity/rerank", {"texts"}, INFINITY),
+        ("/cohere/v2/rerank", {"pairs"}, V2),
+        ("/score", {"queries", "items"}, VLLM_SCORE),
+        ("/", set(), NATIVE),
+        ("/", {"texts"}, TEI),
+        ("/models/org/name/rerank", {"texts"}, TEI),
+        ("/models/org/name/voyage/rerank", {"texts"}, VOYAGE),
+        ("/elsewhere", set(), JINA),
     ],
 )
 def test_dialect_of(path: str, keys: set[str], dialect: Dialect) -> None:
@@ -133,8 +149,87 @@ def test_dialect_of(path: str, keys: set[str], dialect: Dialect) -> None:
 
 
 def test_names_of_dialects_differ() -> None:
-    dialects = {*PATHS.values(), PAIRS}
-    assert len({dialect.name for dialect in dialects}) == len(dialects)
+    places = (place.dialect for place in PATHS.values())
+    assert len({dialect.name for dialect in (*DIALECTS, *places)}) == len(DIALECTS)
+    assert len(set(DIALECTS)) == len(DIALECTS)
+
+
+@pytest.mark.parametrize(
+    ("path", "model"),
+    [
+        ("/rerank", None),
+        ("/models/a/rerank", "a"),
+        ("/models/a/b/v1/rerank", "a/b"),
+        ("/models/v1/v1/rerank", "v1"),
+        ("/models/rerank/rerank", "rerank"),
+        ("/models/a/", "a"),
+        ("/models/a/tei/rerank", "a"),
+        ("/models/a//rerank", "a/"),
+    ],
+)
+def test_model_in_the_path(path: str, model: str | None) -> None:
+    place = place_of(path)
+    assert place is not None
+    assert place.model == model
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "/models", "/models/", "/models//", "/models/a", "/models//rerank", "/v1", "rerank"],
+)
+def test_paths_that_take_no_request(path: str) -> None:
+    assert place_of(path) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "keep_end", "refuse"),
+    [
+        ({}, False, False),
+        ({"truncation": True}, False, False),
+        ({"truncation": False}, False, True),
+        ({"truncation": "false"}, False, True),
+        ({"truncate": "END"}, False, False),
+        ({"truncate": "START"}, True, False),
+        ({"truncate": "None"}, False, True),
+        ({"truncate": None}, False, False),
+        ({"truncation_direction": "Left"}, True, False),
+        ({"truncation_direction": "right"}, False, False),
+        ({"truncation_side": "left", "truncate": False}, True, True),
+    ],
+)
+@pytest.mark.parametrize("path", PATHS)
+def test_truncation(path: str, fields: dict[str, Any], keep_end: bool, refuse: bool) -> None:
+    request = parse(path, **EVERYTHING, **fields)
+    assert (request.keep_end, request.refuse_truncation) == (keep_end, refuse)
+
+
+@pytest.mark.parametrize(
+    ("fields", "raw"),
+    [
+        ({"raw_scores": True}, True),
+        ({"use_activation": False}, True),
+        ({"activation": "false"}, True),
+        ({"softmax": False}, True),
+        ({"use_activation": True, "softmax": None}, False),
+    ],
+)
+@pytest.mark.parametrize("path", PATHS)
+def test_raw_scores_under_any_name(path: str, fields: dict[str, Any], raw: bool) -> None:
+    assert parse(path, **EVERYTHING, **fields).raw_scores is raw
+
+
+@pytest.mark.parametrize("name", ["chat_template_kwargs", "mm_processor_kwargs"])
+def test_instruction_in_the_extras_of_vllm(name: str) -> None:
+    assert parse("/rerank", **{name: {"instruction": "find it", "x": 7}}).instruction == "find it"
+    assert parse("/rerank", **{name: {"instruction": " "}}).instruction is None
+    assert parse("/rerank", instruct="this", **{name: {"instruction": "x"}}).instruction == "this"
+
+
+def test_what_a_model_is_told_of_a_document() -> None:
+    request = parse("/tei/rerank", texts=["a"], truncate=False)
+    assert request.documents_field == "texts"
+    parts = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
+    assert parse("/rerank", documents=[{"content": parts}]).documents[0].text == "one\ntwo"
 
 
 def test_keys_of_a_refused_body() -> None:
@@ -145,7 +240,7 @@ def test_keys_of_a_refused_body() -> None:
 
 
 @pytest.mark.parametrize("margin", [float("nan"), float("inf"), float("-inf")])
-@pytest.mark.parametrize("dialect", [NATIVE, JINA, TEI, PAIRS])
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
 @pytest.mark.parametrize("raw_scores", [True, False])
 def test_no_reply_without_a_finite_score(dialect: Dialect, margin: float, raw_scores: bool) -> None:
     request = RerankRequest(queries=("q",), documents=(Document("a"),), raw_scores=raw_scores)
@@ -155,24 +250,24 @@ def test_no_reply_without_a_finite_score(dialect: Dialect, margin: float, raw_sc
 
 def test_warnings_are_told() -> None:
     request = RerankRequest(queries=("q",), documents=(Document("a"),))
-    reply: Any = JINA.render(request, result_of((Scored(0, 0.0, 1, truncated=True),), "cut"))
-    assert reply["meta"]["warnings"] == ["cut"]
+    reply = JINA.render(request, result_of((Scored(0, 0.0, 1, truncated=True),), "cut"))
+    assert reply.meta.warnings == ("cut",)
 
 
 def test_search_units_are_hundreds_of_documents() -> None:
     request = RerankRequest(queries=("q",), documents=(Document("a"),) * 101)
     scored = tuple(Scored(i, 0.0, 3, truncated=False) for i in range(101))
-    reply: Any = JINA.render(request, result_of(scored))
-    assert reply["meta"]["billed_units"] == {"search_units": 2}
-    assert reply["usage"]["total_tokens"] == 303
+    reply = JINA.render(request, result_of(scored))
+    assert reply.meta.billed_units.search_units == 2
+    assert reply.usage.total_tokens == 303
 
 
 def test_document_whose_text_is_no_string_comes_back_with_one() -> None:
     fields = {"text": None, "title": "t"}
     document = Document("t", fields)
     request = RerankRequest(queries=("q",), documents=(document,), return_documents=True)
-    reply: Any = JINA.render(request, result_of((Scored(0, 0.0, 1, truncated=False),)))
-    assert reply["results"][0]["document"] == {"text": "t", "title": "t"}
+    reply = JINA.render(request, result_of((Scored(0, 0.0, 1, truncated=False),)))
+    assert reply.results[0].document == {"text": "t", "title": "t"}
 
 
 def result_of(scored: tuple[Scored, ...], *warnings: str) -> RerankResult:
@@ -185,102 +280,6 @@ def result_of(scored: tuple[Scored, ...], *warnings: str) -> RerankResult:
         created=0,
         warnings=warnings,
     )
-
-
-# -- anything at all -----------------------------------------------------------------------------
-
-names = st.sampled_from(
-    [
-        "query", "documents", "texts", "pairs", "model", "top_n", "top_k", "return_documents",
-        "rank_fields", "instruction", "raw_scores", "max_tokens_per_doc", "truncation", "other",
-    ]
-)  # fmt: skip
-leaves = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=30)
-    | st.just("q")
-    | st.binary(max_size=5)
-)
-values = st.recursive(
-    leaves,
-    lambda inner: (
-        st.lists(inner, max_size=5)
-        | st.dictionaries(st.sampled_from(["text", "query", "passage", "x"]), inner, max_size=4)
-    ),
-    max_leaves=8,
-)
-bodies = st.dictionaries(names, values) | st.lists(values)
-
-
-def served(raw: bytes, form: Form) -> None:
-    """Take bytes through every dialect; only a `GatewayError` may come of it, or a good reply."""
-    try:
-        body = decode(raw, form)
-    except GatewayError as error:
-        assert isinstance(error, InvalidRequest)
-        sent_keys(raw, form)
-        return
-    for path in PATHS:
-        dialect = dialect_of(path, body.keys)
-        try:
-            request = dialect.parse(body, LIMITS)
-        except InvalidRequest as error:
-            assert error.param
-            encode(dialect.render_error(error, "id"), form)
-            continue
-        check(request)
-        scored = tuple(Scored(i, -1.0, 1, truncated=False) for i in range(len(request.documents)))
-        encode(dialect.render(request, result_of(scored)), Form.JSON)
-        encode(dialect.render(request, result_of(scored)), Form.MSGPACK)
-
-
-def check(request: RerankRequest) -> None:
-    """Assert what the shards rely on."""
-    assert 1 <= len(request.documents) <= LIMITS.documents
-    assert len(request.queries) in {1, len(request.documents)}
-    for text in (*request.queries, request.instruction or "x"):
-        assert text.strip()
-        assert len(text.encode()) <= LIMITS.query_bytes
-    for document in request.documents:
-        assert len(document.text.encode()) <= LIMITS.document_bytes
-    assert request.top_n is None or 1 <= request.top_n < 2**31
-    assert request.max_tokens_per_doc is None or 1 <= request.max_tokens_per_doc < 2**31
-
-
-@given(raw=st.binary(max_size=200), form=st.sampled_from(Form))
-def test_any_bytes(raw: bytes, form: Form) -> None:
-    served(raw, form)
-
-
-@given(body=bodies)
-def test_any_json(body: object) -> None:
-    served(msgspec.json.encode(body), Form.JSON)
-
-
-@given(name=names, value=values)
-def test_any_value_in_a_good_body(name: str, value: object) -> None:
-    for documents in ("documents", "texts"):
-        served(msgspec.json.encode({"query": "q", documents: ["a"], name: value}), Form.JSON)
-
-
-@given(body=bodies)
-def test_any_messagepack(body: object) -> None:
-    try:
-        raw = msgspec.msgpack.encode(body)
-    except OverflowError:  # integers that MessagePack has not
-        return
-    served(raw, Form.MSGPACK)
-
-
-@given(raw=st.binary(max_size=50), at=st.integers(0, 60), form=st.sampled_from(Form))
-def test_any_damage_to_a_good_body(raw: bytes, at: int, form: Form) -> None:
-    body = {"query": "q", "documents": [{"text": "a", "x": [1, None]}, "b"], "top_n": 1}
-    write = msgspec.json.encode if form is Form.JSON else msgspec.msgpack.encode
-    good = write(body)
-    served(good[:at] + raw + good[at + len(raw) :], form)
 
 
 def test_malformed_is_an_invalid_request_of_its_own_code() -> None:

@@ -45,5 +45,12 @@ def encode(
     documents: Sequence[str],
     instruction: str = "",
     limit: int = 0,
+    keep_end: bool = False,
 ) -> list[EncodedPair]:
-    return encoder.encode(query, documents, instruction=instruction, max_document_tokens=limit)
+    return encoder.encode(
+        query,
+        documents,
+        instruction=instruction,
+        max_document_tokens=limit,
+        keep_end=keep_end,
+    )

@@ -170,3 +170,25 @@ def test_a_query_that_leaves_no_room_is_refused_with_the_numbers(chat: Path) -> 
     assert (error.value.tokens, error.value.max_length) == (tokens, tokens)
     (fits,) = encode(causal(chat, max_length=tokens + 1), "some query", ["a document"])
     assert fits.truncated
+
+
+@pytest.mark.parametrize("template", ["qwen3-reranker", "mxbai-rerank-v2"])
+@pytest.mark.parametrize("by", ["max_length", "max_document_tokens"])
+def test_the_end_of_the_document_is_kept_if_asked(chat: Path, template: str, by: str) -> None:
+    encoder, document = causal(chat, template), " ".join(checkpoints.SAMPLES)
+    whole, empty = encode(encoder, "planets", [document, ""])
+    suffix = sum(len(load_tokenizer(chat).ids(one)) for one in TEMPLATES[template].suffix)
+    head = common_length(whole.token_ids, empty.token_ids)
+    if by == "max_length":
+        encoder = causal(chat, template, max_length=head + 10 + suffix)
+        (cut,) = encode(encoder, "planets", [document], keep_end=True)
+    else:
+        (cut,) = encode(encoder, "planets", [document], limit=10, keep_end=True)
+    assert cut.truncated
+    assert cut.token_ids == whole.token_ids[:head] + whole.token_ids[-10 - suffix :]
+    assert encode(causal(chat, template), "planets", [document], keep_end=True) == [whole]
+
+
+def common_length(first: list[int], second: list[int]) -> int:
+    """How many leading ids two prompts share: all before the document."""
+    return next(at for at, (a, b) in enumerate(zip(first, second, strict=False)) if a != b)

@@ -35,10 +35,14 @@ def test_pair_refuses_a_query_that_leaves_no_room(words: Path) -> None:
     assert encode(pair(words, max_length=length + 1), "Gravity is a force", ["a force"])
 
 
+@pytest.mark.parametrize("side", ["right", "left"])
 @pytest.mark.parametrize("kind", ["words", "pieces"])
-def test_pairs_equal_the_tokenizers_own(kind: str, request: pytest.FixtureRequest) -> None:
+def test_pairs_equal_the_tokenizers_own(
+    kind: str, side: str, request: pytest.FixtureRequest
+) -> None:
     folder: Path = request.getfixturevalue(kind)
     encoder, tokenizer = pair(folder, max_length=24), reference.tokenizer_of(folder)
+    tokenizer.truncation_side = side
 
     @given(
         query=st.sampled_from(["", "Как часто?", "the capital"]),
@@ -52,7 +56,7 @@ def test_pairs_equal_the_tokenizers_own(kind: str, request: pytest.FixtureReques
             max_length=24,
             return_token_type_ids=True,
         )
-        (ours,) = encode(encoder, query, [document])
+        (ours,) = encode(encoder, query, [document], keep_end=side == "left")
         assert [ours.token_ids] == theirs["input_ids"]
         types = [int(at >= ours.document_start) for at in range(len(ours))]
         assert [types] == theirs["token_type_ids"]
@@ -72,3 +76,15 @@ def test_a_tokenizer_that_does_not_separate_pairs_is_refused(tmp_path: Path) -> 
     checkpoints.write_tokenizer(tmp_path, tokenizer, tokenizer_class="PreTrainedTokenizerFast")
     with pytest.raises(Refusal, match="puts nothing between query and document"):
         pair(tmp_path)
+
+
+def test_the_end_is_kept_if_asked(words: Path) -> None:
+    query, document = "Gravity", " ".join(checkpoints.SAMPLES)
+    (whole,) = encode(pair(words), query, [document])
+    start = whole.document_start
+    (cut,) = encode(pair(words), query, [document], limit=3, keep_end=True)
+    assert cut.truncated
+    assert cut.token_ids == [*whole.token_ids[:start], *whole.token_ids[-4:]]
+    assert cut.document_start == start
+    assert encode(pair(words), query, [document], keep_end=True) == [whole]
+    assert encode(pair(words), query, [""], keep_end=True) == encode(pair(words), query, [""])

@@ -1,0 +1,239 @@
+"""The client for asyncio. It belongs to the event loop in which it is first used."""
+
+import asyncio
+import io
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self, TypedDict
+
+import aiohttp
+
+from gateway.client.candidates import Candidate, read_candidates
+from gateway.client.errors import (
+    RETRIED,
+    ConnectionFailed,
+    DeadlineExceeded,
+    InvalidRequest,
+)
+from gateway.client.parts import merge, split
+from gateway.client.ranking import Blend, Ranking, ranked
+from gateway.client.retries import Budget, Retries
+from gateway.client.wire import PATH, Reply, read_error, read_reply, request_body
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+TIMEOUT_SECONDS = 60.0
+PARTS_AT_ONCE = 4
+PART_BYTES = 4_000_000
+"""Half of what the gateway takes; escapes may double what is written."""
+
+
+class Options(TypedDict, total=False):
+    """What a client may be told beside its URL; see `AsyncClient`."""
+
+    api_key: str | None
+    model: str | None
+    timeout: float
+    retries: Retries | None
+    part_documents: int
+    connections: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What all requests of one call have in common."""
+
+    query: str
+    fields: Mapping[str, object]
+    end: float
+    """When it must be over, by `time.monotonic`."""
+
+
+class AsyncClient:
+    """Asks a rerank gateway; keeps its connections open between calls until `close`.
+
+    Args:
+        url: the gateway's base URL, without `/v1`.
+        api_key: sent as a bearer token.
+        model: the model of calls that name none; unset for the gateway's default.
+        timeout: seconds a call may take, retries included, when it does not say.
+        retries: how often and how soon a request is sent again.
+        part_documents: the most documents of one request; longer lists are split.
+        connections: the most connections that are open at once.
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        api_key: str | None = None,
+        model: str | None = None,
+        timeout: float = TIMEOUT_SECONDS,
+        retries: Retries | None = None,
+        part_documents: int = 1000,
+        connections: int = 32,
+    ) -> None:
+        if part_documents < 1:
+            raise ValueError(f"part_documents is {part_documents}: a part needs a document")
+        self._url = url.rstrip("/") + PATH
+        self._headers = {"content-type": "application/json"}
+        if api_key:
+            self._headers["authorization"] = f"Bearer {api_key}"
+        self._model = model
+        self._timeout_seconds = timeout
+        self._retries = retries or Retries()
+        self._budget = Budget()
+        self._part_documents = part_documents
+        self._connections = connections
+        self._session: aiohttp.ClientSession | None = None
+
+    async def rerank(
+        self,
+        query: str,
+        documents: Sequence[object],
+        *,
+        top_n: int | None = None,
+        instruction: str | None = None,
+        model: str | None = None,
+        return_documents: bool = True,
+        boosts: Mapping[str, float] | None = None,
+        first_stage_weight: float = 0.0,
+        timeout: float | None = None,  # noqa: ASYNC109 - retries too
+    ) -> Ranking:
+        """Order documents by relevance to a query.
+
+        Args:
+            query: what is looked for.
+            documents: strings, mappings or objects with `page_content`, `text` or `content`, or
+                tuples of one of these and its first-stage score.
+            top_n: how many results; `None` and 0 for all.
+            instruction: what relevance means, for models that read it.
+            model: which model is to score.
+            return_documents: whether results have the caller's documents.
+            boosts: weights by metadata key; see `gateway.client.ranking` for the formula.
+            first_stage_weight: the first stage's share of the score, from 0 to 1.
+            timeout: seconds for everything.
+
+        Raises:
+            ClientError: the class says why; see `gateway.client.errors`.
+        """
+        candidates = read_candidates(documents)
+        blend = Blend(first_stage_weight, boosts or {})
+        blend.check(candidates)
+        if top_n is not None and top_n < 0:
+            raise InvalidRequest(f"top_n is {top_n}: send 0 or more")
+        seconds = self._timeout_seconds if timeout is None else timeout
+        call = Call(
+            query,
+            {
+                "instruction": instruction,
+                "model": model or self._model,
+                "top_n": None if blend else top_n,
+            },
+            time.monotonic() + seconds,
+        )
+        try:
+            async with asyncio.timeout(seconds):
+                reply = await self._scored(call, [one.text for one in candidates])
+        except TimeoutError:
+            raise DeadlineExceeded(f"{self._url} did not answer within {seconds:g} s") from None
+        return _ranking(reply, candidates, blend, top_n or None, return_documents)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _scored(self, call: Call, texts: Sequence[str]) -> Reply:
+        """Send one request, or one for each part."""
+        sizes = [len(text.encode(errors="surrogatepass")) for text in texts]
+        parts = split(sizes, documents=self._part_documents, size=PART_BYTES)
+        if len(parts) == 1:
+            return await self._ask(call, texts, call.fields)
+        fields = {**call.fields, "raw_scores": True}
+        room = asyncio.Semaphore(PARTS_AT_ONCE)
+
+        async def ask(part: range) -> Reply:
+            async with room:
+                return await self._ask(call, texts[part.start : part.stop], fields)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                asked = [group.create_task(ask(part)) for part in parts]
+        except ExceptionGroup as several:
+            raise several.exceptions[0] from None
+        return merge(parts, [one.result() for one in asked])
+
+    async def _ask(self, call: Call, texts: Sequence[str], fields: Mapping[str, object]) -> Reply:
+        """Send one request until it is answered, refused, or not worth another try."""
+        body = request_body(call.query, texts, **fields)
+        self._budget.earn()
+        tried = 0
+        while True:
+            try:
+                return await self._send(body, documents=len(texts), end=call.end)
+            except RETRIED as error:
+                tried += 1
+                wait = self._retries.wait_seconds(tried, error.retry_after_seconds, random.random())
+                late = time.monotonic() + wait >= call.end
+                if tried >= self._retries.tries or late or not self._budget.spend():
+                    raise
+            await asyncio.sleep(wait)
+
+    async def _send(self, body: bytes, *, documents: int, end: float) -> Reply:
+        """Send a request once."""
+        left_ms = max(1, int((end - time.monotonic()) * 1000))
+        headers = {**self._headers, "x-request-timeout-ms": str(left_ms)}
+        try:
+            async with self._open().post(
+                self._url, data=io.BytesIO(body), headers=headers
+            ) as answer:
+                raw = await answer.read()
+        except aiohttp.InvalidURL:
+            raise InvalidRequest(f"{self._url!r} is no URL") from None
+        except aiohttp.ClientError as error:
+            reason = str(error) or type(error).__name__
+            raise ConnectionFailed(f"no answer from {self._url}: {reason}") from None
+        if answer.status != 200:
+            raise read_error(answer.status, answer.headers, raw)
+        return read_reply(raw, documents=documents, request_id=answer.headers.get("x-request-id"))
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._connections),
+                timeout=aiohttp.ClientTimeout(total=None),
+            )
+        return self._session
+
+
+def _ranking(
+    reply: Reply,
+    candidates: Sequence[Candidate],
+    blend: Blend,
+    top_n: int | None,
+    return_documents: bool,
+) -> Ranking:
+    if not return_documents:
+        candidates = [replace(one, document=None) for one in candidates]
+    return Ranking(
+        results=ranked(reply.scored, candidates, blend, top_n),
+        model=reply.model,
+        tokens=reply.tokens,
+        request_ids=reply.request_ids,
+        warnings=reply.warnings,
+    )

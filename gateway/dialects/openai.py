@@ -1,0 +1,27 @@
+"""OpenAI's list of models. There is no OpenAI rerank API; its error object is in every error."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from msgspec import UNSET, Struct, UnsetType
+
+
+class ModelCard(Struct, kw_only=True):
+    """One model; from `state` on the keys are ours."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str = "rerank-gateway"
+    state: str
+    default: bool
+    aliases: Sequence[str]
+    demonstration: bool
+    max_model_len: int | UnsetType = UNSET
+
+
+class ModelList(Struct, kw_only=True):
+    """All models."""
+
+    object: Literal["list"] = "list"
+    data: Sequence[ModelCard]

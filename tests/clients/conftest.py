@@ -1,0 +1,114 @@
+"""Gateways that the clients are pointed at, and what they should say.
+
+The gateways run in the project's own environment, this in the one that `scripts/test-clients` makes.
+"""
+
+import json
+import os
+import re
+import subprocess
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.clients.asked import DOCUMENTS, MODEL, QUERY, Expected
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_SECONDS = 60.0
+KEYS = ("COHERE_API_KEY", "JINA_API_KEY", "VOYAGE_API_KEY", "MXBAI_API_KEY", "CO_API_KEY")
+OFFLINE = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "HAYSTACK_TELEMETRY_ENABLED": "False"}
+CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
+
+BUSY = """
+port = 0
+limits.queue_tokens = 100
+[models.embedded-bert]
+source = "fake?delay_ms=300"
+engine = "fake"
+devices = ["cpu:0"]
+max_length = 8
+"""
+"""Two documents a third of a second: thousands keep it busy for as long as the tests take."""
+
+os.environ.update(OFFLINE, **dict.fromkeys(KEYS, "any"))
+"""Before any client is imported: none calls home, each has the key that it insists on."""
+
+HELD = {"query": "q", "documents": ["a b c d e f g"] * 10_000}
+
+
+@contextmanager
+def serving(folder: Path, *arguments: str) -> Iterator[str]:
+    """Run a gateway until the block ends; yield its URL."""
+    log = folder / "gateway.log"
+    python = os.environ.get("GATEWAY_PYTHON", str(ROOT / ".venv/bin/python"))
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [python, "-m", "gateway", "serve", *arguments],
+            cwd=ROOT,
+            env=CLEAN,
+            stdout=stream,
+            stderr=stream,
+        )
+    try:
+        end = time.monotonic() + PATIENCE_SECONDS
+        while not (found := re.search(r"ready at (http://[^\"\s]+)", log.read_text())):
+            assert process.poll() is None and time.monotonic() < end, log.read_text()
+            time.sleep(0.05)
+        yield found[1]
+    finally:
+        process.kill()
+        process.wait()
+
+
+def ask(url: str, body: dict[str, Any] | None = None) -> Any:
+    """Return the JSON at a URL, or the answer to a request."""
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"content-type": "application/json", "x-request-timeout-ms": "600000"}
+    with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=600) as reply:
+        return json.load(reply)
+
+
+@pytest.fixture(scope="session")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A gateway with the embedded models, as `gateway serve` starts it."""
+    with serving(tmp_path_factory.mktemp("gateway"), "--port", "0", "--device", "cpu:0") as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def expected(url: str) -> Expected:
+    """What a plain request gets: what all clients should make of it."""
+    said = ask(f"{url}/v1/rerank", {"query": QUERY, "documents": DOCUMENTS, "model": MODEL})
+    return Expected(
+        [one["index"] for one in said["results"]], said["results"][0]["relevance_score"]
+    )
+
+
+@pytest.fixture(scope="session")
+def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A gateway that has all the work it takes: every request is refused with 503."""
+    folder = tmp_path_factory.mktemp("busy")
+    (folder / "gateway.toml").write_text(BUSY)
+    with serving(folder, "--config", str(folder / "gateway.toml")) as found:
+
+        def hold() -> None:
+            with suppress(OSError):  # the gateway ends before it answers
+                ask(f"{found}/v1/rerank", HELD)
+
+        threading.Thread(target=hold, daemon=True).start()
+        end = time.monotonic() + PATIENCE_SECONDS
+        while not _outstanding(found):
+            assert time.monotonic() < end, "the gateway does not get busy"
+            time.sleep(0.05)
+        yield found
+
+
+def _outstanding(url: str) -> int:
+    status = ask(f"{url}/status")
+    return sum(one["outstanding_tokens"] for model in status["models"] for one in model["shards"])

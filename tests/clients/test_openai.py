@@ -1,0 +1,30 @@
+"""openai: the list of models, and its own errors."""
+
+import openai
+import pytest
+
+from tests.clients.asked import MODEL, NO_MODEL
+
+
+def test_models(url: str) -> None:
+    client = openai.OpenAI(api_key="any", base_url=f"{url}/v1")
+    assert [one.id for one in client.models.list()] == ["embedded-bert", "embedded-qwen3"]
+    model = client.models.retrieve(MODEL)
+    assert (model.id, model.object, model.owned_by) == (MODEL, "model", "rerank-gateway")
+    assert model.created > 0
+
+
+async def test_async(url: str) -> None:
+    async with openai.AsyncOpenAI(api_key="any", base_url=f"{url}/v1") as client:
+        assert MODEL in [one.id async for one in client.models.list()]
+
+
+def test_errors(url: str) -> None:
+    client = openai.OpenAI(api_key="any", base_url=f"{url}/v1", max_retries=0)
+    for name in ("no-such-model", "org/no-such-model"):
+        with pytest.raises(openai.NotFoundError) as unknown:
+            client.models.retrieve(name)
+        assert NO_MODEL.replace("no-such-model", name) in str(unknown.value)
+        assert unknown.value.code == "model_not_found"
+        assert unknown.value.type == "invalid_request_error"
+        assert (unknown.value.request_id or "").startswith("rerank-")

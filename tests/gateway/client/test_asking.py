@@ -1,0 +1,250 @@
+"""Both clients against a real gateway and a real server that misbehaves on request."""
+
+import asyncio
+import contextlib
+import json
+import threading
+from collections.abc import Callable
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from typing import Any
+
+import aiohttp
+import pytest
+
+from gateway.client import (
+    AsyncClient,
+    Client,
+    ClientError,
+    ConnectionFailed,
+    DeadlineExceeded,
+    InvalidRequest,
+    Overloaded,
+    Retries,
+    Unavailable,
+    UnknownModel,
+)
+from gateway.domain import sigmoid
+from shards.engines.fake import margin
+from tests.gateway.client.conftest import Scripted
+
+DOCUMENTS = [f"document {number}" for number in range(50)]
+SOON = Retries(tries=3, first_wait_seconds=0.001, longest_wait_seconds=0.002)
+
+
+def expected(query: str) -> list[tuple[int, float]]:
+    scores = [(index, sigmoid(margin(query, text))) for index, text in enumerate(DOCUMENTS)]
+    return sorted(scores, key=lambda one: (-one[1], one[0]))
+
+
+def test_the_sync_client_ranks(served: str) -> None:
+    pages = [{"text": text, "id": index} for index, text in enumerate(DOCUMENTS)]
+    with Client(served) as client:
+        ranking = client.rerank("q", pages, top_n=3)
+    assert [(one.index, one.relevance_score) for one in ranking] == expected("q")[:3]
+    assert all(one.document is pages[one.index] for one in ranking)
+    assert (ranking.model, len(ranking.request_ids)) == ("demo", 1)
+    assert ranking.tokens == sum(1 + 1 + len(text.split()) for text in DOCUMENTS)
+
+
+async def test_the_async_client_ranks_many_at_once(served: str) -> None:
+    queries = [f"query {number}" for number in range(20)]
+    async with AsyncClient(served, connections=4) as client:
+        rankings = await asyncio.gather(*(client.rerank(one, DOCUMENTS) for one in queries))
+    for query, ranking in zip(queries, rankings, strict=True):
+        assert [(one.index, one.relevance_score) for one in ranking] == expected(query)
+
+
+async def test_parts_give_what_one_request_gives(served: str) -> None:
+    pages = [
+        ({"text": text, "metadata": {"even": n % 2 == 0}}, n) for n, text in enumerate(DOCUMENTS)
+    ]
+    async with AsyncClient(served) as whole, AsyncClient(served, part_documents=7) as split:
+        for options in (
+            {},
+            {"top_n": 5},
+            {"first_stage_weight": 0.3, "boosts": {"even": 0.5}, "top_n": 10},
+        ):
+            one = await whole.rerank("q", pages, **options)
+            other = await split.rerank("q", pages, **options)
+            assert other.results == one.results
+            assert (len(one.request_ids), len(other.request_ids)) == (1, 8)
+            assert other.tokens == one.tokens
+
+
+async def test_documents_need_not_come_back(served: str) -> None:
+    async with AsyncClient(served) as client:
+        ranking = await client.rerank("q", ["a", "b"], return_documents=False)
+    assert [one.document for one in ranking] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("ask", "kind", "status", "message"),
+    [
+        (lambda c: c.rerank("q", ["a"], model="none"), UnknownModel, 404, "'none' is not served"),
+        (lambda c: c.rerank("q", []), InvalidRequest, 400, "documents is empty"),
+        (lambda c: c.rerank(" ", ["a"]), InvalidRequest, 400, "query is empty"),
+        (lambda c: c.rerank("q", ["a"], top_n=-1), InvalidRequest, None, "top_n is -1"),
+    ],
+)
+def test_refusals_are_typed(
+    served: str,
+    ask: Callable[[Client], object],
+    kind: type[ClientError],
+    status: int | None,
+    message: str,
+) -> None:
+    with Client(served, retries=Retries(tries=1)) as client, pytest.raises(kind) as caught:
+        ask(client)
+    assert type(caught.value) is kind
+    assert caught.value.status == status
+    assert message in caught.value.message
+    assert (caught.value.request_id is None) == (status is None)
+
+
+async def test_a_gateway_that_has_enough_to_do_refuses_more(served: str) -> None:
+    many = ["a b c d e f g"] * 10_000
+    async with AsyncClient(served, model="busy", part_documents=10_000) as client:
+        held = asyncio.create_task(client.rerank("q", many, timeout=600))
+        await until_busy(served)
+        once = AsyncClient(served, model="busy", retries=Retries(tries=1))
+        async with once:
+            with pytest.raises(Overloaded, match="queue_tokens") as caught:
+                await once.rerank("q", ["a"])
+        held.cancel()
+        await asyncio.gather(held, return_exceptions=True)
+    assert (caught.value.status, caught.value.code) == (503, "overloaded")
+    assert (caught.value.retry_after_seconds or 0) >= 1
+
+
+async def until_busy(url: str) -> None:
+    """Wait until the model `busy` has something to score."""
+    async with asyncio.timeout(20), aiohttp.ClientSession() as session:
+        outstanding = 0
+        while not outstanding:
+            async with session.get(f"{url}/status") as reply:
+                models = {model["name"]: model for model in (await reply.json())["models"]}
+            outstanding = sum(one["outstanding_tokens"] for one in models["busy"]["shards"])
+
+
+def test_a_refused_part_is_one_error_and_not_a_group(served: str) -> None:
+    with Client(served, part_documents=1) as client, pytest.raises(UnknownModel):
+        client.rerank("q", ["a", "b"], model="none")
+
+
+def test_the_timeout_is_for_everything(served: str) -> None:
+    with Client(served, model="slow") as client, pytest.raises(DeadlineExceeded) as caught:
+        client.rerank("q", DOCUMENTS, timeout=0.1)
+    assert "0.1 s" in caught.value.message or caught.value.status == 504
+
+
+async def test_busy_and_cut_connections_are_tried_again(scripted: Scripted) -> None:
+    scripted.answers = [(503, {}), (429, {}), None, (200, {})]
+    async with AsyncClient(scripted.url, retries=Retries(4, 0.001, 0.002)) as client:
+        ranking = await client.rerank("q", ["a"])
+    assert [one.relevance_score for one in ranking] == [0.5]
+    assert len(scripted.requests) == 4
+    assert len(set(scripted.requests)) == 1
+
+
+async def test_the_last_error_is_raised_when_all_tries_failed(scripted: Scripted) -> None:
+    scripted.answers = [(429, {}), (503, {"x-request-id": "r7"})]
+    async with AsyncClient(scripted.url, retries=SOON) as client:
+        with pytest.raises(Unavailable, match="no") as caught:
+            await client.rerank("q", ["a"])
+    assert (caught.value.request_id, caught.value.code) == ("r7", "some_code")
+    assert len(scripted.requests) == 3
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 408, 409, 413, 422, 500, 502, 504])
+async def test_nothing_else_is_tried_again(scripted: Scripted, status: int) -> None:
+    scripted.answers = [(status, {"retry-after": "0"})]
+    async with AsyncClient(scripted.url, retries=SOON) as client:
+        with pytest.raises(ClientError) as caught:
+            await client.rerank("q", ["a"])
+    assert caught.value.status == status
+    assert len(scripted.requests) == 1
+
+
+async def test_retry_after_is_waited_for(scripted: Scripted) -> None:
+    scripted.answers = [(503, {"retry-after": "1"}), (200, {})]
+    async with AsyncClient(scripted.url, retries=SOON) as client:
+        await client.rerank("q", ["a"])
+    first, second = scripted.came
+    assert second - first >= 1
+
+
+async def test_a_wait_beyond_the_timeout_is_not_begun(scripted: Scripted) -> None:
+    scripted.answers = [(429, {"retry-after": "1000"})]
+    async with AsyncClient(scripted.url, retries=SOON) as client:
+        async with asyncio.timeout(20):  # far below what the server asks for
+            with pytest.raises(Overloaded) as caught:
+                await client.rerank("q", ["a"], timeout=30)
+    assert caught.value.retry_after_seconds == 1000
+    assert len(scripted.requests) == 1
+
+
+async def test_the_budget_ends_retries_of_a_client_that_only_fails(scripted: Scripted) -> None:
+    scripted.answers = [(503, {})]
+    async with AsyncClient(scripted.url, retries=Retries(3, 0, 0)) as client:
+        for _ in range(50):
+            with pytest.raises(Unavailable):
+                await client.rerank("q", ["a"])
+    assert 50 + 10 <= len(scripted.requests) <= 50 + 10 + 50 / 5
+
+
+async def test_key_and_deadline_are_sent(scripted: Scripted) -> None:
+    scripted.answers = [(200, {})]
+    async with AsyncClient(scripted.url, api_key="secret", model="m") as client:
+        await client.rerank("q", ["a"], instruction="find", timeout=5)
+    (headers,) = scripted.headers
+    assert headers["authorization"] == "Bearer secret"
+    assert 0 < int(headers["x-request-timeout-ms"]) <= 5000
+    assert json.loads(scripted.requests[0]) == {
+        "query": "q",
+        "documents": ["a"],
+        "instruction": "find",
+        "model": "m",
+    }
+
+
+def test_nobody_there() -> None:
+    with Client("http://127.0.0.1:9", retries=SOON) as client, pytest.raises(ConnectionFailed):
+        client.rerank("q", ["a"])
+    with Client("no url", retries=SOON) as client, pytest.raises(InvalidRequest, match="is no URL"):
+        client.rerank("q", ["a"])
+
+
+async def test_connections_are_reused(scripted: Scripted) -> None:
+    scripted.answers = [(200, {})]
+    async with AsyncClient(scripted.url) as client:
+        for _ in range(3):
+            await client.rerank("q", ["a"])
+        session: Any = client._session
+        assert sum(map(len, session.connector._conns.values())) == 1
+
+
+def test_threads_share_one_client(served: str) -> None:
+    with Client(served) as client, ThreadPoolExecutor(8) as threads:
+        queries = [f"query {number}" for number in range(16)]
+        rankings = list(threads.map(lambda query: client.rerank(query, DOCUMENTS), queries))
+    for query, ranking in zip(queries, rankings, strict=True):
+        assert [(one.index, one.relevance_score) for one in ranking] == expected(query)
+
+
+def test_closing_ends_the_thread_and_what_it_was_doing(served: str) -> None:
+    def client_threads() -> int:
+        return sum(thread.name == "rerank-client" for thread in threading.enumerate())
+
+    client = Client(served, model="slow")
+    assert client_threads() == 0
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(client.rerank, "q", ["a"] * 5000)
+        while not client_threads():
+            pass
+        client.close()
+        with contextlib.suppress(CancelledError, RuntimeError):
+            asked.result(20)
+    assert client_threads() == 0
+    client.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        client.rerank("q", ["a"])

@@ -1,0 +1,42 @@
+"""The cost of a text, estimated from its bytes."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.estimate import TokenEstimate
+
+
+def _estimate(prompt_tokens: int = 60) -> TokenEstimate:
+    estimate = TokenEstimate()
+    estimate.prompt_tokens = prompt_tokens
+    return estimate
+
+
+def test_the_density_of_the_texts_is_learnt() -> None:
+    estimate = _estimate()
+    for _ in range(100):
+        estimate.learn(pairs=10, text_bytes=10_000, tokens=600 + 1500)
+    assert estimate.tokens(1000) == pytest.approx(60 + 150, rel=0.02)
+
+
+def test_tiny_requests_do_not_make_long_ones_dear() -> None:
+    estimate = _estimate()
+    before = estimate.tokens(500)
+    for _ in range(1000):
+        estimate.learn(pairs=2, text_bytes=6, tokens=2 * 63)
+    assert estimate.tokens(500) < 4 * before
+
+
+def test_a_pair_never_costs_more_than_the_model_reads() -> None:
+    estimate = _estimate()
+    estimate.max_length = 512
+    assert estimate.tokens(1_000_000) == 512
+
+
+@given(st.lists(st.tuples(st.integers(1, 100), st.integers(0, 10**6), st.integers(0, 10**6))))
+def test_whatever_it_learns_it_stays_sane(jobs: list[tuple[int, int, int]]) -> None:
+    estimate = _estimate()
+    for pairs, text_bytes, tokens in jobs:
+        estimate.learn(pairs=pairs, text_bytes=text_bytes, tokens=tokens)
+    assert 60 + 1000 * 0.02 - 1 <= estimate.tokens(1000) <= 60 + 1500

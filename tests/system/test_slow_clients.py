@@ -1,0 +1,252 @@
+"""Clients that are silent, slow, too many, or never read: they are ended, and harm nobody else."""
+
+import asyncio
+import json
+import resource
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import psutil
+import pytest
+import pytest_asyncio
+
+from tests.system.raw import (
+    PATIENCE_SECONDS,
+    STATUS,
+    assert_refused,
+    connect,
+    get,
+    port_of,
+    post,
+    read_all,
+    read_reply,
+)
+from tests.system.running import Gateway, Ledger, running
+
+_FAKE = """
+[models.fake]
+source = "fake"
+engine = "fake"
+"""
+_IMPATIENT = """
+[http]
+first_byte_seconds = 0.5
+header_seconds = 0.5
+body_seconds = 0.5
+keep_alive_seconds = 0.5
+write_seconds = 0.5
+"""
+_HALF_HEAD = get()[:-2]
+_HALF_BODY = post(b"Content-Length: 100", body=b"{")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def impatient(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+    """A gateway that gives its clients half a second for everything."""
+    config = _IMPATIENT + "[limits]\nbody_bytes = 30_000_000\n" + _FAKE
+    async with running(config, tmp_path_factory.mktemp("gateway")) as gateway:
+        await gateway.until_ready()
+        yield gateway
+
+
+def drip(connection: socket.socket, drop: bytes) -> bytes:
+    """Send a byte at a time until the other side has had enough; return what it says."""
+    connection.settimeout(0.05)
+    end = time.monotonic() + PATIENCE_SECONDS
+    try:
+        while time.monotonic() < end:
+            connection.sendall(drop)
+            try:
+                if not (said := connection.recv(65536)):
+                    return b""
+            except TimeoutError:
+                continue
+            connection.settimeout(PATIENCE_SECONDS)
+            return said + read_all(connection)
+    except ConnectionError:
+        return b""
+    raise AssertionError("a slow client was never ended")
+
+
+SLOW: dict[str, tuple[bytes, bytes, int | None]] = {
+    "silent": (b"", b"", None),
+    "half a head": (_HALF_HEAD, b"", 408),
+    "dripping head": (_HALF_HEAD, b"X", 408),
+    "half a body": (_HALF_BODY, b"", 408),
+    "dripping body": (_HALF_BODY, b"{", 408),
+    "dripping empty lines": (b"\r\n", b"\r\n", 408),
+}
+"""What is sent at first, what again and again, and what is answered before the end."""
+
+
+@pytest.mark.parametrize(("first", "drop", "status"), SLOW.values(), ids=SLOW)
+def test_slow_clients_are_ended(
+    impatient: Gateway, first: bytes, drop: bytes, status: int | None
+) -> None:
+    with connect(port_of(impatient)) as connection:
+        connection.sendall(first)
+        said = drip(connection, drop) if drop else read_all(connection)
+    if status is None:
+        assert said == b""
+    else:
+        assert_refused(said, status)
+
+
+def test_a_rested_connection_is_closed_without_a_word(impatient: Gateway) -> None:
+    with connect(port_of(impatient)) as connection:
+        connection.sendall(get())
+        assert read_reply(connection)[0] == 200
+        assert read_all(connection) == b""
+
+
+def test_a_late_body_is_told_to_the_log(impatient: Gateway) -> None:
+    """The app sees a client that has left; log and reply agree on status and id."""
+    with connect(port_of(impatient)) as connection:
+        connection.sendall(_HALF_BODY.replace(b"Host:", b"X-Request-Id: half-a-body\r\nHost:", 1))
+        assert b"x-request-id: half-a-body" in read_all(connection)
+    with connect(port_of(impatient)) as connection:  # its line comes after that of the other
+        connection.sendall(get())
+        assert read_reply(connection)[0] == 200
+    lines = [json.loads(line) for line in impatient.log.read_text().splitlines()]
+    (line,) = [line for line in lines if line.get("request_id") == "half-a-body"]
+    assert (line["event"], line["code"]) == ("request", 408)
+
+
+async def test_a_client_that_does_not_read_is_cut_off(tmp_path: Path) -> None:
+    """A reply of 8 MB does not fit in the kernel's buffers; ours are given back."""
+    config = _IMPATIENT + "[limits]\nbody_bytes = 16_000_000\n" + _FAKE
+    documents = ["x" * 900_000] * 9
+    body = json.dumps({"query": "q", "documents": documents, "return_documents": True}).encode()
+    async with running(config, tmp_path) as gateway:
+        await gateway.until_ready()
+        with socket.socket() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.settimeout(PATIENCE_SECONDS)
+            await asyncio.to_thread(connection.connect, ("127.0.0.1", port_of(gateway)))
+            sent = post(b"Content-Length: %d" % len(body), body=body)
+            await asyncio.to_thread(connection.sendall, sent)
+            await until(lambda: _cut_for(gateway, "not_read"))
+            received = await asyncio.to_thread(read_all, connection)
+        assert len(received) < len(body)
+
+
+async def _cut_for(gateway: Gateway, reason: str) -> bool:
+    async with gateway.session.get(gateway.url + "/metrics") as reply:
+        text = await reply.text()
+    return f'reranker_connections_refused_total{{reason="{reason}"}} 1.0' in text
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until a condition, plain or awaitable, holds."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        holds = condition()
+        if await holds if asyncio.iscoroutine(holds) else holds:
+            return
+        assert time.monotonic() < end, "it never came to be"
+        await asyncio.sleep(0.02)
+
+
+async def test_many_slow_clients_do_not_hurt_others(tmp_path: Path) -> None:
+    async with running(_FAKE, tmp_path) as gateway:
+        await gateway.until_ready()
+        slow = [connect(port_of(gateway)) for _ in range(200)]
+        for connection in slow:
+            connection.sendall(_HALF_HEAD if connection.fileno() % 2 else _HALF_BODY)
+        ledger = Ledger(gateway)
+        async with ledger.load(clients=8):
+            await ledger.until_answered(200)
+        ledger.assert_all_right()
+        for connection in slow:
+            connection.close()
+
+
+# -- floods ----------------------------------------------------------------------------------------
+
+_NARROW = """
+[http]
+connections = 20
+connections_per_address = 12
+"""
+
+
+async def test_connections_are_counted_by_address_and_in_all(tmp_path: Path) -> None:
+    async with running(_NARROW + _FAKE, tmp_path) as gateway:
+        await gateway.until_ready()  # this client keeps one connection, from 127.0.0.1
+        port = port_of(gateway)
+        held = []
+        for source, room in (("127.0.0.2", 12), ("127.0.0.3", 7)):
+            held += [_held(port, source) for _ in range(room)]
+            with connect(port, source=source) as one_more:
+                assert_refused(read_all(one_more), 503, "too_many_connections")
+        assert (await gateway.get("/livez"))[0] == 200
+        held.pop().close()
+        await until(lambda: _is_served(port, "127.0.0.3"))
+        for connection in held:
+            connection.close()
+
+
+def _held(port: int, source: str) -> socket.socket:
+    """Open a connection that has been served once."""
+    connection = connect(port, source=source)
+    connection.sendall(get())
+    assert read_reply(connection)[0] == 200
+    return connection
+
+
+def _is_served(port: int, source: str) -> bool:
+    with connect(port, source=source) as connection:
+        connection.sendall(get(b"Connection: close"))
+        return STATUS.findall(read_all(connection)) == [b"200"]
+
+
+async def test_a_flood_takes_no_more_descriptors_than_allowed(tmp_path: Path) -> None:
+    async with running(_NARROW + _FAKE, tmp_path) as gateway:
+        await gateway.until_ready()
+        process = psutil.Process(gateway.process.pid)
+        before = process.num_fds()
+        flood = [connect(port_of(gateway), source=f"127.0.1.{n % 200 + 1}") for n in range(400)]
+        ledger = Ledger(gateway)
+        for number in range(20):
+            await ledger.send(number)  # over the one connection that was there before
+        ledger.assert_all_right()
+        assert process.num_fds() <= before + 20 + 64
+        for connection in flood:
+            connection.close()
+        await until(lambda: process.num_fds() <= before)
+
+
+async def test_without_descriptors_the_open_connections_live_on(tmp_path: Path) -> None:
+    async with running("[http]\nfirst_byte_seconds = 1\n" + _FAKE, tmp_path) as gateway:
+        await gateway.until_ready()
+        process = psutil.Process(gateway.process.pid)
+        limits = process.rlimit(resource.RLIMIT_NOFILE)
+        room = 10
+        process.rlimit(resource.RLIMIT_NOFILE, (process.num_fds() + room, limits[1]))
+        flood = [connect(port_of(gateway)) for _ in range(200)]
+        ledger = Ledger(gateway)
+        used, started = sum(process.cpu_times()[:2]), time.monotonic()
+        async with ledger.load(clients=1):
+            await ledger.until_answered(50)
+        ledger.assert_all_right()
+        await asyncio.to_thread(read_all_but, flood, room)
+        spent = sum(process.cpu_times()[:2]) - used
+        assert spent < max(1.0, 0.5 * (time.monotonic() - started))
+        for connection in flood:
+            connection.close()
+        await until(lambda: _is_served(port_of(gateway), "127.0.0.1"))
+        process.rlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def read_all_but(connections: list[socket.socket], room: int) -> None:
+    """Wait until all but a few of these are closed by the other side."""
+    closed = 0
+    for connection in connections:
+        connection.settimeout(0.5 if closed >= len(connections) - room else PATIENCE_SECONDS)
+        try:
+            closed += read_all(connection) == b""
+        except TimeoutError:
+            continue
+    assert closed >= len(connections) - room

@@ -97,10 +97,13 @@ def _wrong_scores(query: str, documents: Sequence[str], body: Any) -> str:
 
 
 def accesses(log: Iterable[str]) -> Iterator[tuple[str, int]]:
-    """Yield id and status of each request that the gateway says it has answered."""
+    """Yield id and status of each request that the gateway says it has answered.
+
+    Shards write their stacks to the same stderr, so a line may begin with a piece of one.
+    """
     for line in log:
         if '"gateway.access"' in line:
-            entry = json.loads(line)
+            entry, _ = json.JSONDecoder().raw_decode(line[line.index("{") :])
             yield entry["request_id"], entry["code"]
 
 

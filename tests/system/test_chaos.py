@@ -92,5 +92,6 @@ def test_the_log_is_read_for_answers() -> None:
         '{"event": "request", "request_id": "a", "code": 200, "logger": "gateway.access"}\n',
         '{"event": "shard x is lost", "logger": "gateway.supervisor"}\n',
         "a traceback\n",
+        '  File "{"event": "request", "request_id": "b", "code": 503, "logger": "gateway.access"}\n',
     ]
-    assert list(accesses(lines)) == [("a", 200)]
+    assert list(accesses(lines)) == [("a", 200), ("b", 503)]

@@ -81,7 +81,7 @@ def how_it_ended(
     code: int, progress: Progress, *, was_ready: bool, verdict: str, is_innocent: bool
 ) -> Ending:
     """Judge the end of a process by its exit code (negative: minus the signal)."""
-    jobs = set(progress.jobs) if progress.is_on_device else {progress.encoding} - {0}
+    jobs = ({*progress.jobs} if progress.is_on_device else set()) | ({progress.encoding} - {0})
     came_from_outside = is_innocent or (was_ready and not verdict and code in _FROM_OUTSIDE)
     where = f" while it was at {len(jobs)} jobs" if jobs else ""
     return Ending(

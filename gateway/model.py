@@ -1,14 +1,8 @@
-"""One model: who scores a job, and who waits.
+"""One model: its door, its shards, and what becomes of a job.
 
-A job waits *here*, in the line of its model, until a replica has room for it; only about two batches
-are inside a shard at any time. So cancelling is cheap, a shard that is lost takes little with it,
-and a replica that becomes ready gets work at once. Whenever something changes (a job arrives, an
-answer comes, a shard becomes ready or fails), `_serve` hands out as many jobs as fit: first in line
-to the replica with the fewest outstanding tokens.
-
-A lost job goes back into the line, until its deadline: scoring has no side effects. Jobs that may
-have ended their shard are suspects and have a line of their own, see `quarantine`. Work waits for
-shards that are on their way; when none is left that could come, it fails at once.
+A job is scored by whichever replica takes it first (`dispatch`). A lost one is scored again, until
+its deadline: scoring has no side effects. Jobs that may have ended their shard are suspects and are
+scored pair by pair (`quarantine`).
 """
 
 import asyncio
@@ -16,12 +10,13 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 from gateway.admission import Admission, Ask
 from gateway.config import ModelSpec
+from gateway.dispatch import Dispatch, Reconsider, Waiter
+from gateway.errors import ModelUnavailable
 from gateway.estimate import TokenEstimate
 from gateway.faults import QUARANTINED, PairFault
 from gateway.job import Job, merged
@@ -29,7 +24,6 @@ from gateway.lifecycle import State
 from gateway.metrics import Metrics
 from gateway.policy import FleetPolicy
 from gateway.quarantine import Quarantine
-from gateway.queue import Line
 from gateway.refusals import drained, overloaded, unavailable
 from gateway.replica import WINDOW_BATCHES, ReplicaLost
 from gateway.snapshot import model_status
@@ -42,23 +36,6 @@ _logger = logging.getLogger(__name__)
 
 _FIRST_TOKEN_BUDGET = 4096  # until a shard has told its own
 _RETRY_SPREAD = (0.8, 1.2)
-
-
-@dataclass(eq=False, slots=True)
-class _Waiter:
-    """A job in line, or inside a replica; `scores` is resolved by the replica."""
-
-    job: Job
-    scores: asyncio.Future[Scores] = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
-    lease: tuple[Supervisor, int] | None = None  # who has it, and its id there
-    joined: float = field(default_factory=time.monotonic)
-    sent: float = 0.0
-
-    @property
-    def is_small(self) -> bool:
-        return self.job.is_small
 
 
 class Model:
@@ -76,8 +53,6 @@ class Model:
         self._metrics = metrics
         self._door = Admission(policy.queue_tokens)
         self.quarantine = Quarantine(secrets.token_bytes(32))
-        self._line: Line[_Waiter] = Line()
-        self._suspects: Line[_Waiter] = Line()
         self._is_draining = False
         self._supervisors = [
             Supervisor(
@@ -89,10 +64,13 @@ class Model:
             )
             for shard in spec.shards
         ]
+        self._dispatch = Dispatch(self._supervisors, self.quarantine, self._unavailable)
         self._tallies = {one: Tally() for one in self._supervisors}
 
     def __repr__(self) -> str:
-        return f"<Model {self.spec.name} [{self.ready_replicas} ready, {len(self._line)} waiting]>"
+        return (
+            f"<Model {self.spec.name} [{self.ready_replicas} ready, {len(self._dispatch)} waiting]>"
+        )
 
     @property
     def ready_replicas(self) -> int:
@@ -154,8 +132,8 @@ class Model:
         """
         if self._is_draining:
             raise drained(self.spec.name)
-        if not self._is_alive:
-            raise unavailable(self.spec.name, self.last_errors)
+        if not self._dispatch.is_alive:
+            raise self._unavailable()
         window = WINDOW_BATCHES * self.token_budget * self.ready_replicas
         refused = self._door.check(ask, replicas=self.ready_replicas, window_tokens=window)
         if refused is not None:
@@ -167,6 +145,9 @@ class Model:
             self._door.leave(ask)
             self._stop_if_drained()
 
+    def _unavailable(self) -> ModelUnavailable:
+        return unavailable(self.spec.name, self.last_errors)
+
     async def score(self, job: Job) -> Scores:
         """Have a job scored by whichever replica takes it first; again if that one is lost.
 
@@ -175,9 +156,11 @@ class Model:
             ModelUnavailable: no shard is left that could.
             GatewayError: the shard answered with an error.
         """
-        while not self._has_suspects(job):
+        while not self.quarantine.knows_any(job.pairs, time.monotonic()):
             try:
                 return await self._attempt(job)
+            except Reconsider:
+                continue
             except ReplicaLost as loss:
                 self._note_loss(loss)
         alone = [
@@ -192,7 +175,8 @@ class Model:
             ReplicaLost: its shard ended.
             GatewayError: as `score`.
         """
-        return await self._scores(_Waiter(job))
+        _, scores = await self._scores(job)
+        return scores
 
     async def _score_alone(self, pair: Job, place: int) -> Scores:
         """Score one pair of a suspect in the designated replica."""
@@ -200,6 +184,8 @@ class Model:
         while not self.quarantine.is_refused(query, document, time.monotonic()):
             try:
                 scores = await self._attempt(pair)
+            except Reconsider:
+                continue
             except ReplicaLost as loss:
                 self._note_loss(loss)
             except PairFault as fault:
@@ -208,10 +194,6 @@ class Model:
                 self.quarantine.clear(query, document)
                 return scores
         raise PairFault(QUARANTINED, place)
-
-    def _has_suspects(self, job: Job) -> bool:
-        now = time.monotonic()
-        return any(self.quarantine.is_suspected(*pair, now) for pair in job.pairs)
 
     def _on_suspects(self, jobs: Iterable[Job]) -> None:
         """A shard ended while it was at these jobs, and by its own doing."""
@@ -229,69 +211,28 @@ class Model:
 
     async def _attempt(self, job: Job) -> Scores:
         """Have a job scored once."""
-        waiter = _Waiter(job)
-        scores = await self._scores(waiter)
+        waiter, scores = await self._scores(job)
         self._note(waiter, scores)
         return scores
 
-    async def _scores(self, waiter: _Waiter) -> Scores:
+    async def _scores(self, job: Job) -> tuple[Waiter, Scores]:
         """Wait in line and for the answer; leave either if nobody waits any more."""
-        self._line_of(waiter).join(waiter)
-        self._serve()
+        waiter = self._dispatch.join(job)
         try:
-            return await waiter.scores
+            return waiter, await waiter.scores
         except asyncio.CancelledError:
             self._metrics.job_cancelled(self.spec.name)
-            self._withdraw(waiter)
+            self._dispatch.withdraw(waiter)
             raise
-
-    def _withdraw(self, waiter: _Waiter) -> None:
-        if waiter.lease is None:
-            self._line_of(waiter).leave(waiter)
-        else:
-            supervisor, job_id = waiter.lease
-            supervisor.replica.cancel(job_id)
 
     def _on_change(self) -> None:
         """Something has changed at a shard."""
         if self.facts is not None:
             self.estimate.prompt_tokens = self.facts.prompt_tokens
             self.estimate.max_length = self.facts.max_length
-        self._serve()
+        self._dispatch.serve()
 
-    def _line_of(self, waiter: _Waiter) -> Line[_Waiter]:
-        return self._suspects if waiter.job.is_solo else self._line
-
-    def _serve(self) -> None:
-        """Hand out what fits; fail everybody when no shard is left that could come."""
-        ready = [one for one in self._supervisors if one.state is State.READY]
-        if self._suspects:
-            # The first replica is theirs, and takes nothing else before they are through.
-            self._hand_out(self._suspects, ready[:1])
-            ready = ready[1:]
-        self._hand_out(self._line, ready)
-        if not self._is_alive:
-            self._fail_all()
-
-    @staticmethod
-    def _hand_out(line: Line[_Waiter], shards: Sequence[Supervisor]) -> None:
-        while (waiter := line.first()) and (shard := _idlest(shards, waiter.job)):
-            job_id = shard.replica.submit(waiter.job, waiter.scores)
-            if job_id is not None:
-                waiter.lease, waiter.sent = (shard, job_id), time.monotonic()
-                line.served(waiter)
-
-    @property
-    def _is_alive(self) -> bool:
-        return any(one.state is State.READY or one.is_coming for one in self._supervisors)
-
-    def _fail_all(self) -> None:
-        for waiter in [*self._line, *self._suspects]:
-            self._line_of(waiter).leave(waiter)
-            if not waiter.scores.done():
-                waiter.scores.set_exception(unavailable(self.spec.name, self.last_errors))
-
-    def _note(self, waiter: _Waiter, scores: Scores) -> None:
+    def _note(self, waiter: Waiter, scores: Scores) -> None:
         """Learn from an answer, and count it."""
         assert waiter.lease is not None
         shard, job, now = waiter.lease[0], waiter.job, time.monotonic()
@@ -320,17 +261,11 @@ class Model:
 
     def status(self) -> ModelStatus:
         """Return a snapshot."""
-        queue = len(self._line) + len(self._suspects)
+        waiting = len(self._dispatch)
         return model_status(
-            self.spec, self.facts, queue, self._tallies, is_draining=self._is_draining
+            self.spec, self.facts, waiting, self._tallies, is_draining=self._is_draining
         )
 
 
 def _errors(shards: Iterable[Supervisor]) -> str:
     return "; ".join(sorted({one.last_error for one in shards if one.last_error}))
-
-
-def _idlest(shards: Sequence[Supervisor], job: Job) -> Supervisor | None:
-    """Return the shard with the fewest outstanding tokens of those that have room."""
-    with_room = [one for one in shards if one.replica.has_room(job)]
-    return min(with_room, key=lambda one: one.replica.outstanding_tokens, default=None)

@@ -15,21 +15,28 @@ its jobs. What is remembered is a keyed hash, never the text.
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Iterable
 
 _TTL_SECONDS = 600.0
 _MOST = 10_000
 
 
 class Quarantine:
-    """The suspected and the refused pairs of one model."""
+    """The suspected and the refused pairs of one model.
+
+    Attributes:
+        version: changes whenever a pair becomes a suspect or is refused.
+    """
 
     def __init__(self, key: bytes) -> None:
+        self.version = 0
         self._key = key
         self._suspected = _Memory()
         self._refused = _Memory()
 
     def suspect(self, query: str, document: str, now: float) -> None:
         """Remember that a shard ended while it was at this pair, among others."""
+        self.version += 1
         self._suspected.add(self._fingerprint(query, document), now)
 
     def clear(self, query: str, document: str) -> None:
@@ -39,6 +46,7 @@ class Quarantine:
 
     def refuse(self, query: str, document: str, now: float) -> None:
         """Refuse this pair from now on, for a while."""
+        self.version += 1
         self.clear(query, document)
         self._refused.add(self._fingerprint(query, document), now)
 
@@ -47,6 +55,13 @@ class Quarantine:
 
     def is_refused(self, query: str, document: str, now: float) -> bool:
         return self._knows(self._refused, query, document, now)
+
+    def knows_any(self, pairs: Iterable[tuple[str, str]], now: float) -> bool:
+        """Whether one of these pairs is a suspect or refused."""
+        return any(
+            self.is_suspected(query, document, now) or self.is_refused(query, document, now)
+            for query, document in pairs
+        )
 
     def _knows(self, memory: "_Memory", query: str, document: str, now: float) -> bool:
         memory.forget(now)

@@ -98,6 +98,11 @@ class Replica:
         """Jobs inside the shard."""
         return len(self._pending)
 
+    @property
+    def has_suspect(self) -> bool:
+        """Whether a suspect is inside, alone."""
+        return any(pending.job.is_solo for pending in self._pending.values())
+
     def attach(self, pipe: GatewayEnd) -> None:
         """Begin a generation."""
         self._pipe = pipe
@@ -122,7 +127,7 @@ class Replica:
         """Whether the job may be sent now: about two batches are inside a shard at any time."""
         if self._pipe is None or self.facts is None or self._is_clogged:
             return False
-        if job.is_solo or any(pending.job.is_solo for pending in self._pending.values()):
+        if job.is_solo or self.has_suspect:
             return not self._pending
         window = WINDOW_BATCHES * self.facts.token_budget
         fits_window = not self._pending or self.outstanding_tokens + job.tokens <= window

@@ -52,7 +52,12 @@ class Child:
         return stat.rpartition(b") ")[2].startswith((b"T", b"t"))
 
     def reap(self) -> int:
-        """Return the exit code (negative: minus the signal). Call after `exit_fd` was readable."""
+        """Return the exit code (negative: minus the signal). Call after `exit_fd` was readable.
+
+        What the shard had started and left behind ends here too: it leads its own process group.
+        """
+        with contextlib.suppress(ProcessLookupError):  # nothing is left, or it never came so far
+            os.killpg(self.pid, signal.SIGKILL)
         self._process.join()
         code: int = self._process.exitcode
         self._process.close()
@@ -94,4 +99,10 @@ def spawn(spec: ShardSpec, pipe: GatewayEnd) -> Child:
     )
     process.start()
     pipe.handed_over()
-    return Child(process)
+    try:
+        return Child(process)
+    except OSError:  # no descriptor left to watch it by
+        process.kill()
+        process.join()
+        process.close()
+        raise

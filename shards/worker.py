@@ -301,8 +301,13 @@ class Shard:
         )
         try:
             margins = self._engine.score([waiting.pair for waiting in batch])
-        finally:
+            if len(margins) != len(batch):
+                raise ValueError(f"{len(margins)} scores for {len(batch)} pairs")
+        except Exception as error:
+            _end_if_device_is_lost(error)  # while the arena still says what was on it
             self._pipe.arena.batch_done()
+            raise
+        self._pipe.arena.batch_done()
         took_ns = time.monotonic_ns() - started_ns
         self._pace.learn(tokens, took_ns)
         self._budget.fitted()
@@ -310,7 +315,6 @@ class Shard:
         return margins
 
     def _margins_of_halves(self, batch: Sequence[WaitingPair], error: Exception) -> list[float]:
-        _end_if_device_is_lost(error)
         if _is_out_of_memory(error):
             self._make_room(batch, error)
         if len(batch) > 1:

@@ -60,3 +60,15 @@ def test_no_text_is_kept() -> None:
     quarantine.suspect("my secret query", "my secret document", now=0.0)
     kept = f"{vars(quarantine._refused)} {vars(quarantine._suspected)}"
     assert "secret" not in kept
+
+
+def test_who_asked_before_is_told_by_the_version() -> None:
+    quarantine = Quarantine(b"key")
+    versions = [quarantine.version]
+    quarantine.suspect("q", "d", now=0.0)
+    versions.append(quarantine.version)
+    quarantine.refuse("q", "d", now=0.0)
+    versions.append(quarantine.version)
+    assert versions == sorted(set(versions))
+    quarantine.clear("q", "d")
+    assert quarantine.version == versions[-1]  # nobody has to look again for an acquittal

@@ -5,7 +5,11 @@
 <<spin>>   spins in native code, with the interpreter's lock held
 <<sleep>>  blocks in a call that never returns
 <<nan>>    the score is no number         <<oom>>     does not fit beside more than one other
-<<stuck>>  the encoder never returns
+<<stuck>>  the encoder never returns     <<choke>>   the encoder ends the process
+<<short>>  a score is missing             <<fork>>    starts a child that outlives the shard
+<<spam>>   writes 5 MB to stderr         <<cuda>>    the device is lost
+
+Loading reports progress ten times a second.
 """
 
 import ctypes
@@ -13,10 +17,13 @@ import math
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from shards.engines.fake import FakeEncoder, FakeEngine
+from shards.engines.fake import FakeEncoder, FakeEngine, parse_options
 from shards.engines.fake import load as load_fake
 from shards.pairs import Batch, EncodedPair
 from shards.refusal import Report
@@ -50,13 +57,29 @@ def _raise(_: int) -> None:
     raise ValueError("this pair cannot be scored")
 
 
+def _fork(_: int) -> None:
+    subprocess.Popen(["sleep", str(_FOREVER_SECONDS)])
+
+
+def _spam(_: int) -> None:
+    for _line in range(5_000):
+        sys.stderr.write("x" * 1000 + "\n")
+
+
+def _cuda(_: int) -> None:
+    raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+
 _ACTS: dict[str, Callable[[int], None]] = {
     "segv": _segv,
     "abort": _abort,
     "spin": _spin,
     "sleep": _sleep,
     "raise": _raise,
+    "cuda": _cuda,
     "exit": os._exit,
+    "fork": _fork,
+    "spam": _spam,
 }
 
 
@@ -78,6 +101,8 @@ class ChaosEncoder(FakeEncoder):
     ) -> list[EncodedPair]:
         if any("<<stuck>>" in document for document in documents):
             time.sleep(_FOREVER_SECONDS)
+        if any("<<choke>>" in document for document in documents):
+            os._exit(1)
         pairs = super().encode(
             query, documents, instruction=instruction, max_document_tokens=max_document_tokens
         )
@@ -100,6 +125,8 @@ class ChaosEngine(FakeEngine):
             if word in _ACTS:
                 _ACTS[word](number)
         margins = super().score(batch)
+        if ("short", 0) in words:
+            return margins[1:]
         return [
             math.nan if word == "nan" else margin
             for margin, (word, _) in zip(margins, words, strict=True)
@@ -108,7 +135,11 @@ class ChaosEngine(FakeEngine):
 
 def load(spec: ShardSpec, report: Report) -> ChaosEngine:
     """Load what the fake engine loads, and add the faults."""
-    fake = load_fake(spec, report)
+    milliseconds = parse_options(spec.source)["load_ms"]
+    for step in range(milliseconds // 100):
+        report(f"step {step}")
+        time.sleep(0.1)
+    fake = load_fake(replace(spec, source=re.sub(r"load_ms=\d+", "load_ms=0", spec.source)), report)
     engine = ChaosEngine(fake.facts, fake._delay_seconds)
     engine.encoder = ChaosEncoder(fake.facts.max_length)
     return engine

@@ -113,7 +113,7 @@ async def running(
             stdout=stream,
             stderr=stream,
             cwd=_ROOT,
-            env=_environment("chaos" if chaos else site),
+            env=_environment("chaos_site" if chaos else site),
         )
     gateway: Gateway | None = None
     try:

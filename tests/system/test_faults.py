@@ -207,6 +207,20 @@ async def test_a_shard_that_loads_without_progress_is_started_anew(tmp_path: Pat
         assert "supervision.load_timeout_seconds" in shards["fake/cpu:0"]["last_error"]
 
 
+async def test_a_load_that_is_slow_but_moves_is_left_alone(tmp_path: Path) -> None:
+    config = """
+    [supervision]
+    load_timeout_seconds = 3
+    [models.fake]
+    source = "fake?load_ms=4000"
+    engine = "fake"
+    replicas = 1
+    """
+    async with running(config, tmp_path, chaos=True) as gateway:
+        shard = (await gateway.until_ready())["fake/cpu:0"]
+        assert (shard["generation"], shard["last_error"]) == (1, "")
+
+
 async def test_the_deadline_holds_when_a_shard_hangs(tmp_path: Path) -> None:
     async with running(_ONE_REPLICA, tmp_path) as gateway:
         shards = await gateway.until_ready()

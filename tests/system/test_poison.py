@@ -20,7 +20,7 @@ source = "fake?delay_ms=2"
 engine = "fake"
 replicas = {replicas}
 """
-_CRASHES = ["segv", "abort", "exit 3", "exit 70"]
+_CRASHES = ["segv", "abort", "exit 71", "cuda"]
 
 
 async def _restarts(gateway: Gateway) -> int:
@@ -65,6 +65,51 @@ async def test_a_known_poison_is_refused_at_once_whoever_sends_it(tmp_path: Path
         ledger = Ledger(gateway)
         await ledger.send(1)
         ledger.assert_all_right()
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+async def test_copies_of_a_poison_that_come_at_once_cost_no_more_than_one(
+    tmp_path: Path, replicas: int
+) -> None:
+    """Only a replica that had a copy on its device already, when the first one ended, is lost too."""
+    async with running(_CONFIG.format(replicas=replicas), tmp_path, chaos=True) as gateway:
+        await gateway.until_ready()
+        ledger = Ledger(gateway)
+        async with ledger.load(clients=4):
+            await ledger.until_answered(20)
+            copies = [gateway.rerank([f"of {copy}", "a <<exit 3>>"]) for copy in range(20)]
+            for reply in await asyncio.gather(*copies):
+                _assert_quarantined(reply, index=1)
+        ledger.assert_all_right()
+        assert 2 <= await _restarts(gateway) <= 1 + replicas
+
+
+async def test_an_innocent_that_shares_its_text_with_a_suspect_is_answered(
+    tmp_path: Path,
+) -> None:
+    """The neighbours of a poison are suspects for a moment, and so is who sends the same texts."""
+    async with running(_CONFIG.format(replicas=2), tmp_path, chaos=True) as gateway:
+        await gateway.until_ready()
+        same = ["popular", "popular, too", "document 0 of request 7"]
+        poison = asyncio.create_task(gateway.rerank([*same, "a <<exit 3>>"]))
+        replies = [asyncio.create_task(gateway.rerank(same)) for _ in range(50)]
+        _assert_quarantined(await poison, index=3)
+        assert {(await reply)[0] for reply in replies} == {200}
+        assert await _restarts(gateway) == 2
+
+
+async def test_a_poison_of_the_encoder_is_found_while_the_device_is_busy(tmp_path: Path) -> None:
+    """A shard that dies with one job on its device and another in its encoder: either may be it."""
+    config = _CONFIG.format(replicas=1).replace("delay_ms=2", "delay_ms=400")
+    async with running(config, tmp_path, chaos=True) as gateway:
+        await gateway.until_ready()
+        ledger = Ledger(gateway)
+        innocent = asyncio.create_task(ledger.send(1))
+        await gateway.until(lambda shards: shards["fake/cpu:0"]["queue"] == 1)
+        _assert_quarantined(await gateway.rerank(["a", "<<choke>>"]), index=1)
+        await innocent
+        ledger.assert_all_right()
+        assert await _restarts(gateway) == 2
 
 
 async def test_a_client_that_gives_up_and_asks_again_does_not_start_the_count_anew(
@@ -142,7 +187,10 @@ async def test_a_shard_that_goes_on_in_time_is_trusted_again(tmp_path: Path) -> 
         assert (await gateway.until_ready())["fake/cpu:0"]["generation"] == 1
 
 
-@pytest.mark.parametrize(("word", "code"), [("raise", "engine_error"), ("nan", "engine_error")])
+@pytest.mark.parametrize(
+    ("word", "code"),
+    [("raise", "engine_error"), ("nan", "engine_error"), ("short", "engine_error")],
+)
 async def test_a_bad_pair_costs_its_own_request_only(tmp_path: Path, word: str, code: str) -> None:
     async with running(_CONFIG.format(replicas=1), tmp_path, chaos=True) as gateway:
         await gateway.until_ready()

@@ -2,6 +2,7 @@
 
 import contextlib
 import resource
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -137,3 +138,17 @@ def test_a_pipe_that_cannot_be_made_leaves_nothing_behind() -> None:
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert _descriptors() == before
+
+
+def test_memory_that_cannot_be_reserved_is_an_error_at_the_start() -> None:
+    """A limit on the size of files stands in for a full machine: no page is promised in vain."""
+    limits, used = resource.getrlimit(resource.RLIMIT_FSIZE), _descriptors()
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1024 * 1024, limits[1]))
+        with pytest.raises(OSError, match="File too large"):
+            GatewayEnd(generation=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert _descriptors() == used

@@ -1,0 +1,140 @@
+"""Who scores a job, and who waits.
+
+A job waits *here*, in the line of its model, until a replica has room for it; only about two batches
+are inside a shard at any time. So cancelling is cheap, a shard that is lost takes little with it,
+and a replica that becomes ready gets work at once. Whenever something changes (a job arrives, an
+answer comes, a shard becomes ready or fails), `serve` hands out as many jobs as fit: first in line
+to the replica with the fewest outstanding tokens.
+
+Suspects have a line and a replica of their own, see `quarantine`. A job that waits while a verdict
+falls is asked about again before it is handed out. When no shard is left that could come, all who
+wait are told at once.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from gateway.job import Job
+from gateway.lifecycle import State
+from gateway.quarantine import Quarantine
+from gateway.queue import Line
+from gateway.supervisor import Supervisor
+from shards.wire.messages import Scores
+
+
+class Reconsider(Exception):
+    """A pair of the job has become a suspect, or has been refused, while the job stood in line."""
+
+
+@dataclass(eq=False, slots=True)
+class Waiter:
+    """A job in line, or inside a replica; `scores` is resolved by the replica.
+
+    Attributes:
+        version: of the quarantine, when it was last asked about the job.
+        lease: who has the job, and its id there.
+        joined, sent: monotonic seconds.
+    """
+
+    job: Job
+    version: int
+    scores: asyncio.Future[Scores] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+    lease: tuple[Supervisor, int] | None = None
+    joined: float = field(default_factory=time.monotonic)
+    sent: float = 0.0
+
+    @property
+    def is_small(self) -> bool:
+        return self.job.is_small
+
+
+class Dispatch:
+    """The lines of one model, in front of its shards."""
+
+    def __init__(
+        self,
+        shards: Sequence[Supervisor],
+        quarantine: Quarantine,
+        unavailable: Callable[[], Exception],
+    ) -> None:
+        self._shards = shards
+        self._quarantine = quarantine
+        self._unavailable = unavailable
+        self._line: Line[Waiter] = Line()
+        self._suspects: Line[Waiter] = Line()
+
+    def __len__(self) -> int:
+        return len(self._line) + len(self._suspects)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether a shard is ready, or will be without anybody's help."""
+        return any(one.state is State.READY or one.is_coming for one in self._shards)
+
+    def join(self, job: Job) -> Waiter:
+        """Put a job in line; it may be on its way when this returns."""
+        waiter = Waiter(job, self._quarantine.version)
+        self._line_of(waiter).join(waiter)
+        self.serve()
+        return waiter
+
+    def withdraw(self, waiter: Waiter) -> None:
+        """Nobody waits for it any more."""
+        if waiter.lease is None:
+            self._line_of(waiter).leave(waiter)
+        else:
+            shard, job_id = waiter.lease
+            shard.replica.cancel(job_id)
+
+    def serve(self) -> None:
+        """Hand out what fits; fail everybody when no shard is left that could come."""
+        ready = [one for one in self._shards if one.state is State.READY]
+        if self._suspects:
+            # One replica is theirs, and takes nothing else before they are through.
+            trying = [one for one in self._shards if one.replica.has_suspect]
+            designated = (trying or ready)[:1]
+            self._hand_out(self._suspects, [one for one in designated if one in ready])
+            ready = [one for one in ready if one not in designated]
+        self._hand_out(self._line, ready)
+        if not self.is_alive:
+            self._fail_all()
+
+    def _hand_out(self, line: Line[Waiter], shards: Sequence[Supervisor]) -> None:
+        while (waiter := line.first()) and (shard := _idlest(shards, waiter.job)):
+            if self._is_news(waiter):
+                line.leave(waiter)
+                waiter.scores.set_exception(Reconsider())
+                continue
+            job_id = shard.replica.submit(waiter.job, waiter.scores)
+            if job_id is not None:
+                waiter.lease, waiter.sent = (shard, job_id), time.monotonic()
+                line.served(waiter)
+
+    def _is_news(self, waiter: Waiter) -> bool:
+        """Whether a verdict or a suspicion concerns a job that joined the line before it."""
+        before, waiter.version = waiter.version, self._quarantine.version
+        if before == waiter.version:
+            return False
+        if not waiter.job.is_solo:
+            return self._quarantine.knows_any(waiter.job.pairs, time.monotonic())
+        ((query, document),) = waiter.job.pairs
+        return self._quarantine.is_refused(query, document, time.monotonic())
+
+    def _fail_all(self) -> None:
+        for waiter in [*self._line, *self._suspects]:
+            self._line_of(waiter).leave(waiter)
+            if not waiter.scores.done():
+                waiter.scores.set_exception(self._unavailable())
+
+    def _line_of(self, waiter: Waiter) -> Line[Waiter]:
+        return self._suspects if waiter.job.is_solo else self._line
+
+
+def _idlest(shards: Sequence[Supervisor], job: Job) -> Supervisor | None:
+    """Return the shard with the fewest outstanding tokens of those that have room."""
+    with_room = [one for one in shards if one.replica.has_room(job)]
+    return min(with_room, key=lambda one: one.replica.outstanding_tokens, default=None)

@@ -204,10 +204,20 @@ def test_no_url_at_all() -> None:
     assert "nonsense" in result.stderr
 
 
+@contextlib.contextmanager
+def _watching(command: list[str], **how: Any) -> Iterator[subprocess.Popen[Any]]:
+    """Run a command that goes on by itself, and end it in any case."""
+    with subprocess.Popen(command, **how) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def test_watching_on_a_terminal_refreshes_in_place(served: str) -> None:
     ours, its = os.openpty()
     command = [sys.executable, "-m", "gateway", "status", "--url", served, "--watch", "0.1"]
-    with subprocess.Popen(command, stdout=its, env={**CLEAN, "TERM": "xterm"}) as process:
+    with _watching(command, stdout=its, env={**CLEAN, "TERM": "xterm"}) as process:
         os.close(its)
         seen = b""
         while seen.count(b"rerank gateway") < 3:
@@ -224,7 +234,7 @@ def test_watching_on_a_terminal_refreshes_in_place(served: str) -> None:
 @pytest.mark.parametrize("form", [["--json"], []])
 def test_watching_refreshes_until_it_is_interrupted(served: str, form: list[str]) -> None:
     command = [sys.executable, "-m", "gateway", "status", "--url", served, "--watch", "0.1", *form]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=CLEAN) as process:
+    with _watching(command, stdout=subprocess.PIPE, text=True, env=CLEAN) as process:
         assert process.stdout is not None
         seen = 0
         for line in process.stdout:

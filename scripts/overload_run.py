@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import aiohttp
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -25,7 +26,7 @@ from tests.system.running import Gateway, running
 
 _CONFIG = """
 [models.fake]
-source = "fake?delay_ms=50"
+source = "fake?delay_ms=200"
 engine = "fake"
 max_length = 512
 token_budget = 512
@@ -45,10 +46,15 @@ class Stage:
     answered: list[float] = field(default_factory=list)  # latencies
     refused: list[float] = field(default_factory=list)
     late: int = 0
+    cut: int = 0  # connections ended without an answer
 
     async def send(self, gateway: Gateway, documents: list[str], allowed_seconds: float) -> None:
         started = time.monotonic()
-        status, _, _ = await gateway.rerank(documents, timeout_seconds=allowed_seconds)
+        try:
+            status, _, _ = await gateway.rerank(documents, timeout_seconds=allowed_seconds)
+        except aiohttp.ClientError:
+            self.cut += 1
+            return
         seconds = time.monotonic() - started
         if status == 200:
             self.answered.append(seconds)
@@ -130,6 +136,7 @@ def _row(stage: Stage, capacity: float) -> dict[str, object]:
         "refusal_p50_ms": _quantile_ms(stage.refused, 0.5),
         "refusal_p99_ms": _quantile_ms(stage.refused, 0.99),
         "late": stage.late,
+        "cut": stage.cut,
     }
 
 

@@ -106,8 +106,8 @@ def test_the_status_table_has_the_lines_that_are_printed(url: str) -> None:
 
 
 def shown_names(table: str) -> list[str]:
-    """Return the first cell of each line: models and shards."""
-    lines = (line.strip() for line in table.splitlines() if line.strip())
+    """Return the first cell of each line: models and shards. A rule is as wide as the figures."""
+    lines = (line.strip() for line in table.splitlines() if line.strip(" ─"))
     return [re.split(r"\s{2,}", line)[0] for line in lines][1:]
 
 

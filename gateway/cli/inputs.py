@@ -28,6 +28,17 @@ class Document:
     id: str = ""
 
 
+FLAG_OF = {
+    "model": "use --model for all of them",
+    "instruction": "use --instruction for all of them",
+    "top_n": "use --top-n for all of them",
+    "top_k": "use --top-n for all of them",
+    "max_tokens_per_doc": "ask a gateway over HTTP for that",
+    "rank_fields": "ask a gateway over HTTP for that",
+}
+"""Fields of the APIs that would change the answer and are not read here; others are left alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """One query with its documents, and its id if the file gives it one."""
@@ -153,6 +164,8 @@ def _question(value: Any, where: str) -> Question:
             f'{where}: a request is {{"query": "...", "documents": [...]}}; for plain documents '
             "give the query with -q"
         )
+    for key in value.keys() & FLAG_OF:
+        raise BadInput(f'{where}: "{key}" cannot be given by line; {FLAG_OF[key]}')
     documents = value.get("documents")
     if not isinstance(documents, list) or not documents:
         raise BadInput(f'{where}: "documents" must be a list with at least one document')

@@ -148,6 +148,9 @@ def _scorer(
     **described: Any,
 ) -> AbstractAsyncContextManager[Scorer]:
     if url:
+        idle = [name for name, value in described.items() if value not in (None, ())]
+        if idle:
+            raise click.UsageError(f"{', '.join(idle)}: the gateway behind --url decides that")
         options = {"model": model, "instruction": instruction}
         return remote(url, SPOKEN[dialect], options, read_text(api_key) if api_key else None)
     settings = _local_settings(model, described)

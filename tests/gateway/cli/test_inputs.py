@@ -102,6 +102,8 @@ def test_questions_are_read_one_by_one(tmp_path: Path) -> None:
         ('{"query": "a"}', "at least one document"),
         ('{"query": "a", "documents": []}', "at least one document"),
         ('{"query": "a", "documents": [1]}', "string"),
+        ('{"query": "a", "documents": ["b"], "top_n": 1}', "--top-n"),
+        ('{"query": "a", "documents": ["b"], "model": "c"}', "--model"),
     ],
 )
 def test_a_bad_question_is_named_by_its_line(tmp_path: Path, line: str, word: str) -> None:

@@ -248,3 +248,9 @@ def test_wrong_use_is_told(arguments: tuple[str, ...], code: int, word: str) -> 
     result = run(*arguments)
     assert result.exit_code == code
     assert word in result.stderr
+
+
+def test_flags_that_the_gateway_behind_the_url_decides_are_refused(served: str) -> None:
+    result = run("-q", "a", "-d", "b", "--url", served, "--dtype", "bf16")
+    assert result.exit_code == 2
+    assert "dtype: the gateway behind --url decides that" in result.stderr

@@ -39,7 +39,7 @@ _RETRY_SPREAD = (0.8, 1.2)
 
 
 class Model:
-    """One model: its line, its replicas and their supervisors.
+    """One model: its door, its shards, and what becomes of a job.
 
     Attributes:
         spec: its entry in the configuration.

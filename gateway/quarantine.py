@@ -34,6 +34,10 @@ class Quarantine:
         self._suspected = _Memory()
         self._refused = _Memory()
 
+    def __bool__(self) -> bool:
+        """Whether any pair is remembered: mostly none is, and nobody need be asked about."""
+        return bool(self._suspected) or bool(self._refused)
+
     def suspect(self, query: str, document: str, now: float) -> None:
         """Remember that a shard ended while it was at this pair, among others."""
         self.version += 1
@@ -58,7 +62,7 @@ class Quarantine:
 
     def knows_any(self, pairs: Iterable[tuple[str, str]], now: float) -> bool:
         """Whether one of these pairs is a suspect or refused."""
-        return any(
+        return bool(self) and any(
             self.is_suspected(query, document, now) or self.is_refused(query, document, now)
             for query, document in pairs
         )

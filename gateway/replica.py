@@ -3,9 +3,9 @@
 A replica lives as long as the gateway; pipes come and go with the generations of its shard. Jobs
 that wait for an answer stand in `_pending` by id. When the shard is lost, the supervisor has the
 answers that are already in the socket taken first; then everything still pending fails with
-`ReplicaLost`, and whoever waits for it has it scored elsewhere: so every job has exactly one answer. A cancelled job
-stays pending until the shard has said that it dropped it, because until then it takes room there: so
-a shard that has stopped reading is never sent more than its window.
+`ReplicaLost`, and whoever waits for it has it scored elsewhere: so every job has exactly one answer.
+A cancelled job stays pending until the shard has said that it dropped it, because until then it
+takes room there: so a shard that has stopped reading is never sent more than its window.
 """
 
 import asyncio
@@ -203,7 +203,7 @@ class Replica:
         return Reading(
             self._pipe.progress(),
             waiting_bytes=sum(job.text_bytes + 1 for job in jobs),
-            is_solo=any(job.is_solo for job in jobs),
+            is_solo=self.has_suspect,
             now=now,
         )
 

@@ -95,7 +95,8 @@ def _split(request: RerankRequest, model: Model, deadline: float) -> Iterator[_P
         extra + text + queries[index if len(queries) > 1 else 0] for index, text in enumerate(texts)
     ]
     costs = [model.estimate.tokens(bytes_) for bytes_ in per_pair]
-    most = _job_tokens(sum(costs), model)
+    total = sum(costs)
+    most = _job_tokens(total, model)
     order = sorted(range(len(texts)), key=texts.__getitem__)
     for indices in _chunks(order, costs, per_pair, most):
         yield _Part(
@@ -107,7 +108,7 @@ def _split(request: RerankRequest, model: Model, deadline: float) -> Iterator[_P
                 tokens=sum(costs[index] for index in indices),
                 text_bytes=sum(per_pair[index] for index in indices),
                 wire_bytes=sum(per_pair[index] + 8 for index in indices) + 256,
-                is_small=sum(costs) <= model.token_budget,
+                is_small=total <= model.token_budget,
                 deadline_ns=int(deadline * 1e9),
                 keep_end=request.keep_end,
                 refuse_truncation=request.refuse_truncation,
@@ -164,6 +165,8 @@ async def _score(model: Model, part: _Part, request: RerankRequest) -> Scores:
 
 def _refuse_quarantined(request: RerankRequest, model: Model, now: float) -> None:
     """Refuse a request with a pair that is known to end shards, before it reaches one."""
+    if not model.quarantine:
+        return
     for index, document in enumerate(request.documents):
         query = request.queries[index if len(request.queries) > 1 else 0]
         if model.quarantine.is_refused(query, document.text, now):

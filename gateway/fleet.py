@@ -143,6 +143,10 @@ class Fleet:
         """What is served."""
         return tuple(model.spec for model in self._models.values())
 
+    def is_attended(self, now: float) -> bool:
+        """Whether every supervisor looks at its shard."""
+        return all(model.is_attended(now) for model in self._running)
+
     def status(self) -> tuple[ModelStatus, ...]:
         """Return a snapshot of what is served."""
         return tuple(model.status() for model in self._models.values())

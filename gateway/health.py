@@ -44,6 +44,14 @@ def health(models: Sequence[ModelStatus]) -> str:
     return "loading" if "loading" in states else "down"
 
 
+def summary(models: Sequence[ModelStatus], *, stopping: bool) -> str:
+    """Return one line for people, such as `2/3 models ready, 7/8 shards`."""
+    shards = _shards(models)
+    able = sum(model.state in SCORING for model in models)
+    line = f"{able}/{len(models)} models ready, {shards['ready']}/{shards['total']} shards"
+    return f"stopping, {line}" if stopping else line
+
+
 def health_report(models: Sequence[ModelStatus], *, stopping: bool) -> dict[str, object]:
     """Return the body of `/health`: the verdict, and the counts behind it."""
     return {

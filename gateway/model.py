@@ -101,6 +101,10 @@ class Model:
         """The most tokens of one batch."""
         return self.facts.token_budget if self.facts else _FIRST_TOKEN_BUDGET
 
+    def is_attended(self, now: float) -> bool:
+        """Whether every supervisor looks at its shard."""
+        return all(one.is_attended(now) for one in self._supervisors)
+
     async def run(self) -> None:
         """Run all shards until `stop`."""
         async with asyncio.TaskGroup() as group:

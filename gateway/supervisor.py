@@ -44,6 +44,7 @@ from shards.wire.spec import ShardSpec
 _logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.1
+_UNATTENDED_SECONDS = 2.0  # a supervisor that has not looked for so long does not supervise
 _EXIT_SECONDS = 2.0  # between closing its pipe and ending, a shard has nothing more to do
 _STACKS_SECONDS = 1.0  # for a hung shard to write its stacks before it is killed
 _STAGES = {"loading": Event.LOADS, "warming": Event.WARMS}
@@ -87,6 +88,7 @@ class Supervisor:
         self._on_change = on_change
         self._on_suspects = on_suspects
         self._life: Life | None = None
+        self._last_look = 0.0
         self._crash_times: deque[float] = deque(maxlen=policy.crash_limit + 1)
         self._losses_in_a_row = 0
         self._stop_asked = asyncio.Event()
@@ -110,6 +112,12 @@ class Supervisor:
     def is_coming(self) -> bool:
         """Whether the shard will be ready without anybody's help."""
         return self.state in COMING and not self._stop_asked.is_set()
+
+    def is_attended(self, now: float) -> bool:
+        """Whether somebody looks at the process, if there is one that is not ending."""
+        if self.state not in HAS_PROCESS or self._stop_asked.is_set():
+            return True
+        return now - self._last_look < _UNATTENDED_SECONDS
 
     async def run(self) -> None:
         """Keep the shard running until `stop`."""
@@ -182,7 +190,7 @@ class Supervisor:
 
     def _look(self, life: Life) -> None:
         """See whether the shard moves."""
-        now = time.monotonic()
+        now = self._last_look = time.monotonic()
         if self.state in (State.READY, State.SUSPECT):
             self._look_at_progress(life, now)
         elif now - life.last_word >= self._times.load_timeout_seconds and not life.verdict:

@@ -14,13 +14,10 @@ with the gateway: by the kernel's parent-death signal on Linux, and everywhere b
 stream on its control socket.
 """
 
-import ctypes
 import faulthandler
 import logging
 import math
 import os
-import signal
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -36,6 +33,7 @@ from shards.engines.base import Engine
 from shards.jobs import Job, OpenJobs
 from shards.pace import Pace
 from shards.pairs import EncodedPair, QueryTooLong
+from shards.process import belong_to
 from shards.refusal import Refusal
 from shards.wire.exit_codes import ExitCode
 from shards.wire.messages import (
@@ -58,7 +56,6 @@ from shards.wire.spec import ShardSpec
 
 _logger = logging.getLogger(__name__)
 
-_PR_SET_PDEATHSIG = 1
 _CANCELLED = ("cancelled", "the client left")
 _PROBES = (("As long as this takes here.",), ("As long as a batch of this size takes.",) * 4)
 _MOST_BATCHES_TOLD = 1000  # in one answer, so that it fits a packet
@@ -69,7 +66,7 @@ def main(spec: ShardSpec, socket_fd: int, arena_fd: int, gateway_pid: int) -> No
 
     It ends without Python's finalisation, which takes long after torch and has nothing to do here.
     """
-    _belong_to(gateway_pid)
+    belong_to(gateway_pid)
     faulthandler.enable()
     logging.basicConfig(format=f"shard {spec.name} %(levelname)s: %(message)s")
     pipe = ShardEnd(socket_fd, arena_fd, spec.generation)
@@ -93,16 +90,6 @@ def _run(spec: ShardSpec, pipe: ShardEnd) -> ExitCode:
         _logger.critical("the shard failed", exc_info=True)
         return ExitCode.INTERNAL
     return ExitCode.STOPPED
-
-
-def _belong_to(gateway_pid: int) -> None:
-    """Arrange to die with the gateway; Ctrl-C is the gateway's business."""
-    os.setsid()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != gateway_pid:  # it died before the signal was armed
-        os._exit(ExitCode.STOPPED)
 
 
 def _start(spec: ShardSpec, pipe: ShardEnd) -> tuple[Engine, Pace]:

@@ -1,6 +1,7 @@
 """`gateway serve`: read the settings, take the port, start the gateway."""
 
 import contextlib
+import os
 import signal
 import socket
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import click
 
 from gateway.cli import exits
 from gateway.cli.announce import announced
+from gateway.cli.attend import attended
 from gateway.cli.flags import model_options, model_trees
 from gateway.cli.port import PortUnavailable, listen, url
 from gateway.cli.say import fail, report
@@ -20,6 +22,7 @@ from gateway.cli.say import fail, report
 if TYPE_CHECKING:
     from gateway.config import Settings
     from gateway.http_guard import Watch
+    from gateway.notify import Notifier
 
 
 @click.command(
@@ -56,17 +59,36 @@ def serve(file: Path | None, models: tuple[str, ...], **options: Any) -> None:
     embedded ones when no model is named anywhere.
     """
     _end_on_signals()
+    from gateway import logs
+    from gateway.notify import Notifier
+
+    notifier = Notifier.of(os.environ, os.getpid())
+    inherited = _inherited()
+    if inherited is not None:  # so that it is checked like any other address
+        options["host"], options["port"] = inherited.getsockname()[:2]
     read = partial(_read, file, models, options)
     settings = _settings(read)
-    try:
-        listener = listen(settings.host, settings.port)
-    except PortUnavailable as error:
-        fail(str(error), exits.UNAVAILABLE)
-    from gateway import logs
-
+    listener = inherited or _listen(settings)
     logs.configure(settings.log_level, settings.log_format)
     _introduce(settings)
-    _run(settings, listener, read)
+    _run(settings, listener, read, notifier)
+
+
+def _inherited() -> socket.socket | None:
+    """Return the listening socket that systemd has opened, if there is one."""
+    from gateway.notify import inherited_listener
+
+    try:
+        return inherited_listener(os.environ, os.getpid())
+    except ValueError as error:
+        fail(str(error), exits.CONFIG)
+
+
+def _listen(settings: "Settings") -> socket.socket:
+    try:
+        return listen(settings.host, settings.port)
+    except PortUnavailable as error:
+        fail(str(error), exits.UNAVAILABLE)
 
 
 MODEL_FLAGS = ("dtype", "devices", "replicas", "threads", "engine")
@@ -144,7 +166,12 @@ def _introduce(settings: "Settings") -> None:
         )
 
 
-def _run(settings: "Settings", listener: socket.socket, read: "Callable[[], Settings]") -> None:
+def _run(
+    settings: "Settings",
+    listener: socket.socket,
+    read: "Callable[[], Settings]",
+    notifier: "Notifier",
+) -> None:
     import uvicorn
 
     from gateway.app import create_app
@@ -152,7 +179,9 @@ def _run(settings: "Settings", listener: socket.socket, read: "Callable[[], Sett
 
     app = create_app(settings, partial(_read_again, read))
     signal.signal(signal.SIGHUP, lambda *_: app.state.reloads.on_signal())
-    app.router.lifespan_context = announced(app.router.lifespan_context, url(listener))
+    address = listener.getsockname()[:2]
+    lifespan = attended(app.router.lifespan_context, notifier, address)
+    app.router.lifespan_context = announced(lifespan, url(listener))
     config = uvicorn.Config(
         app,
         loop="uvloop",

@@ -29,6 +29,10 @@ from gateway.metrics import UNKNOWN_MODEL
 CLIENT_LEFT = 499
 """The code that is counted when the client did not wait for the answer, as nginx has it."""
 
+HTTP_OK = 200
+PROBES = frozenset({"/livez", "/readyz", "/health", "/status", "/metrics"})
+"""Paths that machines read every few seconds; what goes well there is logged for debugging only."""
+
 _KEY = "gateway.call"
 _LONGEST_PATH = 200
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -200,7 +204,8 @@ def _bug(call: Call) -> InternalError:
 
 
 def _log(call: Call, scope: Scope) -> None:
-    _access.info(
+    _access.log(
+        _level(call, scope),
         "request",
         extra={
             "request_id": call.request_id,
@@ -210,3 +215,9 @@ def _log(call: Call, scope: Scope) -> None:
             "ms": round(call.seconds * 1000, 1),
         },
     )
+
+
+def _level(call: Call, scope: Scope) -> int:
+    """Return how important a request is: probes that go well would bury everything else."""
+    is_probe = scope["method"] == "GET" and scope["path"] in PROBES
+    return logging.DEBUG if is_probe and call.status == HTTP_OK else logging.INFO

@@ -33,6 +33,7 @@ def attended(lifespan: Lifespan, notifier: "Notifier", address: tuple[str, int])
         try:
             async with lifespan(app) as state:
                 yield state
+                await attendant.look()  # the end may be over before the next look
         finally:
             attending.cancel()
             with contextlib.suppress(asyncio.CancelledError):

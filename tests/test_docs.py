@@ -173,7 +173,7 @@ def tree() -> set[str]:
 
 def test_the_file_tree_in_readme_is_the_one_there_is() -> None:
     there = {"pyproject.toml", "README.md", "LICENSE"}
-    for folder in ("gateway", "shards", "configs", "docs", "scripts", "tests"):
+    for folder in ("gateway", "shards", "configs", "docs", "scripts", "systemd", "tests"):
         there.add(folder)
     for package in ("gateway", "shards"):
         for path in (ROOT / package).iterdir():

@@ -1,0 +1,60 @@
+"""Matrix products in int8 on a CPU: weights by output channel, states by token, as they come.
+
+Each row of states is quantised to u8 around a zero point of 128, multiplied by oneDNN, and the bf16
+result is scaled row by row. No calibration set is needed, and a row's result does not depend on the
+rows beside it. Three things are not obvious:
+
+- u8 states take the CPU's VNNI instructions; s8 ones fall into a reference kernel, 1000 times slower.
+- oneDNN knows one scale for all rows, so it is told 1, and the rows are scaled afterwards.
+- A row's scale is rounded to bf16 *before* it is used, so that scaling back in bf16 is exact.
+
+Every step is an in-place operation on fp32 or bf16 alone: mixed types take PyTorch's slow path. Give
+it some hundred rows at a time, so that what lies between two steps stays in the cache.
+"""
+
+import torch
+
+_LEVELS = 127  # of each sign
+_ZERO = 128
+_SMALLEST = 1e-8  # a row of zeros keeps a scale
+
+
+class Int8Linear:
+    """`states @ weight.T + bias` for states in bf16 or fp32; the result is bf16."""
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None = None) -> None:
+        """Quantise `weight`, `[outputs, inputs]` in any float format; `bias` is `[outputs]`."""
+        exact = weight.float()
+        scales = exact.abs().amax(1).clamp_min_(_SMALLEST).div_(_LEVELS)
+        codes = (exact / scales[:, None]).round_().to(torch.int8)
+        self._codes = torch.ops.onednn.qlinear_prepack(codes, None)
+        self._scales = scales
+        self._zeros = torch.zeros(len(scales), dtype=torch.int64)
+        self._bias = None if bias is None else bias.to(torch.bfloat16)
+
+    def __call__(self, states: torch.Tensor) -> torch.Tensor:
+        """Return `[rows, outputs]` in bf16 for `[rows, inputs]`."""
+        codes, scales = quantised(states)
+        product: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
+            *(codes, 1.0, _ZERO, self._codes, self._scales, self._zeros),
+            *(None, 1.0, 0, torch.bfloat16, "none", [], ""),
+        )
+        product.mul_(scales)
+        return product if self._bias is None else product.add_(self._bias)
+
+
+def quantised(states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the rows of `states` as u8 codes around 128, and the scale of each, `[rows, 1]` bf16."""
+    exact = states.float()
+    largest = torch.maximum(exact.amax(1, keepdim=True), exact.amin(1, keepdim=True).neg_())
+    scales = largest.clamp_min_(_SMALLEST).div_(_LEVELS).to(torch.bfloat16)
+    codes = exact * scales.float().reciprocal_()
+    return codes.add_(_ZERO + 0.5).to(torch.uint8), scales
+
+
+def int8_works() -> bool:
+    """Whether this build of PyTorch has oneDNN's int8 product. How fast it is has to be measured."""
+    try:
+        return bool(Int8Linear(torch.eye(32))(torch.ones(16, 32)).isfinite().all())
+    except (AttributeError, NotImplementedError, RuntimeError):
+        return False

@@ -1,0 +1,66 @@
+"""The int8 product: how exact it is, and that rows do not see each other."""
+
+import pytest
+import torch
+
+from shards.engines.int8 import Int8Linear, int8_works, quantised
+from shards.engines.linears import pack
+
+needs_int8 = pytest.mark.skipif(not int8_works(), reason="no int8 product in this build of PyTorch")
+
+
+def states_of(rows: int, columns: int = 64, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    spread = torch.logspace(-3, 3, rows)[:, None]  # rows of very different size
+    return torch.randn(rows, columns, generator=generator) * spread
+
+
+def test_codes_are_within_half_a_step_of_the_states() -> None:
+    states = states_of(50)
+    codes, scales = quantised(states)
+    assert (codes.dtype, scales.dtype) == (torch.uint8, torch.bfloat16)
+    back = (codes.float() - 128) * scales.float()
+    assert ((back - states).abs() <= scales.float() * 0.501).all()
+    assert codes.amax(1).maximum(256 - codes.amin(1).int()).ge(254).all()  # the range is used
+
+
+def test_quantising_leaves_the_states_as_they_were() -> None:
+    states = states_of(3)
+    before = states.clone()
+    quantised(states)
+    assert torch.equal(states, before)
+
+
+def test_a_row_of_zeros_stays_zero() -> None:
+    codes, scales = quantised(torch.zeros(2, 8))
+    assert codes.eq(128).all()
+    assert scales.isfinite().all()
+
+
+@needs_int8
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_the_product_is_near_the_exact_one(with_bias: bool) -> None:
+    states, weight = states_of(40, 256), states_of(96, 256, seed=1)
+    bias = states_of(1, 96, seed=2)[0] if with_bias else None
+    exact = torch.nn.functional.linear(states, weight, bias)
+    error = (Int8Linear(weight, bias)(states.bfloat16()).float() - exact).norm(dim=1)
+    assert (error <= 0.02 * exact.norm(dim=1)).all()
+
+
+@needs_int8
+def test_a_row_does_not_depend_on_the_rows_beside_it() -> None:
+    linear, states = Int8Linear(states_of(32)), states_of(20).bfloat16()
+    alone = torch.cat([linear(states[at : at + 1]) for at in range(20)])
+    assert torch.equal(linear(states), alone)
+
+
+@pytest.mark.parametrize(("dtype", "error"), [("fp32", 1e-5), ("bf16", 2e-2)])
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_packed_weights_give_the_same_product(dtype: str, error: float, with_bias: bool) -> None:
+    states, weight = torch.randn(70, 48), torch.randn(33, 48)
+    bias = torch.randn(33) if with_bias else None
+    linear = pack(weight, bias, dtype, "cpu")
+    product = linear(states if dtype == "fp32" else states.bfloat16()).float()
+    torch.testing.assert_close(
+        product, torch.nn.functional.linear(states, weight, bias), rtol=error, atol=error * 5
+    )

@@ -4,8 +4,10 @@ A job waits *here*, in the line of its model, until a replica has room for it; o
 are inside a shard at any time. So cancelling is cheap, a shard that is lost takes little with it,
 and a replica that becomes ready gets work at once. Whenever something changes (a job arrives, an
 answer comes, a shard becomes ready or fails), `serve` hands out as many jobs as fit: first in line
-to the replica with the fewest outstanding tokens.
+to the replica with the fewest outstanding tokens for its share of the work; who is new or has failed
+lately has a smaller share, and who was ejected gets nothing, see `standing`.
 
+A job that one replica could not score stands in a line of its own for another one, ahead of the rest.
 Suspects have a line and a replica of their own, see `quarantine`. A job that waits while a verdict
 falls is asked about again before it is handed out. When no shard is left that could come, all who
 wait are told at once.
@@ -34,12 +36,14 @@ class Waiter:
 
     Attributes:
         version: of the quarantine, when it was last asked about the job.
+        not_on: who could not score the job; another one should, if there is one.
         lease: who has the job, and its id there.
         joined, sent: monotonic seconds.
     """
 
     job: Job
     version: int
+    not_on: Supervisor | None = None
     scores: asyncio.Future[Scores] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -66,18 +70,30 @@ class Dispatch:
         self._unavailable = unavailable
         self._line: Line[Waiter] = Line()
         self._suspects: Line[Waiter] = Line()
+        self._second: Line[Waiter] = Line()  # one replica has failed at them
 
     def __len__(self) -> int:
-        return len(self._line) + len(self._suspects)
+        return len(self._line) + len(self._suspects) + len(self._second)
 
     @property
     def is_alive(self) -> bool:
         """Whether a shard is ready, or will be without anybody's help."""
         return any(one.state is State.READY or one.is_coming for one in self._shards)
 
-    def join(self, job: Job) -> Waiter:
+    def has_other_than(self, shard: Supervisor) -> bool:
+        """Whether another replica could score what this one could not."""
+        return any(one is not shard for one in self._able(time.monotonic()))
+
+    def contradicted(self, shard: Supervisor) -> bool:
+        """Another replica scored what this one could not; return whether it is left out now."""
+        now = time.monotonic()
+        ready = [one for one in self._shards if one.state is State.READY]
+        out = sum(one.standing.is_ejected(now) for one in ready)
+        return shard.standing.erred(now, may_eject=2 * (out + 1) <= len(ready))
+
+    def join(self, job: Job, *, not_on: Supervisor | None = None) -> Waiter:
         """Put a job in line; it may be on its way when this returns."""
-        waiter = Waiter(job, self._quarantine.version)
+        waiter = Waiter(job, self._quarantine.version, not_on)
         self._line_of(waiter).join(waiter)
         self.serve()
         return waiter
@@ -92,19 +108,26 @@ class Dispatch:
 
     def serve(self) -> None:
         """Hand out what fits; fail everybody when no shard is left that could come."""
-        ready = [one for one in self._shards if one.state is State.READY]
+        now = time.monotonic()
+        ready = self._able(now)
         if self._suspects:
             # One replica is theirs, and takes nothing else before they are through.
             trying = [one for one in self._shards if one.replica.has_suspect]
             designated = (trying or ready)[:1]
-            self._hand_out(self._suspects, [one for one in designated if one in ready])
+            self._hand_out(self._suspects, [one for one in designated if one in ready], now)
             ready = [one for one in ready if one not in designated]
-        self._hand_out(self._line, ready)
+        self._hand_out(self._second, ready, now)
+        self._hand_out(self._line, ready, now)
         if not self.is_alive:
             self._fail_all()
 
-    def _hand_out(self, line: Line[Waiter], shards: Sequence[Supervisor]) -> None:
-        while (waiter := line.first()) and (shard := _idlest(shards, waiter.job)):
+    def _able(self, now: float) -> list[Supervisor]:
+        """Return who may get jobs: all that are ready but those left out, unless no other is."""
+        ready = [one for one in self._shards if one.state is State.READY]
+        return [one for one in ready if not one.standing.is_ejected(now)] or ready
+
+    def _hand_out(self, line: Line[Waiter], shards: Sequence[Supervisor], now: float) -> None:
+        while (waiter := line.first()) and (shard := _idlest(shards, waiter, now)):
             if self._is_news(waiter):
                 line.leave(waiter)
                 waiter.scores.set_exception(Reconsider())
@@ -125,16 +148,32 @@ class Dispatch:
         return self._quarantine.is_refused(query, document, time.monotonic())
 
     def _fail_all(self) -> None:
-        for waiter in [*self._line, *self._suspects]:
+        for waiter in [*self._line, *self._suspects, *self._second]:
             self._line_of(waiter).leave(waiter)
             if not waiter.scores.done():
                 waiter.scores.set_exception(self._unavailable())
 
     def _line_of(self, waiter: Waiter) -> Line[Waiter]:
-        return self._suspects if waiter.job.is_solo else self._line
+        if waiter.job.is_solo:
+            return self._suspects
+        return self._line if waiter.not_on is None else self._second
 
 
-def _idlest(shards: Sequence[Supervisor], job: Job) -> Supervisor | None:
-    """Return the shard with the fewest outstanding tokens of those that have room."""
-    with_room = [one for one in shards if one.replica.has_room(job)]
-    return min(with_room, key=lambda one: one.replica.outstanding_tokens, default=None)
+def _idlest(shards: Sequence[Supervisor], waiter: Waiter, now: float) -> Supervisor | None:
+    """Return the shard with the fewest outstanding tokens for its share, of those that have room."""
+    job = waiter.job
+    others = [one for one in shards if one is not waiter.not_on] or shards
+    shares = {one: one.standing.share(now) for one in others}
+    best = max(shares.values(), default=1.0)
+    with_room = [one for one in others if _has_room(one, job, shares[one] / best, now)]
+    return min(
+        with_room,
+        key=lambda one: (one.replica.outstanding_tokens + job.tokens) / shares[one],
+        default=None,
+    )
+
+
+def _has_room(shard: Supervisor, job: Job, share: float, now: float) -> bool:
+    if shard.standing.is_probed(now) and shard.replica.queue:
+        return False
+    return shard.replica.has_room(job, share)

@@ -17,6 +17,7 @@ GatewayError
     ├── EngineFailed                500 engine_error
     ├── InternalError               500 internal_error
     ├── Overloaded                  503 overloaded
+    ├── RetryBudgetSpent            503 retry_budget
     ├── ModelUnavailable            503 model_unavailable
     ├── ModelDrained                503 model_drained
     ├── ShuttingDown                503 shutting_down
@@ -153,6 +154,13 @@ class Overloaded(ServerError):
 
     status = 503
     code = "overloaded"
+
+
+class RetryBudgetSpent(ServerError):
+    """The shard that scored it ended, as so many did that nothing more is scored again for now."""
+
+    status = 503
+    code = "retry_budget"
 
 
 class ModelUnavailable(ServerError):

@@ -7,6 +7,10 @@ from shards.wire.messages import DOCUMENT_TOO_LONG, ENGINE_ERROR, INVALID_SCORE
 QUARANTINED = "quarantined"
 
 
+DOUBTFUL = frozenset({ENGINE_ERROR, INVALID_SCORE})
+"""Codes of faults that may be the replica's as well as the pair's."""
+
+
 class PairFault(Exception):
     """One pair of a job is at fault.
 

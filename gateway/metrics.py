@@ -105,7 +105,14 @@ class Metrics:
             "reranker_truncated_documents", "Documents cut to the model's limit.", _MODEL
         )
         self._retried = self._counter(
-            "reranker_jobs_retried", "Jobs scored again after their shard was lost.", _MODEL
+            "reranker_jobs_retried",
+            "Jobs scored again, because their shard was lost or could not score them.",
+            _MODEL,
+        )
+        self._retries_refused = self._counter(
+            "reranker_retries_refused",
+            "Jobs that were not scored again after a loss, because too many were.",
+            _MODEL,
         )
         self._cancelled = self._counter(
             "reranker_jobs_cancelled", "Jobs whose client went away or ran out of time.", _MODEL
@@ -169,8 +176,12 @@ class Metrics:
         self._batch_tokens.labels(model).observe(tokens)
 
     def job_retried(self, model: str) -> None:
-        """Count a job that goes to another shard because its own was lost."""
+        """Count a job that goes to another shard because its own was lost, or failed at it."""
         self._retried.labels(model).inc()
+
+    def retry_refused(self, model: str) -> None:
+        """Count a job that would have been scored again if there were not so many."""
+        self._retries_refused.labels(model).inc()
 
     def job_cancelled(self, model: str) -> None:
         """Count a job that nobody waits for any more."""
@@ -198,6 +209,26 @@ _SHARD_GAUGES: dict[str, tuple[str, "Callable[[ShardStatus], float]"]] = {
     ),
     "reranker_shard_memory_bytes": ("Resident memory.", lambda shard: shard.memory_bytes),
     "reranker_shard_generation": ("Starts, counting from 1.", lambda shard: shard.generation),
+    "reranker_shard_share": ("Share of the work it may take.", lambda shard: shard.share),
+    "reranker_shard_ejected": (
+        "1 if it gets no jobs because it errs.",
+        lambda shard: shard.trust == "ejected",
+    ),
+}
+_SHARD_COUNTERS: dict[str, tuple[str, "Callable[[ShardStatus], float]"]] = {
+    "reranker_shard_restarts": ("Restarts of the shard.", lambda shard: shard.restarts),
+    "reranker_shard_errors": (
+        "Jobs that it could not score and another one could.",
+        lambda shard: shard.errors,
+    ),
+    "reranker_shard_ejections": (
+        "How often it got no jobs for a while because it erred.",
+        lambda shard: shard.ejections,
+    ),
+    "reranker_wasted_tokens": (
+        "Tokens computed for clients that had gone, padding included.",
+        lambda shard: shard.wasted_tokens,
+    ),
 }
 
 
@@ -215,7 +246,7 @@ class _Status:
         yield InfoMetricFamily("reranker_build", "What runs here.", {"version": __version__})
         yield from _model_gauges(models)
         yield from _shard_gauges(models)
-        yield _restarts(models)
+        yield from _shard_counters(models)
         yield from _states(models)
 
 
@@ -236,14 +267,13 @@ def _shard_gauges(models: "Sequence[ModelStatus]") -> Iterator[Metric]:
         yield gauge
 
 
-def _restarts(models: "Sequence[ModelStatus]") -> Metric:
-    restarts = CounterMetricFamily(
-        "reranker_shard_restarts", "Restarts of the shard.", labels=_SHARD
-    )
-    for model in models:
-        for shard in model.shards:
-            restarts.add_metric((model.name, shard.name), shard.restarts)
-    return restarts
+def _shard_counters(models: "Sequence[ModelStatus]") -> Iterator[Metric]:
+    for name, (text, read) in _SHARD_COUNTERS.items():
+        counter = CounterMetricFamily(name, text, labels=_SHARD)
+        for model in models:
+            for shard in model.shards:
+                counter.add_metric((model.name, shard.name), float(read(shard)))
+        yield counter
 
 
 def _states(models: "Sequence[ModelStatus]") -> Iterator[Metric]:

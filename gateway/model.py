@@ -1,7 +1,8 @@
 """One model: its door, its shards, and what becomes of a job.
 
 A job is scored by whichever replica takes it first (`dispatch`). A lost one is scored again, until
-its deadline: scoring has no side effects. Jobs that may have ended their shard are suspects and are
+its deadline: scoring has no side effects; but not without end (`retries`). An error is believed when
+a second replica makes it, too (`standing`). Jobs that may have ended their shard are suspects and are
 scored pair by pair (`quarantine`).
 """
 
@@ -16,16 +17,17 @@ from contextlib import contextmanager
 from gateway.admission import Admission, Ask
 from gateway.config import ModelSpec
 from gateway.dispatch import Dispatch, Reconsider, Waiter
-from gateway.errors import ModelUnavailable
+from gateway.errors import EngineFailed, ModelUnavailable
 from gateway.estimate import TokenEstimate
-from gateway.faults import QUARANTINED, PairFault
+from gateway.faults import DOUBTFUL, QUARANTINED, PairFault
 from gateway.job import Job, merged
 from gateway.lifecycle import State
 from gateway.metrics import Metrics
 from gateway.policy import FleetPolicy
 from gateway.quarantine import Quarantine
-from gateway.refusals import drained, overloaded, unavailable
+from gateway.refusals import drained, overloaded, retry_budget_spent, unavailable
 from gateway.replica import WINDOW_BATCHES, ReplicaLost
+from gateway.retries import RetryBudget
 from gateway.snapshot import model_status
 from gateway.status import ModelStatus
 from gateway.supervisor import Supervisor
@@ -53,12 +55,14 @@ class Model:
         self._metrics = metrics
         self._door = Admission(policy.queue_tokens)
         self.quarantine = Quarantine(secrets.token_bytes(32))
+        self._retries = RetryBudget(policy.retries, len(spec.shards))
         self._is_draining = False
         self._supervisors = [
             Supervisor(
                 shard,
                 policy=policy.restart,
                 times=policy.times,
+                ejection=policy.ejection,
                 on_change=self._on_change,
                 on_suspects=self._on_suspects,
             )
@@ -158,8 +162,10 @@ class Model:
         Raises:
             PairFault: one of its pairs cannot be scored.
             ModelUnavailable: no shard is left that could.
+            RetryBudgetSpent: its shard ended, and too many jobs were scored again lately.
             GatewayError: the shard answered with an error.
         """
+        self._retries.came(time.monotonic())
         while not self.quarantine.knows_any(job.pairs, time.monotonic()):
             try:
                 return await self._attempt(job)
@@ -179,8 +185,7 @@ class Model:
             ReplicaLost: its shard ended.
             GatewayError: as `score`.
         """
-        _, scores = await self._scores(job)
-        return scores
+        return await self._answer(self._dispatch.join(job))
 
     async def _score_alone(self, pair: Job, place: int) -> Scores:
         """Score one pair of a suspect in the designated replica."""
@@ -191,7 +196,8 @@ class Model:
             except Reconsider:
                 continue
             except ReplicaLost as loss:
-                self._note_loss(loss)
+                if not self.quarantine.is_refused(query, document, time.monotonic()):
+                    self._note_loss(loss)
             except PairFault as fault:
                 raise PairFault(fault.code, place, fault.detail) from None
             else:
@@ -210,20 +216,46 @@ class Model:
                     self.quarantine.suspect(query, document, now)
 
     def _note_loss(self, loss: ReplicaLost) -> None:
+        """Count a job that is scored again, if it may be."""
+        if not self._retries.take(time.monotonic()):
+            self._metrics.retry_refused(self.spec.name)
+            raise retry_budget_spent(self.spec.name, str(loss)) from loss
         self._metrics.job_retried(self.spec.name)
         _logger.info("a job of %s is scored again: %s", self.spec.name, loss)
 
     async def _attempt(self, job: Job) -> Scores:
-        """Have a job scored once."""
-        waiter, scores = await self._scores(job)
+        """Have a job scored once; an error counts when a second replica makes it, too."""
+        waiter = self._dispatch.join(job)
+        try:
+            scores = await self._answer(waiter)
+        except (PairFault, EngineFailed) as error:
+            waiter, scores = await self._second_opinion(waiter, error)
         self._note(waiter, scores)
         return scores
 
-    async def _scores(self, job: Job) -> tuple[Waiter, Scores]:
+    async def _second_opinion(
+        self, first: Waiter, error: PairFault | EngineFailed
+    ) -> tuple[Waiter, Scores]:
+        """Have another replica score what one could not; raise the error if there is none."""
+        assert first.lease is not None
+        shard = first.lease[0]
+        is_doubtful = isinstance(error, EngineFailed) or error.code in DOUBTFUL
+        if not is_doubtful or first.job.is_solo or not self._dispatch.has_other_than(shard):
+            raise error
+        if not self._retries.take_to_doubt(time.monotonic()):
+            raise error
+        self._metrics.job_retried(self.spec.name)
+        second = self._dispatch.join(first.job, not_on=shard)
+        scores = await self._answer(second)
+        assert second.lease is not None
+        if second.lease[0] is not shard and self._dispatch.contradicted(shard):
+            _logger.warning("shard %s gets no jobs for a while: it errs", shard.spec.name)
+        return second, scores
+
+    async def _answer(self, waiter: Waiter) -> Scores:
         """Wait in line and for the answer; leave either if nobody waits any more."""
-        waiter = self._dispatch.join(job)
         try:
-            return waiter, await waiter.scores
+            return await waiter.scores
         except asyncio.CancelledError:
             self._metrics.job_cancelled(self.spec.name)
             self._dispatch.withdraw(waiter)
@@ -241,6 +273,7 @@ class Model:
         assert waiter.lease is not None
         shard, job, now = waiter.lease[0], waiter.job, time.monotonic()
         tokens, documents = sum(scores.tokens), len(scores.margins)
+        shard.standing.answered()
         self._door.learn(tokens, scores.compute_ns / 1e9)
         self.estimate.learn(pairs=documents, text_bytes=job.text_bytes, tokens=tokens)
         self._tallies[shard].add(
@@ -267,7 +300,12 @@ class Model:
         """Return a snapshot."""
         waiting = len(self._dispatch)
         return model_status(
-            self.spec, self.facts, waiting, self._tallies, is_draining=self._is_draining
+            self.spec,
+            self.facts,
+            waiting,
+            self._tallies,
+            self._retries,
+            is_draining=self._is_draining,
         )
 
 

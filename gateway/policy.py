@@ -1,9 +1,11 @@
-"""What all models of a gateway share: how patient it is, when it restarts, how much may wait."""
+"""What all models of a gateway share: how patient it is, whom it trusts, how much may wait."""
 
 from dataclasses import dataclass, field
 
 from gateway.config import Settings
 from gateway.lifecycle import RestartPolicy
+from gateway.retries import RetryPolicy
+from gateway.standing import EjectionPolicy
 from gateway.supervisor import Times
 
 
@@ -14,12 +16,16 @@ class FleetPolicy:
     Attributes:
         restart: when a lost shard is started again.
         times: how patient the supervisors are.
+        retries: how many lost jobs may be scored again.
+        ejection: how long a replica that errs is left out.
         queue_tokens: the most estimated tokens of one model's requests at any time.
         reload_seconds: how long a new edition may take until it can serve.
     """
 
     restart: RestartPolicy = field(default_factory=RestartPolicy)
     times: Times = field(default_factory=Times)
+    retries: RetryPolicy = field(default_factory=RetryPolicy)
+    ejection: EjectionPolicy = field(default_factory=EjectionPolicy)
     queue_tokens: int = 2_000_000
     reload_seconds: float = 1800.0
 
@@ -34,6 +40,8 @@ class FleetPolicy:
         return cls(
             restart=supervision.policy(),
             times=times,
+            retries=RetryPolicy(supervision.retry_share, supervision.retries_per_second),
+            ejection=EjectionPolicy(supervision.ejection_seconds),
             queue_tokens=settings.limits.queue_tokens,
             reload_seconds=supervision.reload_timeout_seconds,
         )

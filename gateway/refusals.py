@@ -3,10 +3,11 @@
 import math
 
 from gateway.admission import Ask, Refused
-from gateway.errors import ModelDrained, ModelUnavailable, Overloaded
+from gateway.errors import ModelDrained, ModelUnavailable, Overloaded, RetryBudgetSpent
 
 _UNAVAILABLE_SECONDS = 60  # an operator has to do something, or the slow retry
 _DRAINED_SECONDS = 30
+_RETRY_BUDGET_SECONDS = 5
 
 
 def overloaded(model: str, ask: Ask, refused: Refused, spread: float) -> Overloaded:
@@ -30,6 +31,16 @@ def unavailable(model: str, reasons: str) -> ModelUnavailable:
         f"model {model!r} cannot score: {reasons or 'it is stopped'}. `gateway status` shows its "
         "shards",
         retry_after_seconds=_UNAVAILABLE_SECONDS,
+    )
+
+
+def retry_budget_spent(model: str, reason: str) -> RetryBudgetSpent:
+    """Return that a lost job is not scored again, and how its shard ended."""
+    return RetryBudgetSpent(
+        f"a shard of model {model!r} ended before it answered ({reason}), and too many jobs were "
+        "scored again lately (supervision.retry_share, supervision.retries_per_second): try again "
+        "later. `gateway status` shows its shards",
+        retry_after_seconds=_RETRY_BUDGET_SECONDS,
     )
 
 

@@ -72,6 +72,7 @@ class Replica:
     Attributes:
         facts: what the shard loaded; `None` while it is not ready.
         outstanding_tokens: the estimated tokens of the jobs inside the shard.
+        wasted_tokens: tokens, padding included, that were computed for jobs nobody waited for.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Replica:
         self.name = name
         self.facts: Ready | None = None
         self.outstanding_tokens = 0
+        self.wasted_tokens = 0
         self._on_stage = on_stage
         self._on_room = on_room
         self._pipe: GatewayEnd | None = None
@@ -123,13 +125,18 @@ class Replica:
                 pending.scores.set_exception(ReplicaLost(reason))
         return {job_id: pending.job for job_id, pending in lost.items()}
 
-    def has_room(self, job: Job) -> bool:
-        """Whether the job may be sent now: about two batches are inside a shard at any time."""
+    def has_room(self, job: Job, share: float = 1.0) -> bool:
+        """Whether the job may be sent now: about two batches are inside a shard at any time.
+
+        Args:
+            job: the job.
+            share: how much of that the shard may have; it gets a single job in any case.
+        """
         if self._pipe is None or self.facts is None or self._is_clogged:
             return False
         if job.is_solo or self.has_suspect:
             return not self._pending
-        window = WINDOW_BATCHES * self.facts.token_budget
+        window = share * WINDOW_BATCHES * self.facts.token_budget
         fits_window = not self._pending or self.outstanding_tokens + job.tokens <= window
         fits_socket = len(self._pending) < _MAX_PENDING
         return fits_window and fits_socket and self._pipe.fits(job.wire_bytes)
@@ -221,6 +228,8 @@ class Replica:
         if message.job not in self._pending:
             raise WireError(f"an answer to job {message.job}, which is not pending")
         pending = self._settle(message.job)
+        if pending.scores.done() or (isinstance(message, Failed) and message.code == "deadline"):
+            self.wasted_tokens += message.computed_tokens
         if pending.scores.done():
             return  # cancelled meanwhile
         if isinstance(message, Failed):

@@ -5,6 +5,8 @@ from collections.abc import Collection, Mapping
 
 from gateway.config import ModelSpec
 from gateway.lifecycle import State
+from gateway.retries import RetryBudget
+from gateway.standing import Standing, Trust
 from gateway.status import ModelStatus, ShardStatus
 from gateway.supervisor import Supervisor
 from gateway.tally import Tally
@@ -16,6 +18,7 @@ def model_status(
     facts: Ready | None,
     queue: int,
     shards: Mapping[Supervisor, Tally],
+    retries: RetryBudget,
     *,
     is_draining: bool = False,
 ) -> ModelStatus:
@@ -31,6 +34,8 @@ def model_status(
         demonstration=facts.demonstration if facts else False,
         max_length=facts.max_length if facts else 0,
         queue=queue,
+        retries=retries.spent,
+        retries_refused=retries.refused,
         shards=tuple(shard_status(one, tally) for one, tally in shards.items()),
     )
 
@@ -71,5 +76,19 @@ def shard_status(supervisor: Supervisor, tally: Tally) -> ShardStatus:
         p95_ms=round(1000 * tally.latency_seconds(0.95), 2),
         memory_bytes=supervisor.memory_bytes,
         last_error=supervisor.last_error,
-        warnings=facts.warnings if facts else (),
+        warnings=(*_troubles(supervisor.standing, now), *(facts.warnings if facts else ())),
+        trust=supervisor.standing.trust(now).value,
+        share=round(supervisor.standing.share(now), 3),
+        errors=supervisor.standing.errors,
+        ejections=supervisor.standing.ejections,
+        wasted_tokens=replica.wasted_tokens,
     )
+
+
+def _troubles(standing: Standing, now: float) -> tuple[str, ...]:
+    """Say why a replica that is ready gets fewer jobs than it could."""
+    trust = standing.trust(now)
+    errors = f"it erred at {standing.errors} jobs that another replica scored"
+    if trust is Trust.EJECTED:
+        return (f"{errors}: it gets none for {standing.seconds_out(now):.0f} s",)
+    return (f"{errors}: it gets one at a time",) if trust is Trust.PROBED else ()

@@ -13,7 +13,10 @@ class ShardStatus:
     `state` is a name of `gateway.lifecycle.State` in lower case; `stage` is what a loading shard is
     doing. `queue` counts jobs inside the shard, `outstanding_tokens` their estimated tokens.
     `documents`, `tokens` and `restarts` count since the gateway started; `p50_ms` and `p95_ms` are
-    over the last jobs, from send to answer, 0 before the first.
+    over the last jobs, from send to answer, 0 before the first. `trust` is a value of
+    `gateway.standing.Trust`, `share` how much of the work it may take, beside its siblings; `errors`
+    are those that another shard did not make, `ejections` how often they cost it its jobs for a
+    while. `wasted_tokens` were computed for clients that had gone.
     """
 
     name: str
@@ -35,13 +38,19 @@ class ShardStatus:
     memory_bytes: int
     last_error: str
     warnings: tuple[str, ...]
+    trust: str = "full"
+    share: float = 1.0
+    errors: int = 0
+    ejections: int = 0
+    wasted_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelStatus:
     """One model: `state` is `ready`, `degraded` (some shards ready), `loading` or `failed`.
 
-    One that the operator took out of service is `draining`, and then `drained`.
+    One that the operator took out of service is `draining`, and then `drained`. `retries` counts jobs
+    that were scored again, `retries_refused` those that were one too many.
     """
 
     name: str
@@ -55,6 +64,8 @@ class ModelStatus:
     max_length: int
     queue: int
     shards: tuple[ShardStatus, ...]
+    retries: int = 0
+    retries_refused: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,6 +37,7 @@ from gateway.lifecycle import (
 from gateway.pulse import Pulse
 from gateway.replica import Replica
 from gateway.spawn import spawn
+from gateway.standing import EjectionPolicy, Standing
 from shards.wire.messages import Ready, Refused, Stage, WireError
 from shards.wire.pipe import GatewayEnd
 from shards.wire.spec import ShardSpec
@@ -66,6 +67,7 @@ class Supervisor:
         stage: what a starting shard says it is doing.
         generation: how often it has been started.
         last_error: why the last life ended, if nobody asked for it.
+        standing: how far its answers can be trusted.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Supervisor:
         *,
         policy: RestartPolicy,
         times: Times,
+        ejection: EjectionPolicy,
         on_change: Callable[[], None],
         on_suspects: Callable[[Iterable[Job]], None],
     ) -> None:
@@ -83,6 +86,7 @@ class Supervisor:
         self.stage = ""
         self.generation = 0
         self.last_error = ""
+        self.standing = Standing(ejection)
         self._policy = policy
         self._times = times
         self._on_change = on_change
@@ -251,6 +255,7 @@ class Supervisor:
         self._losses_in_a_row += 1
         if ending.is_crash:
             self._crash_times.append(time.monotonic())
+            self.standing.died(time.monotonic())
         return Event.LOST
 
     async def _rest(self, event: Event) -> None:
@@ -300,6 +305,7 @@ class Supervisor:
             life.was_ready = True
             self.stage = ""
             self._losses_in_a_row = 0
+            self.standing.started(life.last_word)
             self._apply(Event.UP)
 
     def _apply(self, event: Event) -> None:

@@ -46,6 +46,7 @@ class OpenJobs:
 
     def __init__(self) -> None:
         self._jobs: dict[int, Job] = {}
+        self._dropped: dict[int, Job] = {}
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -56,9 +57,19 @@ class OpenJobs:
     def open(self, job: Job) -> None:
         self._jobs[job.id] = job
 
-    def close(self, job: int) -> bool:
-        """Take a job out; false if it was not open."""
-        return self._jobs.pop(job, None) is not None
+    def close(self, job: int) -> Job | None:
+        """Take a job out; `None` if it was not open."""
+        return self._jobs.pop(job, None)
+
+    def drop(self, job: int) -> None:
+        """Take out a job that is on the device; `dropped` has it when the device is done with it."""
+        if one := self.close(job):
+            self._dropped[job] = one
+
+    def dropped(self) -> list[Job]:
+        """Return the jobs that were dropped, once."""
+        dropped, self._dropped = self._dropped, {}
+        return list(dropped.values())
 
     def overdue(self, now_ns: int) -> list[int]:
         return [job.id for job in self._jobs.values() if job.deadline_ns <= now_ns]
@@ -73,7 +84,7 @@ class OpenJobs:
             if job := self._jobs.get(waiting.job):
                 job.margins[waiting.index] = margin
         for job_id, pairs in shares.items():
-            if job := self._jobs.get(job_id):
+            if job := self._jobs.get(job_id) or self._dropped.get(job_id):
                 job.started_ns = job.started_ns or started_ns
                 job.compute_ns += (done_ns - started_ns) * pairs // len(batch)
                 job.computed_tokens += longest * pairs

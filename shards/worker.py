@@ -146,7 +146,6 @@ class Shard:
         self._pace = pace
         self._batches: list[tuple[int, int, int]] = []  # pairs, tokens, microseconds
         self._device_jobs: frozenset[int] = frozenset()
-        self._dropped: list[int] = []  # jobs that were cancelled while on the device
         self._changed = threading.Condition()
         self._stopping = False
 
@@ -186,8 +185,8 @@ class Shard:
         at once, or when the device is done with it, which may be never."""
         with self._changed:
             is_on_device = job in self._device_jobs
-            if is_on_device and self._jobs.close(job):
-                self._dropped.append(job)
+            if is_on_device:
+                self._jobs.drop(job)
         if not is_on_device:
             self._fail(job, *_CANCELLED)
 
@@ -253,11 +252,11 @@ class Shard:
         margins = self._margins(batch)
         with self._changed:
             replies = self._jobs.batch_scored(batch, margins, started_ns, time.monotonic_ns())
-            dropped, self._dropped, self._device_jobs = self._dropped, [], frozenset()
+            dropped, self._device_jobs = self._jobs.dropped(), frozenset()
         for reply in replies:
             self._pipe.send(self._with_batches(reply))
         for job in dropped:
-            self._pipe.send(Failed(job, *_CANCELLED))
+            self._pipe.send(Failed(job.id, *_CANCELLED, computed_tokens=job.computed_tokens))
 
     def _with_batches(self, reply: Scores) -> Scores:
         """Add what there is to tell of the batches since the last answer."""
@@ -320,9 +319,9 @@ class Shard:
     def _fail(self, job: int, code: str, message: str, document: int = -1) -> None:
         """Answer a job with an error, unless it has been answered already."""
         with self._changed:
-            was_open = self._jobs.close(job)
-        if was_open:
-            self._pipe.send(Failed(job, code, message, document))
+            closed = self._jobs.close(job)
+        if closed:
+            self._pipe.send(Failed(job, code, message, document, closed.computed_tokens))
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -140,6 +140,17 @@ class SupervisionSettings(_Section):
     stop_seconds: Seconds = 10.0
     """How long a shard may take to stop before it is killed."""
 
+    retry_share: float = Field(default=0.2, ge=0, le=1, allow_inf_nan=False)
+    """How many of a model's jobs may be scored again because their shard ended: this share of those
+    of the last ten seconds, and `retries_per_second`. Beyond it the answer is 503 `retry_budget`."""
+
+    retries_per_second: float = Field(default=10.0, ge=0, le=10_000, allow_inf_nan=False)
+    """See `retry_share`; for each replica of the model."""
+
+    ejection_seconds: Seconds = 10.0
+    """How long a replica gets no jobs when it errs at what another one scores; doubled each further
+    time, up to five minutes. The last replica is never left out."""
+
     reload_timeout_seconds: Seconds = 1800.0
     """How long models that a reload starts may take until they are ready; after that it fails, and
     everything stays as it was."""

@@ -132,12 +132,14 @@ class Failed:
 
     `document` is the place in the job of the document at fault, and `code` a key of
     `gateway.faults.FAULTS`; where there is none, -1 and a key of `gateway.replica.FAILURES`.
+    `computed_tokens` were computed for it in vain, padding included.
     """
 
     job: int
     code: str
     message: str
     document: int = -1
+    computed_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

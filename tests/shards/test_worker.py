@@ -242,7 +242,7 @@ def test_a_job_cancelled_on_the_device_is_answered_when_the_device_is_done(
     assert client.pipe.receive() == []
     engine.gate.set()
     answers = client.answers(2)
-    assert answers[1] == Failed(1, "cancelled", "the client left")
+    assert answers[1] == Failed(1, "cancelled", "the client left", computed_tokens=1)
     assert isinstance(answers[2], Scores)
 
 

@@ -8,6 +8,7 @@
 <<stuck>>  the encoder never returns     <<choke>>   the encoder ends the process
 <<short>>  a score is missing             <<fork>>    starts a child that outlives the shard
 <<spam>>   writes 5 MB to stderr         <<cuda>>    the device is lost
+<<break 6>> is scored, but the engine raises for the next six single pairs, whatever they hold
 
 Loading reports progress ten times a second.
 """
@@ -116,9 +117,14 @@ class ChaosEngine(FakeEngine):
     """Does what the words say."""
 
     encoder: ChaosEncoder
+    broken_for = 0
 
     def score(self, batch: Batch) -> list[float]:
+        if self.broken_for:
+            self.broken_for -= len(batch) == 1
+            raise ValueError("this shard is broken for a while")
         words = [self.encoder.words.get(pair.token_ids[0], ("", 0)) for pair in batch]
+        self.broken_for = sum(number for word, number in words if word == "break")
         if len(batch) > 2 and ("oom", 0) in words:
             raise OutOfMemoryError("out of memory, as its document asks")
         for word, number in words:

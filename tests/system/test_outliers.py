@@ -1,0 +1,134 @@
+"""A replica that errs, losses that never end, and work for clients that have left."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from tests.system.running import Gateway, Ledger, running
+
+_CONFIG = """
+[supervision]
+backoff_first_seconds = 0.05
+crash_limit = 1000
+ejection_seconds = 0.3
+[models.fake]
+source = "fake?delay_ms=2"
+engine = "fake"
+replicas = {replicas}
+"""
+
+
+async def _until_ejected(gateway: Gateway) -> dict[str, Any]:
+    shards = await gateway.until(lambda shards: any(map(_was_ejected, shards.values())))
+    (one,) = filter(_was_ejected, shards.values())
+    return dict(one)
+
+
+def _was_ejected(shard: dict[str, Any]) -> bool:
+    return bool(shard["ejections"])
+
+
+async def test_a_replica_that_errs_is_left_out_probed_and_trusted_again(tmp_path: Path) -> None:
+    """And no request fails: what it cannot score, another one can."""
+    async with running(_CONFIG.format(replicas=2), tmp_path, chaos=True) as gateway:
+        await gateway.until_ready()
+        ledger = Ledger(gateway, documents=1)
+        async with ledger.load(clients=16):
+            assert (await gateway.rerank(["<<break 7>>"]))[0] == 200
+            bad = await _until_ejected(gateway)
+            shards = await gateway.until(
+                lambda shards: (
+                    shards[bad["name"]]["errors"] == 7
+                    and shards[bad["name"]]["trust"] not in {"ejected", "probed"}
+                )
+            )
+        ledger.assert_all_right()
+        ejections = shards[bad["name"]]["ejections"]
+        assert 1 <= ejections <= 3  # at five errors, then at one each when probed
+        assert sum(shard["restarts"] for shard in shards.values()) == 0
+        assert sum(shard["errors"] for shard in shards.values()) == 7
+        assert await gateway.metric("reranker_shard_ejections_total") == ejections
+        assert await gateway.metric("reranker_shard_errors_total") == 7
+        assert await gateway.metric("reranker_jobs_retried_total") == 7
+        assert "gets no jobs for a while" in gateway.log.read_text()
+
+
+async def test_while_it_is_left_out_it_says_so_and_gets_nothing(tmp_path: Path) -> None:
+    config = _CONFIG.format(replicas=2).replace("ejection_seconds = 0.3", "ejection_seconds = 600")
+    async with running(config, tmp_path, chaos=True) as gateway:
+        await gateway.until_ready()
+        ledger = Ledger(gateway, documents=1)
+        async with ledger.load(clients=16):
+            assert (await gateway.rerank(["<<break 1000>>"]))[0] == 200
+            name = (await _until_ejected(gateway))["name"]
+        ledger.assert_all_right()
+        await gateway.until(lambda shards: not any(shard["queue"] for shard in shards.values()))
+        before = (await gateway.shards())[name]
+        assert before["trust"] == "ejected"
+        assert "that another replica scored: it gets none for" in before["warnings"][0]
+        assert await gateway.metric("reranker_shard_ejected") == 1
+        for number in range(20):
+            await ledger.send(number)
+        ledger.assert_all_right()
+        assert (await gateway.shards())[name]["errors"] == before["errors"]
+
+
+async def test_who_sends_texts_that_fail_ejects_nobody(tmp_path: Path) -> None:
+    async with running(_CONFIG.format(replicas=2), tmp_path, chaos=True) as gateway:
+        await gateway.until_ready()
+        for _ in range(40):
+            assert (await gateway.rerank(["<<raise>>"]))[0] == 500
+        for shard in (await gateway.shards()).values():
+            assert (shard["errors"], shard["ejections"]) == (0, 0)
+
+
+async def test_the_last_replica_is_never_left_out(tmp_path: Path) -> None:
+    async with running(_CONFIG.format(replicas=1), tmp_path, chaos=True) as gateway:
+        await gateway.until_ready()
+        await gateway.rerank(["<<break 30>>"])
+        statuses = [(await gateway.rerank([f"document {number}"]))[0] for number in range(31)]
+        assert statuses == [500] * 30 + [200]
+        assert (await gateway.shards())["fake/cpu:0"]["ejections"] == 0
+
+
+async def test_losses_without_end_are_not_answered_with_work_without_end(tmp_path: Path) -> None:
+    """The shard is killed whenever it has a job: the budget ends that before the deadline does."""
+    config = (
+        _CONFIG.format(replicas=1)
+        .replace("delay_ms=2", "delay_ms=500")
+        .replace("[models", "retries_per_second = 0.2\nretry_share = 0.0\n[models")
+    )
+    async with running(config, tmp_path) as gateway:
+        await gateway.until_ready()
+        request = asyncio.create_task(gateway.rerank(["never scored"], timeout_seconds=100))
+        while not request.done():
+            shard = (await gateway.shards())["fake/cpu:0"]
+            if shard["queue"] and shard["pid"]:
+                os.kill(shard["pid"], signal.SIGKILL)
+            await asyncio.sleep(0.02)
+        status, body, headers = await request
+        assert (status, body["error"]["code"]) == (503, "retry_budget")
+        assert "supervision.retry_share" in body["message"]
+        assert int(headers["Retry-After"]) >= 1
+        model = (await gateway.models())["fake"]
+        assert (model["retries"], model["retries_refused"]) == (2, 1)
+        assert await gateway.metric("reranker_retries_refused_total") == 1
+
+
+async def test_tokens_computed_for_clients_that_left_are_counted(tmp_path: Path) -> None:
+    config = _CONFIG.format(replicas=1).replace("delay_ms=2", "delay_ms=100")
+    async with running(config, tmp_path) as gateway:
+        await gateway.until_ready()
+        left = wasted = 0
+        while not wasted:  # those who leave before their batch has begun cost nothing
+            leaver = asyncio.create_task(gateway.rerank(["a document of six words"]))
+            await gateway.until(lambda shards: shards["fake/cpu:0"]["queue"] == 1)
+            leaver.cancel()
+            left += 1
+            shards = await gateway.until(lambda shards: shards["fake/cpu:0"]["queue"] == 0)
+            wasted = shards["fake/cpu:0"]["wasted_tokens"]
+        assert wasted == 7
+        assert await gateway.metric("reranker_wasted_tokens_total") == 7
+        assert await gateway.metric("reranker_jobs_cancelled_total") == left

@@ -23,11 +23,12 @@ _SMALL_SHARE = 0.0625  # of the token budget; below it a batch costs about as mu
 
 @dataclass(frozen=True, slots=True)
 class WaitingPair:
-    """An encoded pair, and where its score belongs."""
+    """An encoded pair, and where its score belongs: its own place in the job, and its document's."""
 
     job: int
     index: int
     pair: EncodedPair
+    document: int = 0
 
     def __len__(self) -> int:
         return len(self.pair)

@@ -167,6 +167,11 @@ def pick_token_budget(spec: ShardSpec, device: str) -> int:
     return spec.token_budget or _TOKEN_BUDGETS[device.partition(":")[0]]
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an engine raised because its batch was too large for the memory there is."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
 def free_memory() -> None:
     """Give cached device memory back, after it ran out."""
     torch = sys.modules.get("torch")  # an engine without torch has nothing to give back

@@ -2,43 +2,97 @@
 
 A job is open from its `Score` message to its one reply. Whoever closes it takes it out of the
 table, so it can neither be answered twice nor be forgotten.
+
+A job of many passages may be as large as hundreds of batches. It is handed out in portions, the next
+one when the last is scored, so that whatever came meanwhile has its turn between two of them.
 """
 
+import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from shards.batcher import WaitingPair
-from shards.pairs import EncodedPair
+from shards.documents import EncodedDocument
+from shards.encoder import Span
 from shards.wire.messages import Scores
 
 
 @dataclass(slots=True)
 class Job:
-    """One job on its way through the shard; times in ns of CLOCK_MONOTONIC."""
+    """One job on its way through the shard; times in ns of CLOCK_MONOTONIC.
+
+    Attributes:
+        pool_best: how many of a document's best passages its margin is the mean of; 0 for all.
+        in_passages: whether the reply tells of passages.
+        margins: those that are known, by the place of the pair in the job.
+        handed_out: how many pairs the batcher has been given.
+    """
 
     id: int
     deadline_ns: int
     accepted_ns: int
-    pairs: Sequence[EncodedPair]
+    documents: Sequence[EncodedDocument] = ()
+    pool_best: int = 1
+    in_passages: bool = False
     margins: dict[int, float] = field(default_factory=dict)
+    handed_out: int = 0
     started_ns: int = 0
     compute_ns: int = 0
     computed_tokens: int = 0
+    _waiting: Iterator[WaitingPair] = field(default_factory=lambda: iter(()))
 
-    def waiting_pairs(self) -> Iterable[WaitingPair]:
-        return (WaitingPair(self.id, index, pair) for index, pair in enumerate(self.pairs))
+    def take(self, documents: Sequence[EncodedDocument]) -> None:
+        """Note what is to be scored."""
+        self.documents = documents
+        pairs = ((at, pair) for at, document in enumerate(documents) for pair in document.pairs)
+        self._waiting = (
+            WaitingPair(self.id, index, pair, at) for index, (at, pair) in enumerate(pairs)
+        )
+
+    def portion(self, tokens: int) -> list[WaitingPair]:
+        """Return the pairs that are to be scored next: about so many tokens, at least one pair."""
+        portion: list[WaitingPair] = []
+        while tokens > 0 and (waiting := next(self._waiting, None)):
+            portion.append(waiting)
+            tokens -= len(waiting)
+        self.handed_out += len(portion)
+        return portion
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether all that was handed out is scored."""
+        return len(self.margins) == self.handed_out
+
+    @property
+    def is_complete(self) -> bool:
+        return len(self.margins) == sum(len(document.pairs) for document in self.documents)
 
     def reply(self) -> Scores:
+        margins = (self.margins[index] for index in range(len(self.margins)))
+        pooled = [_pooled(one, margins, self.pool_best) for one in self.documents]
+        spans = [span for _, span in pooled] if self.in_passages else []
         return Scores(
             job=self.id,
-            margins=tuple(self.margins[index] for index in range(len(self.pairs))),
-            tokens=tuple(len(pair) for pair in self.pairs),
-            truncated=tuple(index for index, pair in enumerate(self.pairs) if pair.truncated),
+            margins=tuple(margin for margin, _ in pooled),
+            tokens=tuple(document.tokens for document in self.documents),
+            truncated=tuple(at for at, one in enumerate(self.documents) if one.truncated),
             computed_tokens=self.computed_tokens,
             queue_ns=self.started_ns - self.accepted_ns,
             compute_ns=self.compute_ns,
+            passages=tuple(len(one.pairs) for one in self.documents) if self.in_passages else (),
+            starts=tuple(start for start, _ in spans),
+            ends=tuple(end for _, end in spans),
         )
+
+
+def _pooled(document: EncodedDocument, margins: Iterator[float], best: int) -> tuple[float, Span]:
+    """Return the margin of a document, from the next margins, and the span of its best passage."""
+    found = list(islice(margins, len(document.pairs)))
+    top = max(range(len(found)), key=found.__getitem__)
+    counted = sorted(found, reverse=True)[: best or None]
+    return math.fsum(counted) / len(counted), document.spans[top]
 
 
 class OpenJobs:
@@ -88,8 +142,13 @@ class OpenJobs:
                 job.started_ns = job.started_ns or started_ns
                 job.compute_ns += (done_ns - started_ns) * pairs // len(batch)
                 job.computed_tokens += longest * pairs
-        return [self._jobs.pop(job_id).reply() for job_id in shares if self._complete(job_id)]
+        return [self._jobs.pop(job_id).reply() for job_id in shares if self._is_complete(job_id)]
 
-    def _complete(self, job_id: int) -> bool:
+    def portions(self, jobs: Container[int], tokens: int) -> list[WaitingPair]:
+        """Return what is to be scored next of those of these jobs that have nothing waiting."""
+        open_jobs = (self._jobs[job] for job in self._jobs if job in jobs)
+        return [pair for job in open_jobs if job.wants_more for pair in job.portion(tokens)]
+
+    def _is_complete(self, job_id: int) -> bool:
         job = self._jobs.get(job_id)
-        return job is not None and len(job.margins) == len(job.pairs)
+        return job is not None and job.is_complete

@@ -27,17 +27,18 @@ Batch = Sequence[EncodedPair]
 
 
 class QueryTooLong(Exception):
-    """Query and instruction alone leave no room for a document.
+    """Query and instruction alone leave no room for a document, or too little for a passage.
 
     Attributes:
         tokens: tokens of the prompt without any document.
         max_length: the model's limit in tokens.
     """
 
-    def __init__(self, tokens: int, max_length: int) -> None:
+    def __init__(self, tokens: int, max_length: int, passage: int = 0) -> None:
+        needed = f", and a passage needs {passage}" if passage else ""
         super().__init__(
             f"query and instruction take {tokens} tokens, the model's limit is {max_length} "
-            "tokens for query and document together: shorten the query"
+            f"tokens for query and document together{needed}: shorten the query"
         )
         self.tokens = tokens
         self.max_length = max_length

@@ -23,16 +23,16 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 
 from shards import devices
 from shards.batcher import Batcher, WaitingPair
 from shards.budget import TokenBudget
+from shards.documents import EncodedDocument, encode_documents
 from shards.engines import load_engine
 from shards.engines.base import Engine
 from shards.jobs import Job, OpenJobs
 from shards.pace import Pace
-from shards.pairs import EncodedPair, QueryTooLong
+from shards.pairs import QueryTooLong
 from shards.process import belong_to
 from shards.refusal import Refusal
 from shards.wire.exit_codes import ExitCode
@@ -58,6 +58,7 @@ _logger = logging.getLogger(__name__)
 
 _CANCELLED = ("cancelled", "the client left")
 _PROBES = (("As long as this takes here.",), ("As long as a batch of this size takes.",) * 4)
+_PORTION_BATCHES = 2  # of one job, before others have their turn
 _MOST_BATCHES_TOLD = 1000  # in one answer, so that it fits a packet
 
 
@@ -113,6 +114,7 @@ def _start(spec: ShardSpec, pipe: ShardEnd) -> tuple[Engine, Pace]:
             uses_instruction=facts.uses_instruction,
             demonstration=facts.demonstration,
             warnings=facts.warnings,
+            doubts=facts.doubts,
         )
     )
     return engine, pace
@@ -191,42 +193,41 @@ class Shard:
             self._fail(job, *_CANCELLED)
 
     def _accept(self, score: Score) -> None:
-        job = Job(score.job, score.deadline_ns, time.monotonic_ns(), ())
+        job = Job(
+            score.job,
+            score.deadline_ns,
+            time.monotonic_ns(),
+            pool_best=score.pool_best,
+            in_passages=score.in_passages,
+        )
         with self._changed:
             self._jobs.open(job)
         self._pipe.arena.encoding(score.job)
         try:
-            job.pairs = self._encode(score)
+            documents = encode_documents(self._engine.encoder, score)
         except QueryTooLong as error:
             self._fail(score.job, "query_too_long", str(error))
         except Exception as error:
             _logger.exception("a job could not be encoded")
             self._fail(score.job, ENGINE_ERROR, f"encoding failed: {type(error).__name__}")
         else:
-            self._admit(job, score)
+            self._admit(job, documents, score)
         self._pipe.arena.encoding(0)
 
-    def _admit(self, job: Job, score: Score) -> None:
+    def _admit(self, job: Job, documents: Sequence[EncodedDocument], score: Score) -> None:
         """Let the job's pairs wait to be scored, unless one of them was cut that must not be."""
-        cut = next((at for at, pair in enumerate(job.pairs) if pair.truncated), None)
+        cut = next((at for at, document in enumerate(documents) if document.truncated), None)
         if score.refuse_truncation and cut is not None:
             self._fail(job.id, DOCUMENT_TOO_LONG, f"document {cut} is too long", cut)
             return
         with self._changed:
-            self._batcher.add(job.waiting_pairs())
+            job.take(documents)
+            self._batcher.add(job.portion(self._portion_tokens))
             self._changed.notify()
 
-    def _encode(self, score: Score) -> Sequence[EncodedPair]:
-        encode = partial(
-            self._engine.encoder.encode,
-            instruction=score.instruction,
-            max_document_tokens=score.max_document_tokens,
-            keep_end=score.keep_end,
-        )
-        if len(score.queries) == 1:
-            return encode(score.queries[0], score.documents)
-        pairs = zip(score.queries, score.documents, strict=True)
-        return [encode(query, (document,))[0] for query, document in pairs]
+    @property
+    def _portion_tokens(self) -> int:
+        return _PORTION_BATCHES * self._budget.tokens
 
     # -- main thread -------------------------------------------------------------------------------
 
@@ -252,6 +253,7 @@ class Shard:
         margins = self._margins(batch)
         with self._changed:
             replies = self._jobs.batch_scored(batch, margins, started_ns, time.monotonic_ns())
+            self._batcher.add(self._jobs.portions(self._device_jobs, self._portion_tokens))
             dropped, self._device_jobs = self._jobs.dropped(), frozenset()
         for reply in replies:
             self._pipe.send(self._with_batches(reply))
@@ -274,7 +276,7 @@ class Shard:
             return self._margins_of_halves(batch, error)
         for waiting, margin in zip(batch, margins, strict=True):
             if not math.isfinite(margin):
-                self._fail(waiting.job, INVALID_SCORE, str(margin), waiting.index)
+                self._fail(waiting.job, INVALID_SCORE, str(margin), waiting.document)
         return margins
 
     def _on_device(self, batch: Sequence[WaitingPair]) -> list[float]:
@@ -301,13 +303,13 @@ class Shard:
         return margins
 
     def _margins_of_halves(self, batch: Sequence[WaitingPair], error: Exception) -> list[float]:
-        if _is_out_of_memory(error):
+        if devices.is_out_of_memory(error):
             self._make_room(batch, error)
         if len(batch) > 1:
             middle = len(batch) // 2
             return self._margins(batch[:middle]) + self._margins(batch[middle:])
         _logger.error("a pair could not be scored: %s", error, exc_info=error)
-        self._fail(batch[0].job, ENGINE_ERROR, type(error).__name__, batch[0].index)
+        self._fail(batch[0].job, ENGINE_ERROR, type(error).__name__, batch[0].document)
         return [math.nan]
 
     def _make_room(self, batch: Sequence[WaitingPair], error: Exception) -> None:
@@ -322,10 +324,6 @@ class Shard:
             closed = self._jobs.close(job)
         if closed:
             self._pipe.send(Failed(job, code, message, document, closed.computed_tokens))
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 def _end_if_device_is_lost(error: Exception) -> None:

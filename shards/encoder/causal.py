@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from tokenizers import Tokenizer
 
 from shards.encoder.templates import Template
-from shards.encoder.tokenizer import LoadedTokenizer, guard
+from shards.encoder.tokenizer import LoadedTokenizer, guard, token_starts
 from shards.pairs import EncodedPair, QueryTooLong
 from shards.refusal import Refusal
 from shards.wire.exit_codes import ExitCode
@@ -62,6 +62,10 @@ class CausalEncoder:
         (asked_ids,) = self._ids([asked])
         start = self._prefix + asked_ids + self._between
         return self._pairs(start, "", documents, max_document_tokens, keep_end)
+
+    def starts(self, document: str) -> list[int]:
+        """See `shards.engines.base.Encoder`."""
+        return token_starts(self._backend, document)
 
     def _asked(self, query: str, instruction: str) -> str:
         instruction = instruction or self._instruction

@@ -8,7 +8,7 @@ what was learned. A tokenizer encodes the two sides of a pair independently, so 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shards.encoder.tokenizer import LoadedTokenizer, guard
+from shards.encoder.tokenizer import LoadedTokenizer, guard, token_starts
 from shards.pairs import EncodedPair, QueryTooLong
 from shards.refusal import Refusal
 
@@ -60,6 +60,10 @@ class PairEncoder:
             raise QueryTooLong(self.max_length - room, self.max_length)
         limit = min(room, max_document_tokens or room)
         return [self._pair(start, text, limit, keep_end) for text in texts]
+
+    def starts(self, document: str) -> list[int]:
+        """See `shards.engines.base.Encoder`."""
+        return token_starts(self._backend, document)
 
     def _pair(self, start: list[int], text: list[int], limit: int, keep_end: bool) -> EncodedPair:
         frame = self._frame

@@ -15,6 +15,7 @@ import json
 import re
 import secrets
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,12 @@ def _disagreement(backend: Tokenizer, folder: Path) -> tuple[str, ...]:
         "transformers tokenizes otherwise than the checkpoint's tokenizer.json, and was followed; "
         "check tokenizer_class and do_lower_case in tokenizer_config.json",
     )
+
+
+def token_starts(backend: Tokenizer, text: str) -> list[int]:
+    """Return the character at which each token of a text begins, never going back."""
+    offsets = backend.encode(text, add_special_tokens=False).offsets
+    return list(accumulate((start for start, _ in offsets), max))
 
 
 def guard(tokenizer: LoadedTokenizer) -> LoadedTokenizer:

@@ -17,6 +17,11 @@ from shards.wire.spec import ShardSpec
 class Encoder(Protocol):
     """Turns strings into the model's input."""
 
+    @property
+    def max_length(self) -> int:
+        """The most tokens of one pair."""
+        ...
+
     def encode(
         self,
         query: str,
@@ -40,6 +45,10 @@ class Encoder(Protocol):
         """
         ...
 
+    def starts(self, document: str) -> list[int]:
+        """Return the character at which each token of a document begins, in order."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
@@ -56,6 +65,7 @@ class Facts:
         uses_instruction: whether the instruction reaches the model.
         demonstration: whether the checkpoint calls itself a demonstration model.
         warnings: what the operator should know (fallbacks, guesses).
+        doubts: those of the warnings that concern the scores, which clients are told as well.
     """
 
     engine: str
@@ -67,6 +77,7 @@ class Facts:
     uses_instruction: bool = False
     demonstration: bool = False
     warnings: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 class Engine(Protocol):

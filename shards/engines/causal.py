@@ -104,6 +104,7 @@ def load(spec: ShardSpec, report: Report) -> CausalEngine:
         uses_instruction=True,
         demonstration=checkpoint.demonstration,
         warnings=device_warnings + checkpoint.warnings + encoder.warnings + load_warnings,
+        doubts=checkpoint.warnings + encoder.warnings,
     )
     return CausalEngine(model, row, encoder, facts)
 

@@ -108,6 +108,7 @@ def load(spec: ShardSpec, report: Report) -> ClassifierEngine:
         + encoder.warnings
         + load_warnings
         + label_warnings,
+        doubts=checkpoint.warnings + encoder.warnings + label_warnings,
     )
     return ClassifierEngine(model, weights, encoder, facts)
 

@@ -10,6 +10,7 @@ what it should get. The source says how it behaves, `fake?delay_ms=5&load_ms=200
 """
 
 import os
+import re
 import time
 import zlib
 from collections.abc import Sequence
@@ -53,6 +54,10 @@ class FakeEncoder:
         room = self.max_length - start
         limit = min(room, max_document_tokens or room)
         return [self._pair(query, document, start, limit) for document in documents]
+
+    def starts(self, document: str) -> list[int]:
+        """See `Encoder`."""
+        return [word.start() for word in re.finditer(r"\S+", document)]
 
     def _pair(self, query: str, document: str, start: int, limit: int) -> EncodedPair:
         words = len(document.split())

@@ -50,7 +50,9 @@ class Score:
     `deadline_ns` is CLOCK_MONOTONIC, the same for all processes of a machine;
     `max_document_tokens` 0 means the model's own limit; `instruction` "" the model's default.
     A document that is too long loses its end, or its start with `keep_end`; with
-    `refuse_truncation` the job fails with the code `DOCUMENT_TOO_LONG` instead.
+    `refuse_truncation` the job fails with the code `DOCUMENT_TOO_LONG` instead. With `in_passages`
+    it is read in passages: at most `most_passages` (0: all), of at most `passage_tokens` (0: as many
+    as fit) with `passage_overlap` in common; its margin is the mean of the `pool_best` best (0: all).
     """
 
     job: int
@@ -61,6 +63,11 @@ class Score:
     documents: tuple[str, ...]
     keep_end: bool = False
     refuse_truncation: bool = False
+    in_passages: bool = False
+    most_passages: int = 0
+    passage_tokens: int = 0
+    passage_overlap: int = 0
+    pool_best: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +97,8 @@ class Stage:
 class Ready:
     """The model is loaded and warm; what it turned out to be.
 
-    `prompt_tokens` is what a pair of empty strings takes.
+    `prompt_tokens` is what a pair of empty strings takes. `doubts` are those of the `warnings` that
+    concern the scores: what was guessed, and what could not be done as the checkpoint says.
     """
 
     engine: str
@@ -103,14 +111,16 @@ class Ready:
     uses_instruction: bool
     demonstration: bool
     warnings: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
     """The answer to a job: one margin and one token count per document, in order.
 
-    `truncated` holds the indices of cut documents. `computed_tokens` counts padding too. The last
-    three tell of the batches that the shard has computed since its last answer, for whomever: pairs,
+    `truncated` holds the indices of cut documents. `computed_tokens` counts padding too. Where the
+    job asked for passages, `passages` counts those of each document, and `starts` and `ends` are the
+    characters of its best one; otherwise the three are empty. The last three tell of the batches that the shard has computed since its last answer, for whomever: pairs,
     tokens with padding, and microseconds of each.
     """
 
@@ -121,6 +131,9 @@ class Scores:
     computed_tokens: int
     queue_ns: int
     compute_ns: int
+    passages: tuple[int, ...] = ()
+    starts: tuple[int, ...] = ()
+    ends: tuple[int, ...] = ()
     batch_pairs: tuple[int, ...] = ()
     batch_tokens: tuple[int, ...] = ()
     batch_us: tuple[int, ...] = ()

@@ -2,14 +2,24 @@
 
 import math
 
+import pytest
+
 from shards.batcher import WaitingPair
+from shards.documents import EncodedDocument
 from shards.jobs import Job, OpenJobs
 from shards.pairs import EncodedPair
+from shards.wire.messages import Scores
 
 
 def _job(job_id: int, lengths: list[int], deadline_ns: int = 10_000) -> Job:
-    pairs = [EncodedPair([0] * length, length, truncated=length > 5) for length in lengths]
-    return Job(job_id, deadline_ns, accepted_ns=100, pairs=pairs)
+    job = Job(job_id, deadline_ns, accepted_ns=100)
+    job.take([_document([length], truncated=length > 5) for length in lengths])
+    return job
+
+
+def _document(lengths: list[int], *, truncated: bool = False) -> EncodedDocument:
+    pairs = [EncodedPair([0] * length, length, truncated=False) for length in lengths]
+    return EncodedDocument(pairs, [(10 * at, 10 * at + 12) for at in range(len(pairs))], truncated)
 
 
 def _open(*jobs: Job) -> OpenJobs:
@@ -20,7 +30,7 @@ def _open(*jobs: Job) -> OpenJobs:
 
 
 def _pairs(job: Job) -> list[WaitingPair]:
-    return list(job.waiting_pairs())
+    return job.portion(1_000_000)
 
 
 def test_a_job_is_answered_when_its_last_pair_is_scored() -> None:
@@ -61,3 +71,52 @@ def test_jobs_are_overdue_at_their_deadline() -> None:
     assert table.overdue(49) == []
     assert table.overdue(50) == [1]
     assert table.overdue(99) == [1, 2]
+
+
+def _score_all(table: OpenJobs, job: Job, margins: list[float]) -> Scores:
+    (reply,) = table.batch_scored(_pairs(job), margins, started_ns=100, done_ns=110)
+    return reply
+
+
+def _long_job(pool_best: int) -> Job:
+    job = Job(1, 10_000, accepted_ns=100, pool_best=pool_best, in_passages=True)
+    job.take([_document([7]), _document([8, 8, 4], truncated=True), _document([5])])
+    return job
+
+
+@pytest.mark.parametrize(("pool_best", "pooled"), [(1, 3.0), (2, 2.0), (3, 1.0), (0, 1.0)])
+def test_the_margins_of_passages_become_that_of_their_document(
+    pool_best: int, pooled: float
+) -> None:
+    job = _long_job(pool_best)
+    reply = _score_all(_open(job), job, [0.5, 1.0, -1.0, 3.0, -0.5])
+    assert reply.margins == (0.5, pooled, -0.5)
+    assert reply.tokens == (7, 20, 5)
+    assert reply.passages == (1, 3, 1)
+    assert (reply.starts, reply.ends) == ((0, 20, 0), (12, 32, 12))
+    assert reply.truncated == (1,)
+
+
+def test_the_pairs_of_a_document_know_it() -> None:
+    assert [(one.index, one.document) for one in _pairs(_long_job(1))] == [
+        (0, 0), (1, 1), (2, 1), (3, 1), (4, 2),
+    ]  # fmt: skip
+
+
+def test_a_large_job_is_handed_out_in_portions() -> None:
+    job, other = _long_job(1), _job(2, [4])
+    table = _open(job, other)
+    first = job.portion(10)
+    assert [one.index for one in first] == [0, 1]
+    assert table.portions({1}, 10) == []
+    assert table.batch_scored(first[:1], [1.0], started_ns=1, done_ns=2) == []
+    assert table.portions({1}, 10) == []
+    assert table.batch_scored(first[1:], [1.0], started_ns=2, done_ns=3) == []
+    second = table.portions({1}, 10)
+    assert [one.index for one in second] == [2, 3]
+    table.batch_scored(second, [1.0, 1.0], started_ns=3, done_ns=4)
+    third = table.portions({1, 2}, 10)
+    assert [one.index for one in third] == [4, 0]
+    replies = table.batch_scored(third, [1.0, 1.0], started_ns=4, done_ns=5)
+    assert {reply.job for reply in replies} == {1, 2}
+    assert table.portions({1, 2}, 10) == []

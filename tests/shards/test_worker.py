@@ -1,157 +1,8 @@
 """A shard over a real pipe, in a thread of this process: what it answers to what it is sent."""
 
-import math
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
-
-import pytest
-
-from shards.engines.base import Engine, Facts
-from shards.engines.fake import FakeEncoder, margin
-from shards.pace import Pace
-from shards.pairs import Batch, EncodedPair
-from shards.wire.messages import DOCUMENT_TOO_LONG, Cancel, Failed, Message, Score, Scores, Stop
-from shards.wire.pipe import GatewayEnd
-from shards.worker import Shard
-from tests.pipes import shard_end
-
-_FACTS = Facts(engine="test", device="cpu", dtype="fp32", max_length=100, token_budget=200)
-_SOON_NS = 60_000_000_000
-
-
-class MoodyEncoder(FakeEncoder):
-    """Encodes like the fake engine; lets the engine see the words `raise` and `nan`."""
-
-    def __init__(self, max_length: int) -> None:
-        super().__init__(max_length)
-        self.kept_ends: list[bool] = []
-
-    def encode(
-        self,
-        query: str,
-        documents: Sequence[str],
-        *,
-        instruction: str,
-        max_document_tokens: int,
-        keep_end: bool = False,
-    ) -> list[EncodedPair]:
-        assert instruction != "unspeakable"
-        self.kept_ends.append(keep_end)
-        pairs = super().encode(
-            query, documents, instruction=instruction, max_document_tokens=max_document_tokens
-        )
-        moods = {"raise": -1, "nan": -2}
-        return [
-            EncodedPair([moods.get(document, pair.token_ids[0])], 1, pair.truncated)
-            for pair, document in zip(pairs, documents, strict=True)
-        ]
-
-
-class MoodyEngine:
-    """Raises or returns NaN where the encoder saw the words; waits until `gate` is open."""
-
-    def __init__(self) -> None:
-        self.facts = _FACTS
-        self.encoder = MoodyEncoder(_FACTS.max_length)
-        self.gate = threading.Event()
-        self.gate.set()
-        self.busy = threading.Event()
-        self.batches: list[int] = []
-
-    def warm_up(self) -> None:
-        """Nothing to warm."""
-
-    def score(self, batch: Batch) -> list[float]:
-        self.batches.append(len(batch))
-        self.busy.set()
-        assert self.gate.wait(20)
-        firsts = [pair.token_ids[0] for pair in batch]
-        if -1 in firsts:
-            raise RuntimeError("this pair cannot be scored")
-        return [math.nan if first == -2 else first / (1 << 20) - 8.0 for first in firsts]
-
-
-class Client:
-    """The gateway's end, used from the test."""
-
-    def __init__(self, pipe: GatewayEnd) -> None:
-        self.pipe = pipe
-
-    def score(
-        self,
-        job: int,
-        documents: Sequence[str],
-        *,
-        queries: tuple[str, ...] = ("q",),
-        deadline_ns: int = _SOON_NS,
-        instruction: str = "",
-        **settings: Any,
-    ) -> None:
-        deadline = time.monotonic_ns() + deadline_ns
-        settings = {"max_document_tokens": 0} | settings
-        score = Score(
-            job=job,
-            deadline_ns=deadline,
-            instruction=instruction,
-            queries=queries,
-            documents=tuple(documents),
-            **settings,
-        )
-        self.pipe.send(score)
-
-    def until_encoded(self, count: int) -> None:
-        """Wait until the intake has dealt with so many jobs."""
-        end = time.monotonic() + 20
-        while self.pipe.progress().encoded < count:
-            assert time.monotonic() < end
-            time.sleep(0.001)
-
-    def answers(self, count: int) -> dict[int, Message]:
-        """Wait for the answers to so many jobs."""
-        got: dict[int, Message] = {}
-        end = time.monotonic() + 20
-        while len(got) < count:
-            assert time.monotonic() < end, f"only {got}"
-            for message in self.pipe.receive():
-                assert isinstance(message, Scores | Failed)
-                assert message.job not in got, "answered twice"
-                got[message.job] = message
-            time.sleep(0.001)
-        return got
-
-
-@contextmanager
-def _running(engine: Engine) -> Iterator[Client]:
-    gateway = GatewayEnd(generation=1)
-    end = shard_end(gateway, generation=1)
-    thread = threading.Thread(target=Shard(engine, end, Pace()).run)
-    thread.start()
-    try:
-        yield Client(gateway)
-    finally:
-        gateway.send(Stop())
-        thread.join(20)
-        assert not thread.is_alive()
-        end.close()
-        gateway.close()
-
-
-@pytest.fixture
-def engine() -> MoodyEngine:
-    return MoodyEngine()
-
-
-@pytest.fixture
-def client(engine: MoodyEngine) -> Iterator[Client]:
-    with _running(engine) as client:
-        yield client
-
-
-def _margins(documents: Sequence[str], query: str = "q") -> tuple[float, ...]:
-    return tuple(margin(query, document) for document in documents)
+from shards.engines.fake import margin
+from shards.wire.messages import DOCUMENT_TOO_LONG, Cancel, Failed, Scores, Stop
+from tests.shards.moody import Client, MoodyEngine, margins, running
 
 
 def test_margins_come_back_in_order(client: Client) -> None:
@@ -159,7 +10,7 @@ def test_margins_come_back_in_order(client: Client) -> None:
     client.score(1, documents)
     answer = client.answers(1)[1]
     assert isinstance(answer, Scores)
-    assert answer.margins == _margins(documents)
+    assert answer.margins == margins(documents)
 
 
 def test_each_document_may_have_its_own_query(client: Client) -> None:
@@ -182,7 +33,7 @@ def test_a_pair_that_cannot_be_scored_costs_its_own_job_only(
     answers = client.answers(3)
     assert answers[2] == Failed(2, "engine_error", "RuntimeError", document=1)
     assert isinstance(answers[3], Scores)
-    assert answers[3].margins == _margins(["c", "d"])
+    assert answers[3].margins == margins(["c", "d"])
     assert max(engine.batches) == 5  # they did share a batch
 
 
@@ -261,7 +112,7 @@ def test_an_overdue_job_is_not_scored(engine: MoodyEngine, client: Client) -> No
 
 
 def test_a_stopped_shard_finishes_what_it_has(engine: MoodyEngine) -> None:
-    with _running(engine) as client:
+    with running(engine) as client:
         engine.gate.clear()
         client.score(1, ["a"])
         assert engine.busy.wait(20)
@@ -288,7 +139,7 @@ def test_a_document_that_must_not_be_cut_fails_its_job_before_it_is_scored(
     engine: MoodyEngine,
 ) -> None:
     documents = ["one two", "one two three", "one", "a b c d"]
-    with _running(engine) as client:
+    with running(engine) as client:
         client.score(1, documents, max_document_tokens=2, refuse_truncation=True)
         client.score(2, documents, max_document_tokens=4, refuse_truncation=True)
         client.score(3, documents, max_document_tokens=2)
@@ -302,7 +153,7 @@ def test_a_document_that_must_not_be_cut_fails_its_job_before_it_is_scored(
 
 
 def test_which_end_is_cut_reaches_the_encoder(engine: MoodyEngine) -> None:
-    with _running(engine) as client:
+    with running(engine) as client:
         client.score(1, ["a"])
         client.score(2, ["a"], keep_end=True)
         client.answers(2)

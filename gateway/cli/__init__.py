@@ -18,6 +18,8 @@ COMMANDS = {
     "rerank": "gateway.cli.rerank:rerank",
     "check": "gateway.cli.check:check",
     "download": "gateway.cli.download:download",
+    "pack": "gateway.cli.pack:pack",
+    "unpack": "gateway.cli.pack:unpack",
 }
 
 

@@ -9,9 +9,6 @@ import click
 from gateway.cli import exits
 from gateway.cli.say import fail
 
-WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
-UNWANTED = ["onnx/*", "openvino/*", "original/*", "*.bin.index.json"]
-
 
 @click.command()
 @click.argument("model")
@@ -54,6 +51,8 @@ def _name(model: str) -> str:
 def _fetch(model: str, revision: str | None, cache_dir: Path | None) -> Path:
     from huggingface_hub import constants, snapshot_download
 
+    from gateway.bundle import UNWANTED, WANTED
+
     if constants.is_offline_mode() or os.environ.get("GATEWAY_OFFLINE", "") in {"1", "true"}:
         fail(
             "HF_HUB_OFFLINE or GATEWAY_OFFLINE is set, so the hub is not asked; unset it to "
@@ -66,8 +65,8 @@ def _fetch(model: str, revision: str | None, cache_dir: Path | None) -> Path:
                 model,
                 revision=revision,
                 cache_dir=cache_dir,
-                allow_patterns=WANTED,
-                ignore_patterns=UNWANTED,
+                allow_patterns=list(WANTED),
+                ignore_patterns=list(UNWANTED),
             )
         )
     except Exception as error:  # the hub's own errors, its HTTP client's, the disk's

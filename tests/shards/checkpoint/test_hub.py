@@ -101,7 +101,7 @@ def test_what_a_shard_needs_is_what_gateway_download_fetches() -> None:
     """Else a download made ahead would be refused offline as not whole."""
     from huggingface_hub.utils._paths import filter_repo_objects
 
-    from gateway.cli.download import UNWANTED, WANTED
+    from gateway.bundle import UNWANTED, WANTED
 
     names = [
         *("config.json", "model.safetensors", "model-00001-of-00002.safetensors", "vocab.txt"),
@@ -114,5 +114,7 @@ def test_what_a_shard_needs_is_what_gateway_download_fetches() -> None:
             names, allow_patterns=[*FILES_NEEDED], ignore_patterns=[*FILES_NOT_NEEDED]
         )
     )
-    fetched = set(filter_repo_objects(names, allow_patterns=WANTED, ignore_patterns=UNWANTED))
+    fetched = set(
+        filter_repo_objects(names, allow_patterns=list(WANTED), ignore_patterns=list(UNWANTED))
+    )
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= needed <= fetched

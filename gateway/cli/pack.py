@@ -59,7 +59,7 @@ def pack(models: tuple[str, ...], output: Path, revision: str | None, as_json: b
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("bundle", type=click.Path(path_type=Path))
 @click.option(
     "--to",
     "folder",
@@ -78,6 +78,8 @@ def unpack(bundle: Path, folder: Path, only_check: bool, replace: bool, as_json:
     from gateway.bundle import BundleError, verify
     from gateway.bundle import unpack as write
 
+    if not bundle.is_file():
+        fail(f"there is no file {bundle}", exits.REFUSED)
     try:
         with _progress("checking" if only_check else "unpacking", bundle.stat().st_size) as advance:
             found = (

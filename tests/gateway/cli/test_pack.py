@@ -191,3 +191,9 @@ def test_a_bundle_that_cannot_be_written_says_so(tmp_path: Path, model: Path) ->
     done = gateway("pack", str(model), "-o", str(tmp_path / "missing" / "b.tar"))
     assert done.returncode == 73
     assert str(tmp_path / "missing" / "b.tar") in done.stderr
+
+
+def test_a_bundle_that_is_not_there_is_named(tmp_path: Path) -> None:
+    done = gateway("unpack", str(tmp_path / "b.tar"))
+    assert done.returncode == 1
+    assert str(tmp_path / "b.tar") in done.stderr

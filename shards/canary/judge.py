@@ -1,0 +1,195 @@
+"""What the margins of known pairs say of a model. Pure.
+
+A language is *in order* when each right document beats the wrong ones for its query, and each query
+the other queries for its document. A model that declares its languages must have all of them in
+order. Of one that does not, half are asked: which it knows is not known, and an untrained model has
+about one chance in 80 for each.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from statistics import fmean
+
+from shards.canary.findings import Finding, Margins, finding, signature
+from shards.canary.pairs import Pair
+
+_LEAST_SPREAD = 0.25
+_SHOWN = 3
+
+# How far margins of the same pair may lie apart between two loads: absolute, and of the margin.
+# Kernels and batches differ between devices; bf16 keeps 8 bits, fp16 11.
+TOLERANCES = {"fp32": (0.005, 0.002), "fp16": (0.05, 0.02), "bf16": (0.25, 0.05)}
+_LOOSEST = (0.5, 0.1)  # of number formats that are not listed
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What canaries have shown.
+
+    Attributes:
+        findings: what is wrong; empty if the model may serve.
+        notes: what the operator should know although it may.
+        spread: mean margin of right documents less that of wrong ones.
+    """
+
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()
+    spread: float = 0.0
+
+
+def judge(
+    pairs: Sequence[Pair], margins: Margins, *, numeric: bool, declared: bool = False
+) -> Verdict:
+    """Judge the margins of built-in pairs.
+
+    Args:
+        numeric: whether nothing is asked but that they are numbers, and not all the same.
+        declared: whether the model itself names the languages of these pairs.
+    """
+    if (found := signature(margins, numeric=numeric)) and (numeric or found.code != "ties"):
+        return Verdict((found,))
+    if numeric:
+        return Verdict(())
+    return _judge_order(pairs, margins, declared=declared)
+
+
+def _judge_order(pairs: Sequence[Pair], margins: Margins, *, declared: bool) -> Verdict:
+    squares = dict(_squares(pairs, margins))
+    right = [language for language, square in squares.items() if _is_in_order(square)]
+    wrong = [language for language in squares if language not in right]
+    known = right or list(squares)
+    values = [value for name in known for row in squares[name] for value in row]
+    spread = fmean(_spread(squares[language]) for language in known)
+    findings = [*_ties(values)]
+    if len(right) < (len(squares) if declared else len(squares) / 2):
+        findings.append(_wrong_order(squares, wrong))
+    elif spread < _LEAST_SPREAD:
+        findings.append(
+            finding("spread", f"right answers lie {spread:.3f} of margin above wrong ones")
+        )
+    notes = (f"canary: the known pairs are not in order in {', '.join(wrong)}",) if wrong else ()
+    return Verdict(tuple(findings), () if findings else notes, spread)
+
+
+def _ties(values: Margins) -> list[Finding]:
+    found = signature(values, numeric=False)
+    return [found] if found else []
+
+
+def _wrong_order(squares: dict[str, "_Square"], wrong: Sequence[str]) -> Finding:
+    if sum(_is_in_order(_negated(square)) for square in squares.values()) * 2 >= len(squares):
+        return finding("inverted", "right answers score below wrong ones")
+    return finding(
+        "order",
+        f"known pairs are in the wrong order ({', '.join(wrong)}): a right answer scores below a "
+        "wrong one",
+    )
+
+
+def judge_same(
+    margins: Margins, before: Margins, dtypes: Iterable[str], *, since: str
+) -> Finding | None:
+    """Compare the margins of the same pairs, computed in these number formats, with earlier ones."""
+    absolute, relative = (
+        max(values)
+        for values in zip(*(TOLERANCES.get(dtype, _LOOSEST) for dtype in dtypes), strict=True)
+    )
+    apart = [
+        (was, now)
+        for was, now in zip(before, margins, strict=True)
+        if not abs(now - was) <= absolute + relative * abs(was)  # NaN is not within anything
+    ]
+    if not apart:
+        return None
+    was, now = max(apart, key=lambda two: abs(two[1] - two[0]))
+    return finding(
+        "changed",
+        f"{len(apart)} of {len(margins)} known pairs have other scores than {since} (margin "
+        f"{now:.4f} instead of {was:.4f})",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """The margins of one entry of `canaries`, and what is expected of them.
+
+    Attributes:
+        right, wrong: margins; `wrong` is `None` where the entry has no wrong document.
+        right_score, wrong_score: expected relevance scores, negative for none.
+        tolerance: how far a score may lie from what is expected.
+    """
+
+    place: int
+    right: float
+    wrong: float | None
+    right_score: float
+    wrong_score: float
+    tolerance: float
+
+
+def judge_own(canaries: Sequence[Own]) -> tuple[Finding, ...]:
+    """Judge the margins of the operator's own pairs."""
+    wrong = [line for one in canaries for line in _wrongs(one)]
+    if not wrong:
+        return ()
+    more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+    return (finding("own", "; ".join(wrong[:_SHOWN]) + more),)
+
+
+def _wrongs(one: Own) -> Iterable[str]:
+    name = f"canary {one.place}"
+    if one.wrong is not None and not one.right > one.wrong:
+        yield f"{name}: its right document has margin {one.right:.3f}, its wrong one {one.wrong:.3f}"
+    for which, margin, expected in (
+        ("right", one.right, one.right_score),
+        ("wrong", one.wrong, one.wrong_score),
+    ):
+        if margin is None or expected < 0:
+            continue
+        score = as_score(margin)
+        if not abs(score - expected) <= one.tolerance:
+            yield (
+                f"{name}: its {which} document scores {score:.4f}, {expected:g} is expected "
+                f"(tolerance {one.tolerance:g})"
+            )
+
+
+def as_score(margin: float) -> float:
+    """Return the margin as a relevance score."""
+    return 0.5 * (1.0 + math.tanh(0.5 * margin))
+
+
+_Square = Sequence[
+    Sequence[float]
+]  # rows: queries; columns: documents; the right ones are diagonal
+
+
+def _squares(pairs: Sequence[Pair], margins: Margins) -> Iterable[tuple[str, _Square]]:
+    """Yield language and margins, `[queries, documents]`."""
+    both = zip(pairs, margins, strict=True)
+    for language, group in groupby(both, key=lambda one: one[0].language):
+        values = [margin for _, margin in group]
+        side = math.isqrt(len(values))
+        yield language, [values[start : start + side] for start in range(0, len(values), side)]
+
+
+def _is_in_order(square: _Square) -> bool:
+    return all(
+        square[at][at] > max(square[at][other], square[other][at])
+        for at in range(len(square))
+        for other in range(len(square))
+        if other != at
+    )
+
+
+def _negated(square: _Square) -> _Square:
+    return [[-value for value in row] for row in square]
+
+
+def _spread(square: _Square) -> float:
+    side = range(len(square))
+    right = fmean(square[at][at] for at in side)
+    wrong = fmean(square[row][column] for row in side for column in side if row != column)
+    return right - wrong

@@ -8,7 +8,9 @@ to the replica with the fewest outstanding tokens for its share of the work; who
 lately has a smaller share, and who was ejected gets nothing, see `standing`.
 
 A job that one replica could not score stands in a line of its own for another one, ahead of the rest.
-Suspects have a line and a replica of their own, see `quarantine`. A job that waits while a verdict
+Suspects have a line and a replica of their own, see `quarantine`. While only one replica is ready,
+whoever else waits goes first, and a sibling that is on its way is waited for, so that somebody serves
+should the suspect end this one, too; but not for longer than a few seconds after a death. A job that waits while a verdict
 falls is asked about again before it is handed out. When no shard is left that could come, all who
 wait are told at once.
 """
@@ -24,6 +26,9 @@ from gateway.quarantine import Quarantine
 from gateway.queue import Line
 from gateway.supervisor import Supervisor
 from shards.wire.messages import Scores
+
+_PATIENCE_SECONDS = 5.0
+"""How long after a death suspects let others go first."""
 
 
 class Reconsider(Exception):
@@ -71,6 +76,9 @@ class Dispatch:
         self._line: Line[Waiter] = Line()
         self._suspects: Line[Waiter] = Line()
         self._second: Line[Waiter] = Line()  # one replica has failed at them
+        self._is_their_turn = False  # a replica is being emptied for a suspect
+        self._is_backed_up = False  # somebody waited when everything was handed out
+        self._waking: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._line) + len(self._suspects) + len(self._second)
@@ -110,16 +118,40 @@ class Dispatch:
         """Hand out what fits; fail everybody when no shard is left that could come."""
         now = time.monotonic()
         ready = self._able(now)
-        if self._suspects:
-            # One replica is theirs, and takes nothing else before they are through.
-            trying = [one for one in self._shards if one.replica.has_suspect]
-            designated = (trying or ready)[:1]
-            self._hand_out(self._suspects, [one for one in designated if one in ready], now)
-            ready = [one for one in ready if one not in designated]
+        ready = self._without_designated(ready, now) if self._suspects else ready
         self._hand_out(self._second, ready, now)
         self._hand_out(self._line, ready, now)
+        self._is_backed_up = bool(self._line or self._second)
         if not self.is_alive:
             self._fail_all()
+
+    def _without_designated(self, ready: list[Supervisor], now: float) -> list[Supervisor]:
+        """Hand out suspects; return the replicas for everybody else."""
+        trying = [one for one in self._shards if one.replica.has_suspect]
+        if not (trying or self._is_their_turn or self._may_try(ready, now)):
+            return ready
+        # One replica is theirs, and takes nothing else before they are through.
+        designated, before = (trying or ready)[:1], len(self._suspects)
+        self._hand_out(self._suspects, [one for one in designated if one in ready], now)
+        self._is_their_turn = not trying and len(self._suspects) == before  # it must be empty first
+        return [one for one in ready if one not in designated]
+
+    def _may_try(self, ready: Sequence[Supervisor], now: float) -> bool:
+        """Whether a suspect may have a replica now, at which nobody else is served meanwhile."""
+        if len(ready) != 1:
+            return bool(ready)
+        at = self._quarantine.rest_until(now) if len(self._shards) == 1 else now
+        if self._is_backed_up or any(one.is_coming for one in self._shards):
+            at = max(at, self._quarantine.last_death + _PATIENCE_SECONDS)
+        if at > now:
+            self._serve_at(at - now)
+        return at <= now
+
+    def _serve_at(self, seconds: float) -> None:
+        """Look again in a while, whether or not something has happened by then."""
+        if self._waking is not None:
+            self._waking.cancel()
+        self._waking = asyncio.get_running_loop().call_later(seconds, self.serve)
 
     def _able(self, now: float) -> list[Supervisor]:
         """Return who may get jobs: all that are ready but those left out, unless no other is."""

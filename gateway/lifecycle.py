@@ -139,6 +139,7 @@ class RestartPolicy:
         crash_limit: more counted losses than this in the window mean a crash loop.
         crash_window_seconds: the window.
         retry_failed_seconds: after how long a shard in a crash loop is tried again.
+        cpu_after_gpu_failures: after how many it goes on on the CPU; 0 for never.
     """
 
     first_seconds: float = 0.5
@@ -146,6 +147,7 @@ class RestartPolicy:
     crash_limit: int = 5
     crash_window_seconds: float = 60.0
     retry_failed_seconds: float = 300.0
+    cpu_after_gpu_failures: int = 0
 
     def wait_seconds(self, losses: int, spread: float) -> float:
         """Return the wait after `losses` losses in a row; `spread` in [0, 1) moves it by ±20 %."""

@@ -198,6 +198,10 @@ _MODEL_GAUGES: dict[str, tuple[str, "Callable[[ModelStatus], float]"]] = {
         "1 if at least one shard of the model can score.",
         lambda model: any(shard.state == "ready" for shard in model.shards),
     ),
+    "reranker_model_refused_pairs": (
+        "Pairs that are refused because they end shards.",
+        lambda model: model.refused_pairs,
+    ),
     "reranker_model_queue_jobs": ("Jobs waiting in the gateway.", lambda model: model.queue),
 }
 _SHARD_GAUGES: dict[str, tuple[str, "Callable[[ShardStatus], float]"]] = {
@@ -214,6 +218,10 @@ _SHARD_GAUGES: dict[str, tuple[str, "Callable[[ShardStatus], float]"]] = {
         "1 if it gets no jobs because it errs.",
         lambda shard: shard.trust == "ejected",
     ),
+    "reranker_shard_demoted": (
+        "1 if it has left its GPU for the CPU.",
+        lambda shard: shard.demoted,
+    ),
 }
 _SHARD_COUNTERS: dict[str, tuple[str, "Callable[[ShardStatus], float]"]] = {
     "reranker_shard_restarts": ("Restarts of the shard.", lambda shard: shard.restarts),
@@ -224,6 +232,14 @@ _SHARD_COUNTERS: dict[str, tuple[str, "Callable[[ShardStatus], float]"]] = {
     "reranker_shard_ejections": (
         "How often it got no jobs for a while because it erred.",
         lambda shard: shard.ejections,
+    ),
+    "reranker_shard_recycles": (
+        "How often it was replaced because it had grown too large.",
+        lambda shard: shard.recycles,
+    ),
+    "reranker_shard_oom_kills": (
+        "How often the kernel ended it because memory ran out.",
+        lambda shard: shard.oom_kills,
     ),
     "reranker_wasted_tokens": (
         "Tokens computed for clients that had gone, padding included.",

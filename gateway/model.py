@@ -25,6 +25,7 @@ from gateway.lifecycle import State
 from gateway.metrics import Metrics
 from gateway.policy import FleetPolicy
 from gateway.quarantine import Quarantine
+from gateway.recycling import recycle
 from gateway.refusals import drained, overloaded, retry_budget_spent, unavailable
 from gateway.replica import WINDOW_BATCHES, ReplicaLost
 from gateway.retries import RetryBudget
@@ -63,6 +64,7 @@ class Model:
                 policy=policy.restart,
                 times=policy.times,
                 ejection=policy.ejection,
+                oom=policy.oom,
                 on_change=self._on_change,
                 on_suspects=self._on_suspects,
             )
@@ -112,8 +114,12 @@ class Model:
     async def run(self) -> None:
         """Run all shards until `stop`."""
         async with asyncio.TaskGroup() as group:
-            for supervisor in self._supervisors:
-                group.create_task(supervisor.run(), name=supervisor.spec.name)
+            recycling = group.create_task(
+                recycle(self._supervisors, lambda: self.spec.max_shard_memory_mb)
+            )
+            shards = [group.create_task(one.run(), name=one.spec.name) for one in self._supervisors]
+            await asyncio.wait(shards)
+            recycling.cancel()
 
     def stop(self) -> None:
         """Let all shards finish what they have; `run` returns when they have ended."""
@@ -208,12 +214,21 @@ class Model:
     def _on_suspects(self, jobs: Iterable[Job]) -> None:
         """A shard ended while it was at these jobs, and by its own doing."""
         now = time.monotonic()
+        jobs = list(jobs)
+        if jobs:
+            self.quarantine.shard_ended(now)
         for job in jobs:
             for query, document in job.pairs:
                 if job.is_solo:
                     self.quarantine.refuse(query, document, now)
+                    self._forgive_a_device()
                 else:
                     self.quarantine.suspect(query, document, now)
+
+    def _forgive_a_device(self) -> None:
+        """A pair was found guilty: what it had ended before was not the fault of a device."""
+        blamed = max(self._supervisors, key=lambda one: one.concessions.device_failures)
+        blamed.concessions.forgive()
 
     def _note_loss(self, loss: ReplicaLost) -> None:
         """Count a job that is scored again, if it may be."""
@@ -305,6 +320,7 @@ class Model:
             waiting,
             self._tallies,
             self._retries,
+            refused_pairs=self.quarantine.refused_pairs,
             is_draining=self._is_draining,
         )
 

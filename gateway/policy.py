@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from gateway.config import Settings
 from gateway.lifecycle import RestartPolicy
+from gateway.oom import OomKills
 from gateway.retries import RetryPolicy
 from gateway.standing import EjectionPolicy
 from gateway.supervisor import Times
@@ -18,6 +19,7 @@ class FleetPolicy:
         times: how patient the supervisors are.
         retries: how many lost jobs may be scored again.
         ejection: how long a replica that errs is left out.
+        oom: the kernel's count of processes that it ended for want of memory.
         queue_tokens: the most estimated tokens of one model's requests at any time.
         reload_seconds: how long a new edition may take until it can serve.
     """
@@ -26,6 +28,7 @@ class FleetPolicy:
     times: Times = field(default_factory=Times)
     retries: RetryPolicy = field(default_factory=RetryPolicy)
     ejection: EjectionPolicy = field(default_factory=EjectionPolicy)
+    oom: OomKills = field(default_factory=OomKills)
     queue_tokens: int = 2_000_000
     reload_seconds: float = 1800.0
 

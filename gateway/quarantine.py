@@ -6,6 +6,12 @@ What comes through was innocent, and its answer is as good as any. If the shard 
 that it was at did it: its request is refused, and so is, for ten minutes, every request that holds
 the same pair. So no pair costs more than two shards, and no neighbour of one ever fails.
 
+Variations of a text that was refused (`kinship`) are new pairs, and would cost two shards each. Once
+there is a family of them, whatever resembles it is scored alone from the start: it ends one shard at
+most, takes nobody with it, and is refused at once; or it comes through like everything else. And a model
+whose only replica ends again and again leaves some time between one suspect and the next, so that
+everybody else is served in between.
+
 Suspicion and guilt belong to the pair, not to the request: a client that gives up before its pair
 is found guilty, and asks again, does not start the count anew.
 
@@ -14,11 +20,16 @@ its jobs. What is remembered is a keyed hash, never the text.
 """
 
 import hashlib
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterable
+
+from gateway.kinship import Kinship
 
 _TTL_SECONDS = 600.0
 _MOST = 10_000
+_BUSY_DEATHS = 4  # within a minute; from here on suspects take turns with everybody else
+_MINUTE = 60.0
+_LONGEST_REST_SECONDS = 5.0
 
 
 class Quarantine:
@@ -33,6 +44,31 @@ class Quarantine:
         self._key = key
         self._suspected = _Memory()
         self._refused = _Memory()
+        self._kinship = Kinship()
+        self._deaths: deque[float] = deque(maxlen=64)
+
+    @property
+    def refused_pairs(self) -> int:
+        """How many pairs are refused."""
+        return len(self._refused)
+
+    def shard_ended(self, now: float) -> None:
+        """Remember that a shard ended and left suspects."""
+        self._deaths.append(now)
+
+    @property
+    def last_death(self) -> float:
+        """When a shard ended last and left suspects."""
+        return self._deaths[-1] if self._deaths else float("-inf")
+
+    def rest_until(self, now: float) -> float:
+        """Return when the next suspect may be tried where everybody else would have to wait for it."""
+        while self._deaths and self._deaths[0] <= now - _MINUTE:
+            self._deaths.popleft()
+        if len(self._deaths) <= _BUSY_DEATHS:
+            return now
+        rest = min(_LONGEST_REST_SECONDS, 0.5 * (len(self._deaths) - _BUSY_DEATHS))
+        return self._deaths[-1] + rest
 
     def __bool__(self) -> bool:
         """Whether any pair is remembered: mostly none is, and nobody need be asked about."""
@@ -53,6 +89,7 @@ class Quarantine:
         self.version += 1
         self.clear(query, document)
         self._refused.add(self._fingerprint(query, document), now)
+        self._kinship.refused(document, now)
 
     def is_suspected(self, query: str, document: str, now: float) -> bool:
         return self._knows(self._suspected, query, document, now)
@@ -61,9 +98,14 @@ class Quarantine:
         return self._knows(self._refused, query, document, now)
 
     def knows_any(self, pairs: Iterable[tuple[str, str]], now: float) -> bool:
-        """Whether one of these pairs is a suspect or refused."""
-        return bool(self) and any(
-            self.is_suspected(query, document, now) or self.is_refused(query, document, now)
+        """Whether one of these pairs is a suspect, refused, or like those that are."""
+        if not self:
+            return False
+        is_wary = self._kinship.is_wary(now)
+        return any(
+            self.is_suspected(query, document, now)
+            or self.is_refused(query, document, now)
+            or (is_wary and self._kinship.resembles(document))
             for query, document in pairs
         )
 

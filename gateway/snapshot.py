@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 
 from gateway.config import ModelSpec
 from gateway.lifecycle import State
+from gateway.recycling import can_shrink
 from gateway.retries import RetryBudget
 from gateway.standing import Standing, Trust
 from gateway.status import ModelStatus, ShardStatus
@@ -20,12 +21,14 @@ def model_status(
     shards: Mapping[Supervisor, Tally],
     retries: RetryBudget,
     *,
+    refused_pairs: int = 0,
     is_draining: bool = False,
 ) -> ModelStatus:
     """Return what there is to know about a model; `queue` counts the jobs in its line."""
     return ModelStatus(
         name=spec.name,
         state=_draining(shards) if is_draining else _state(shards),
+        max_shard_memory_mb=spec.max_shard_memory_mb,
         default=spec.default,
         aliases=spec.aliases,
         source=spec.source,
@@ -34,9 +37,12 @@ def model_status(
         demonstration=facts.demonstration if facts else False,
         max_length=facts.max_length if facts else 0,
         queue=queue,
+        refused_pairs=refused_pairs,
         retries=retries.spent,
         retries_refused=retries.refused,
-        shards=tuple(shard_status(one, tally) for one, tally in shards.items()),
+        shards=tuple(
+            shard_status(one, tally, spec.max_shard_memory_mb) for one, tally in shards.items()
+        ),
     )
 
 
@@ -53,7 +59,7 @@ def _draining(shards: Collection[Supervisor]) -> str:
     return "drained" if all(one.state is State.STOPPED for one in shards) else "draining"
 
 
-def shard_status(supervisor: Supervisor, tally: Tally) -> ShardStatus:
+def shard_status(supervisor: Supervisor, tally: Tally, max_shard_memory_mb: int = 0) -> ShardStatus:
     """Return what there is to know about a shard."""
     replica, spec, now = supervisor.replica, supervisor.spec, time.monotonic()
     facts = replica.facts
@@ -76,12 +82,30 @@ def shard_status(supervisor: Supervisor, tally: Tally) -> ShardStatus:
         p95_ms=round(1000 * tally.latency_seconds(0.95), 2),
         memory_bytes=supervisor.memory_bytes,
         last_error=supervisor.last_error,
-        warnings=(*_troubles(supervisor.standing, now), *(facts.warnings if facts else ())),
+        warnings=(
+            *_troubles(supervisor.standing, now),
+            *supervisor.concessions.warnings(now),
+            *_too_large(supervisor, max_shard_memory_mb),
+            *(facts.warnings if facts else ()),
+        ),
         trust=supervisor.standing.trust(now).value,
         share=round(supervisor.standing.share(now), 3),
         errors=supervisor.standing.errors,
         ejections=supervisor.standing.ejections,
         wasted_tokens=replica.wasted_tokens,
+        recycles=supervisor.recycles,
+        oom_kills=supervisor.concessions.oom_kills,
+        demoted=supervisor.concessions.is_demoted,
+    )
+
+
+def _too_large(supervisor: Supervisor, limit_mb: int) -> tuple[str, ...]:
+    """Say that a limit is below what the model itself takes."""
+    if not limit_mb or can_shrink(supervisor, limit_mb):
+        return ()
+    return (
+        f"it took {supervisor.first_memory_bytes >> 20} MiB when it was new: max_shard_memory_mb "
+        f"{limit_mb} is too low for this model, and has no effect",
     )
 
 

@@ -16,7 +16,9 @@ class ShardStatus:
     over the last jobs, from send to answer, 0 before the first. `trust` is a value of
     `gateway.standing.Trust`, `share` how much of the work it may take, beside its siblings; `errors`
     are those that another shard did not make, `ejections` how often they cost it its jobs for a
-    while. `wasted_tokens` were computed for clients that had gone.
+    while. `wasted_tokens` were computed for clients that had gone. `recycles` counts how often it was
+    replaced because it had grown too large, `oom_kills` how often the kernel ended it because memory
+    ran out; `demoted` says that it has left its GPU for the CPU.
     """
 
     name: str
@@ -43,6 +45,9 @@ class ShardStatus:
     errors: int = 0
     ejections: int = 0
     wasted_tokens: int = 0
+    recycles: int = 0
+    oom_kills: int = 0
+    demoted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +55,9 @@ class ModelStatus:
     """One model: `state` is `ready`, `degraded` (some shards ready), `loading` or `failed`.
 
     One that the operator took out of service is `draining`, and then `drained`. `retries` counts jobs
-    that were scored again, `retries_refused` those that were one too many.
+    that were scored again, `retries_refused` those that were one too many. `refused_pairs` are in
+    quarantine because they end shards: many of them mean poison that comes in variations, or a device
+    that is broken.
     """
 
     name: str
@@ -64,6 +71,8 @@ class ModelStatus:
     max_length: int
     queue: int
     shards: tuple[ShardStatus, ...]
+    max_shard_memory_mb: int = 0
+    refused_pairs: int = 0
     retries: int = 0
     retries_refused: int = 0
 

@@ -21,8 +21,9 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from gateway.concessions import Concessions
 from gateway.job import Job
 from gateway.life import Ending, Life
 from gateway.lifecycle import (
@@ -34,12 +35,11 @@ from gateway.lifecycle import (
     State,
     after,
 )
+from gateway.oom import OomKills
 from gateway.pulse import Pulse
 from gateway.replica import Replica
-from gateway.spawn import spawn
 from gateway.standing import EjectionPolicy, Standing
 from shards.wire.messages import Ready, Refused, Stage, WireError
-from shards.wire.pipe import GatewayEnd
 from shards.wire.spec import ShardSpec
 
 _logger = logging.getLogger(__name__)
@@ -47,7 +47,6 @@ _logger = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.1
 _UNATTENDED_SECONDS = 2.0  # a supervisor that has not looked for so long does not supervise
 _EXIT_SECONDS = 2.0  # between closing its pipe and ending, a shard has nothing more to do
-_STACKS_SECONDS = 1.0  # for a hung shard to write its stacks before it is killed
 _STAGES = {"loading": Event.LOADS, "warming": Event.WARMS}
 
 
@@ -68,6 +67,8 @@ class Supervisor:
         generation: how often it has been started.
         last_error: why the last life ended, if nobody asked for it.
         standing: how far its answers can be trusted.
+        concessions: what it does without since it failed for want of it.
+        recycles: how often it was replaced because it had grown too large.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Supervisor:
         policy: RestartPolicy,
         times: Times,
         ejection: EjectionPolicy,
+        oom: OomKills,
         on_change: Callable[[], None],
         on_suspects: Callable[[Iterable[Job]], None],
     ) -> None:
@@ -87,14 +89,18 @@ class Supervisor:
         self.generation = 0
         self.last_error = ""
         self.standing = Standing(ejection)
+        self.concessions = Concessions(spec, policy.cpu_after_gpu_failures)
+        self.recycles = 0
         self._policy = policy
         self._times = times
         self._on_change = on_change
         self._on_suspects = on_suspects
+        self._oom = oom
         self._life: Life | None = None
         self._last_look = 0.0
         self._crash_times: deque[float] = deque(maxlen=policy.crash_limit + 1)
         self._losses_in_a_row = 0
+        self._has_served = False
         self._stop_asked = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -102,7 +108,7 @@ class Supervisor:
 
     @property
     def restarts(self) -> int:
-        return max(0, self.generation - 1)
+        return max(0, self.generation - 1 - self.recycles)
 
     @property
     def pid(self) -> int | None:
@@ -113,9 +119,15 @@ class Supervisor:
         return self._life.child.memory_bytes() if self._life else 0
 
     @property
+    def first_memory_bytes(self) -> int:
+        """Resident memory when it became ready."""
+        return self._life.first_memory_bytes if self._life else 0
+
+    @property
     def is_coming(self) -> bool:
         """Whether the shard will be ready without anybody's help."""
-        return self.state in COMING and not self._stop_asked.is_set()
+        is_replaced = self._life is not None and self._life.retired is not None
+        return (self.state in COMING or is_replaced) and not self._stop_asked.is_set()
 
     def is_attended(self, now: float) -> bool:
         """Whether somebody looks at the process, if there is one that is not ending."""
@@ -130,6 +142,8 @@ class Supervisor:
             if self.state is not State.DRAINING:
                 self._apply(event)
                 await self._rest(event)
+            elif not self._stop_asked.is_set():  # it is replaced
+                self._apply(event)
         if self.state is not State.STOPPED:
             self._apply(Event.LOST if self.state is State.DRAINING else Event.DRAIN)
 
@@ -138,7 +152,15 @@ class Supervisor:
         if self._stop_asked.is_set():
             return
         self._stop_asked.set()
-        if self.state in HAS_PROCESS:
+        if self.state in HAS_PROCESS and self.state is not State.DRAINING:
+            self._apply(Event.DRAIN)
+            self.replica.stop()
+
+    def recycle(self) -> None:
+        """Have a ready shard finish its jobs and end, and start it anew."""
+        if self.state is State.READY and self._life is not None:
+            self._life.retired = time.monotonic()
+            self.recycles += 1
             self._apply(Event.DRAIN)
             self.replica.stop()
 
@@ -152,7 +174,7 @@ class Supervisor:
             life = self._life = self._start()
         except OSError as error:
             reason = f"it could not be started: {error}"
-            return self._note(Ending(reason, False, True, frozenset()))
+            return self._note(Ending(reason), token_budget=0, has_culprit=False)
         try:
             await self._watch(life)
         finally:
@@ -160,17 +182,11 @@ class Supervisor:
         return event
 
     def _start(self) -> Life:
-        pipe = GatewayEnd(self.generation)
-        try:
-            child = spawn(replace(self.spec, generation=self.generation), pipe)
-        except OSError:
-            pipe.close()
-            raise
-        self.replica.attach(pipe)
-        life = Life(child, pipe)
+        life = Life.begin(self.concessions.spec(self.generation, time.monotonic()))
+        self.replica.attach(life.pipe)
         loop = asyncio.get_running_loop()
-        loop.add_reader(child.exit_fd, life.ended.set)
-        loop.add_reader(pipe.fileno(), self._on_readable, life)
+        loop.add_reader(life.child.exit_fd, life.ended.set)
+        loop.add_reader(life.pipe.fileno(), self._on_readable, life)
         return life
 
     async def _watch(self, life: Life) -> None:
@@ -195,8 +211,12 @@ class Supervisor:
     def _look(self, life: Life) -> None:
         """See whether the shard moves."""
         now = self._last_look = time.monotonic()
+        self._oom.look(now)
         if self.state in (State.READY, State.SUSPECT):
             self._look_at_progress(life, now)
+        elif life.retired is not None:
+            if now - life.retired >= self._times.stop_seconds:
+                life.child.kill()
         elif now - life.last_word >= self._times.load_timeout_seconds and not life.verdict:
             life.verdict = (
                 f"no progress for {self._times.load_timeout_seconds:g} s "
@@ -211,22 +231,11 @@ class Supervisor:
             return
         pulse = life.pulse.look(reading)
         if pulse is Pulse.HUNG:
-            self._end_hung(life, reading.patience_seconds)
+            life.end_hung(self.replica.queue, reading.patience_seconds)
         elif pulse is Pulse.STALLED and self.state is State.READY:
             self._apply(Event.STALL)
         elif pulse is Pulse.MOVING and self.state is State.SUSPECT:
             self._apply(Event.MOVE)
-
-    def _end_hung(self, life: Life, patience_seconds: float) -> None:
-        """Have the stacks of a hung shard written, if it can still do that, and end it."""
-        life.is_innocent = life.child.is_stopped()
-        how = "stopped from outside (SIGSTOP)" if life.is_innocent else "hung"
-        life.verdict = (
-            f"{how}: no progress for {life.pulse.still_seconds:.1f} s with {self.replica.queue} "
-            f"jobs, {patience_seconds:.1f} s are allowed"
-        )
-        life.child.abort()
-        life.kill_in(_STACKS_SECONDS)
 
     def _bury(self, life: Life) -> Event:
         """Give back everything a life had, and note how it ended."""
@@ -235,28 +244,45 @@ class Supervisor:
         loop.remove_reader(life.pipe.fileno())
         with contextlib.suppress(WireError, IllegalTransition):
             self.replica.receive()  # its last words: answers, or why it refused
-        ending = life.bury()
+        ending = life.bury(self._oom)
         self._life = None
         self.stage = ""
-        event = self._note(ending)
         lost = self.replica.detach(ending.reason)
-        self._on_suspects(job for job_id, job in lost.items() if job_id in ending.suspects)
+        suspects = [job for job_id, job in lost.items() if job_id in ending.suspects]
+        has_culprit = any(job.is_solo for job in suspects)
+        event = self._note(ending, token_budget=life.token_budget, has_culprit=has_culprit)
+        self._on_suspects(suspects)
         return event
 
-    def _note(self, ending: Ending) -> Event:
+    def _note(self, ending: Ending, *, token_budget: int, has_culprit: bool) -> Event:
         """Remember how a life ended, unless it was asked to end."""
         if self.state is State.DRAINING:
             return Event.LOST
         self.last_error = ending.reason
+        if self._concede(ending, token_budget, has_culprit):
+            _logger.error("shard %s goes on on the CPU: %s", self.spec.name, ending.reason)
+            return Event.LOST
         if ending.is_refusal:
             _logger.error("shard %s refused to start: %s", self.spec.name, ending.reason)
             return Event.REFUSED
         _logger.warning("shard %s is lost: %s", self.spec.name, ending.reason)
         self._losses_in_a_row += 1
         if ending.is_crash:
-            self._crash_times.append(time.monotonic())
             self.standing.died(time.monotonic())
+        if ending.is_strike:
+            self._crash_times.append(time.monotonic())
         return Event.LOST
+
+    def _concede(self, ending: Ending, token_budget: int, has_culprit: bool) -> bool:
+        """Do without what it failed for want of; return whether that is its GPU, from now on."""
+        now = time.monotonic()
+        if ending.is_oom:
+            self.concessions.oom_killed(now, token_budget)
+        if ending.is_refusal:
+            is_gone = ending.is_misfit and self._has_served
+            return is_gone and self.concessions.device_is_gone()
+        is_device = ending.is_device and ending.is_crash and not has_culprit
+        return is_device and self.concessions.device_failed(now)
 
     async def _rest(self, event: Event) -> None:
         """Wait for the next start, or for an operator."""
@@ -302,7 +328,9 @@ class Supervisor:
             if message.stage in _STAGES:
                 self._apply(_STAGES[message.stage])
         else:
-            life.was_ready = True
+            life.was_ready = self._has_served = True
+            life.token_budget = message.token_budget
+            life.first_memory_bytes = self.memory_bytes
             self.stage = ""
             self._losses_in_a_row = 0
             self.standing.started(life.last_word)

@@ -1,4 +1,4 @@
-"""How large a batch may be, after the device has run out of memory. Pure.
+"""How large a batch may be, after the device or the machine has run out of memory. Pure.
 
 Memory that other programs take, or a batch of unlucky shape, makes a budget too large that was right
 before. So it is halved at once when a batch does not fit, and raised by a sixteenth after each
@@ -16,8 +16,9 @@ class TokenBudget:
         tokens: what holds now.
     """
 
-    def __init__(self, tokens: int) -> None:
-        self.tokens = tokens
+    def __init__(self, tokens: int, first_tokens: int = 0) -> None:
+        """Begin with `first_tokens`, if that is not 0, and come to `tokens`."""
+        self.tokens = min(tokens, first_tokens or tokens)
         self._full = tokens
         self._good_batches = 0
 

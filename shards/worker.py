@@ -80,7 +80,8 @@ def _run(spec: ShardSpec, pipe: ShardEnd) -> ExitCode:
     """Load, serve, and say how it ended."""
     try:
         engine, pace = _start(spec, pipe)
-        Shard(engine, pipe, pace).run()
+        budget = TokenBudget(engine.facts.token_budget, spec.first_token_budget)
+        Shard(engine, pipe, pace, budget).run()
     except PipeClosed:
         pass  # the gateway is gone, nobody is left to answer
     except Refusal as refusal:
@@ -139,11 +140,11 @@ def _first_pace(engine: Engine) -> Pace:
 class Shard:
     """A loaded engine at its end of the pipe."""
 
-    def __init__(self, engine: Engine, pipe: ShardEnd, pace: Pace) -> None:
+    def __init__(self, engine: Engine, pipe: ShardEnd, pace: Pace, budget: TokenBudget) -> None:
         self._engine = engine
         self._pipe = pipe
         self._jobs = OpenJobs()
-        self._budget = TokenBudget(engine.facts.token_budget)
+        self._budget = budget
         self._batcher = Batcher(self._budget)
         self._pace = pace
         self._batches: list[tuple[int, int, int]] = []  # pairs, tokens, microseconds

@@ -137,6 +137,10 @@ class SupervisionSettings(_Section):
     retry_failed_seconds: Seconds = 300.0
     """How often a shard that failed by crashing is tried again."""
 
+    cpu_after_gpu_failures: int = Field(default=0, ge=0, le=1000)
+    """After so many failures of its GPU within ten minutes a shard goes on on the CPU, until its model
+    is reloaded; 0 for never. Slow, but it serves; `gateway status` says so."""
+
     stop_seconds: Seconds = 10.0
     """How long a shard may take to stop before it is killed."""
 
@@ -163,6 +167,7 @@ class SupervisionSettings(_Section):
             crash_limit=self.crash_limit,
             crash_window_seconds=self.crash_window_seconds,
             retry_failed_seconds=self.retry_failed_seconds,
+            cpu_after_gpu_failures=self.cpu_after_gpu_failures,
         )
 
 
@@ -201,6 +206,11 @@ class ModelSettings(_Section):
 
     token_budget: int = Field(default=0, ge=0, le=10_000_000)
     """The most tokens of one batch, padding included; 0 for the engine's choice."""
+
+    max_shard_memory_mb: int = Field(default=0, ge=0, le=100_000_000)
+    """The most resident memory of one shard, in MiB; one that has grown beyond it finishes what it has
+    and is started anew, one at a time, without failing a request. 0 for no limit. Memory on a GPU does
+    not count."""
 
     template: str = Field(default="auto", min_length=1)
     """The prompt around query and document, by name; `auto` looks at the checkpoint."""

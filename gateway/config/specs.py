@@ -19,6 +19,7 @@ class ModelSpec:
         default: whether requests that name no model go here.
         source: where it comes from, as it was configured.
         shards: at least one.
+        max_shard_memory_mb: the most resident memory of one of them; 0 for no limit.
     """
 
     name: str
@@ -26,6 +27,7 @@ class ModelSpec:
     default: bool
     source: str
     shards: tuple[ShardSpec, ...]
+    max_shard_memory_mb: int = 0
 
 
 def model_specs(settings: Settings, machine: Machine | None = None) -> tuple[ModelSpec, ...]:
@@ -37,6 +39,7 @@ def model_specs(settings: Settings, machine: Machine | None = None) -> tuple[Mod
             aliases=model.aliases,
             default=name == settings.model_name(),
             source=model.source,
+            max_shard_memory_mb=model.max_shard_memory_mb,
             shards=tuple(
                 _shard(name, model, one, offline=settings.offline)
                 for one in place(

@@ -22,6 +22,8 @@ class ShardSpec:
         threads: compute threads; 0 for as many as `cores`.
         max_length: the most tokens of one pair; 0 for the checkpoint's own limit.
         token_budget: the most tokens of one batch, padding included; 0 for the engine's choice.
+        first_token_budget: the most tokens of the first batches, raised from there to the token budget;
+            0 for the whole one at once.
         template: a name of `shards.encoder.TEMPLATES`, or `auto`.
         instruction: the default instruction; empty for the template's own.
         guard_special_tokens: whether special tokens inside user text are scored as plain text.
@@ -41,6 +43,7 @@ class ShardSpec:
     threads: int = 0
     max_length: int = 0
     token_budget: int = 0
+    first_token_budget: int = 0
     template: str = "auto"
     instruction: str = ""
     guard_special_tokens: bool = True

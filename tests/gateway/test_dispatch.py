@@ -9,6 +9,7 @@ import pytest
 from gateway.dispatch import Dispatch
 from gateway.job import Job
 from gateway.lifecycle import RestartPolicy, State
+from gateway.oom import OomKills
 from gateway.quarantine import Quarantine
 from gateway.standing import EjectionPolicy
 from gateway.supervisor import Supervisor, Times
@@ -40,6 +41,7 @@ def _supervisor(number: int) -> Supervisor:
         policy=RestartPolicy(),
         times=Times(),
         ejection=EjectionPolicy(),
+        oom=OomKills(),
         on_change=lambda: None,
         on_suspects=lambda jobs: None,
     )

@@ -30,4 +30,4 @@ def test_spawn_is_called_on_the_event_loop_in_one_place() -> None:
         for file in sorted((ROOT / "gateway").rglob("*.py"))
         if (uses := list(_uses_of_spawn(file)))
     }
-    assert users == {"supervisor.py": 1}
+    assert users == {"life.py": 1}

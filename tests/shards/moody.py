@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from shards.budget import TokenBudget
 from shards.engines.base import Engine, Facts
 from shards.engines.fake import FakeEncoder, margin
 from shards.pace import Pace
@@ -125,7 +126,9 @@ class Client:
 def running(engine: Engine) -> Iterator[Client]:
     gateway = GatewayEnd(generation=1)
     end = shard_end(gateway, generation=1)
-    thread = threading.Thread(target=Shard(engine, end, Pace()).run)
+    thread = threading.Thread(
+        target=Shard(engine, end, Pace(), TokenBudget(engine.facts.token_budget)).run
+    )
     thread.start()
     try:
         yield Client(gateway)

@@ -33,3 +33,15 @@ def test_another_failure_starts_the_count_anew() -> None:
     _raises(budget, 99)
     budget.did_not_fit(2048)
     assert _raises(budget, 99) == 1024
+
+
+def test_a_first_budget_grows_to_the_whole_one() -> None:
+    budget = TokenBudget(1600, first_tokens=800)
+    assert budget.tokens == 800
+    for _ in range(100):
+        budget.fitted()
+    assert budget.tokens == 900
+    for _ in range(100_000):
+        budget.fitted()
+    assert budget.tokens == 1600
+    assert TokenBudget(1600, first_tokens=5000).tokens == 1600

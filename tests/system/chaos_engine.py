@@ -9,6 +9,7 @@
 <<short>>  a score is missing             <<fork>>    starts a child that outlives the shard
 <<spam>>   writes 5 MB to stderr         <<cuda>>    the device is lost
 <<break 6>> is scored, but the engine raises for the next six single pairs, whatever they hold
+<<leak 90>> 90 MiB are never given back   <<crowd 70>> exits with this code unless it is alone
 
 Loading reports progress ten times a second.
 """
@@ -71,6 +72,13 @@ def _cuda(_: int) -> None:
     raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
 
+_leaked: list[bytearray] = []
+
+
+def _leak(mebibytes: int) -> None:
+    _leaked.append(bytearray(b"\1") * (mebibytes << 20))
+
+
 _ACTS: dict[str, Callable[[int], None]] = {
     "segv": _segv,
     "abort": _abort,
@@ -81,6 +89,7 @@ _ACTS: dict[str, Callable[[int], None]] = {
     "exit": os._exit,
     "fork": _fork,
     "spam": _spam,
+    "leak": _leak,
 }
 
 
@@ -128,6 +137,8 @@ class ChaosEngine(FakeEngine):
         if len(batch) > 2 and ("oom", 0) in words:
             raise OutOfMemoryError("out of memory, as its document asks")
         for word, number in words:
+            if word == "crowd" and len(batch) > 1:
+                os._exit(number)
             if word in _ACTS:
                 _ACTS[word](number)
         margins = super().score(batch)

@@ -67,6 +67,7 @@ class Endpoint:
         reply: the type of the reply; a media type where it is no JSON.
         statuses: what may come; those from 400 on are errors, but for 503, which has the reply.
         query: names and meanings of parameters.
+        page: whether browsers, which ask for `text/html`, are given the page in place of the reply.
     """
 
     operation: str
@@ -74,6 +75,7 @@ class Endpoint:
     reply: object
     statuses: tuple[int, ...] = (200,)
     query: Mapping[str, str] | None = None
+    page: bool = False
 
 
 _MODELS = Endpoint("models", "The models, as OpenAI lists them.", ModelList)
@@ -81,7 +83,8 @@ _INFO = Endpoint("info", "The model, as text-embeddings-inference describes it."
 _HEALTH = Endpoint("health", "How well the gateway does.", HealthReport, (200, 503))
 
 READS: dict[str, Endpoint] = {
-    "/": Endpoint("index", "A list of the endpoints.", Index),
+    "/": Endpoint("index", "A list of the endpoints; for browsers a page.", Index, page=True),
+    "/web/{name}": Endpoint("web", "A file of the page at `/`.", "*/*", (200, 404)),
     "/v1/models": _MODELS,
     "/models": _MODELS,
     "/infinity/models": _MODELS,

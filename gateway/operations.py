@@ -9,17 +9,21 @@ from starlette.responses import HTMLResponse, Response
 
 from gateway import __version__, health
 from gateway.api import Api
-from gateway.dialects import PATHS
+from gateway.dialects import PATHS, prefers_page
 from gateway.dialects.openai import ModelCard, ModelList
 from gateway.dialects.tei import RERANKER, TeiInfo
 from gateway.endpoints import READS, Alive, HealthReport, Index, ReadyReport
+from gateway.errors import NotFound
 from gateway.openapi import document, page
 from gateway.reload import Reloads
 from gateway.replies import reply
 from gateway.status import GatewayStatus, ModelStatus
+from gateway.web import PAGE, WebFile, web_files
 
 _DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 """Our names, and those of text-embeddings-inference."""
+
+_SHOWN_NAME = 100
 
 
 class Operations:
@@ -83,7 +87,9 @@ class Operations:
         return Response(body, headers={"content-type": content_type})
 
     async def index(self, request: Request) -> Response:
-        """Name the endpoints."""
+        """Show the page to a browser, and name the endpoints to everyone else."""
+        if prefers_page(request.headers.get("accept", "")):
+            return _file(request, web_files()[PAGE], {"vary": "accept"})
         index = Index(
             name="rerank-gateway",
             version=__version__,
@@ -92,7 +98,14 @@ class Operations:
             rerank=[f"POST {path}" for path in PATHS],
             read=[f"GET {path.replace(':path', '')}" for path in READS],
         )
-        return reply(request.scope, index)
+        return reply(request.scope, index, headers={"vary": "accept"})
+
+    async def web(self, request: Request) -> Response:
+        """Give a file of the page."""
+        name = request.path_params["name"]
+        if name not in web_files():
+            raise NotFound(f"there is no file {name[:_SHOWN_NAME]!r} of the page at GET /")
+        return _file(request, web_files()[name])
 
     async def info(self, request: Request) -> Response:
         """Describe a model as text-embeddings-inference does; the default one if none is named."""
@@ -140,3 +153,11 @@ class Operations:
 
     def _uptime_seconds(self) -> float:
         return round(time.monotonic() - self._api.started, 3)
+
+
+def _file(request: Request, file: WebFile, headers: dict[str, str] | None = None) -> Response:
+    """Send a file, or say that the browser has it."""
+    sent = {**file.headers, **(headers or {})}
+    if file.is_known_to(request.headers.get("if-none-match", "")):
+        return Response(status_code=304, headers=sent)
+    return Response(file.content, headers=sent)

@@ -3,7 +3,7 @@
 from gateway.dialects.base import Contract, Dialect, ErrorReply, Limits
 from gateway.dialects.body import SHARED_FIELDS, WITHOUT_EFFECT, RerankBody
 from gateway.dialects.decoding import decode, sent_keys
-from gateway.dialects.media import Form, encode, reply_form, request_form
+from gateway.dialects.media import Form, encode, prefers_page, reply_form, request_form
 from gateway.dialects.places import (
     DIALECTS,
     MODEL_PREFIX,
@@ -32,6 +32,7 @@ __all__ = [
     "dialect_of",
     "encode",
     "place_of",
+    "prefers_page",
     "reply_form",
     "request_form",
     "sent_keys",

@@ -66,6 +66,19 @@ def reply_form(accept: str, request: Form) -> Form:
     return best
 
 
+def prefers_page(accept: str) -> bool:
+    """Return whether an `Accept` header asks for a page, as browsers do, before any form of ours."""
+    page, other = 0.0, 0.0
+    for entry in accept.split(","):
+        kind, parameters = _split(entry)
+        quality = _quality(parameters.get("q", "1"))
+        if kind == "text/html":
+            page = max(page, quality)
+        elif kind in FORMS:
+            other = max(other, quality)
+    return page > 0 and page >= other
+
+
 def encode(value: object, form: Form) -> bytes:
     """Write a reply of structs, lists, dicts, strings and finite numbers."""
     return _JSON.encode(value) if form is Form.JSON else _MSGPACK.encode(value)

@@ -50,6 +50,7 @@ _WARNING: Schema = {
         "schema": {"type": "string"},
     }
 }
+_PAGE: Schema = {"text/html": {"schema": {"type": "string"}}}
 _PARAMETERS: list[Schema] = [
     {
         "name": "X-Request-Id",
@@ -214,10 +215,10 @@ def _read(path: str, endpoint: Endpoint) -> Schema:
         "headers": _IDS,
         "content": {endpoint.reply: {"schema": {"type": "string"}}}
         if isinstance(endpoint.reply, str)
-        else _content(schema_of(endpoint.reply)),
+        else _content(schema_of(endpoint.reply)) | (_PAGE if endpoint.page else {}),
     }
     error = {"headers": _IDS, "content": _content(schema_of(ErrorReply))}
-    names = [("name", "path", "A model's name.")] if "{name" in path else []
+    names = [("name", "path", "Its name.")] if "{name" in path else []
     names += [(name, "query", text) for name, text in (endpoint.query or {}).items()]
     return {
         "operationId": f"get{_words(path)}",

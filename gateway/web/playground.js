@@ -1,0 +1,217 @@
+// The playground: from the form to requests, and from their answers to columns.
+
+import { asCurl, asPython } from "./copies.js";
+import { documentsOf, linesOf } from "./documents.js";
+import { element, find, say, tell } from "./dom.js";
+import { EXAMPLES } from "./examples.js";
+import { ask, key } from "./gateway.js";
+import { placesOf, ranking } from "./ranking.js";
+
+const PATH = "rerank";
+let opened = null; // documents of a file, in place of those that are typed
+let running = null; // what aborts the requests that are on their way
+
+/** Makes the form live; `wantKey` is called with a refusal that a key would help against. */
+export function startPlayground(wantKey) {
+  find("ask").addEventListener("submit", (event) => {
+    event.preventDefault();
+    rerank(wantKey);
+  });
+  find("ask").addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) find("ask").requestSubmit();
+  });
+  find("stop").addEventListener("click", () => running?.abort());
+  find("copy-curl").addEventListener("click", () => copy("curl", asCurl));
+  find("copy-python").addEventListener("click", () => copy("Python", asPython));
+  find("examples").append(...EXAMPLES.map(exampleButton));
+  find("columns").addEventListener("pointerover", showTwins);
+  find("columns").addEventListener("pointerleave", () => markTwins(null));
+  startFiles();
+}
+
+/** Reads the list of models; what is chosen stays chosen. */
+export async function readModels() {
+  const { data } = await ask("v1/models", { seconds: 5 });
+  const usual = data.find((model) => model.default) ?? data[0];
+  offer(find("model"), data.map(choice), find("model").value || usual?.id);
+  offer(find("other"), [["", "no other"], ...data.map(choice)], find("other").value);
+}
+
+function choice(model) {
+  return [model.id, model.state === "ready" ? model.id : `${model.id} (${model.state})`];
+}
+
+function offer(select, choices, chosen) {
+  select.replaceChildren(...choices.map(([value, text]) => element("option", { value }, text)));
+  if (choices.some(([value]) => value === chosen)) select.value = chosen;
+}
+
+// -- the request -----------------------------------------------------------------------------------
+
+function request(model) {
+  const top = find("top").value.trim();
+  const instruction = find("instruction").value.trim();
+  return {
+    ...(model ? { model } : {}),
+    query: find("query").value,
+    documents: opened ?? linesOf(find("documents").value),
+    ...(instruction ? { instruction } : {}),
+    ...(top ? { top_n: /^\d+$/.test(top) ? Number(top) : top } : {}), // the gateway says what is wrong with it
+  };
+}
+
+function chosenModels() {
+  const [model, other] = [find("model").value, find("other").value];
+  return other ? [model, other] : [model];
+}
+
+async function rerank(wantKey) {
+  running?.abort();
+  const mine = (running = new AbortController());
+  const models = chosenModels();
+  const bodies = models.map(request);
+  const stopClock = showWaiting(models);
+  const asked = bodies.map((body) => ask(PATH, { body: { ...body, return_details: true }, signal: mine.signal }));
+  const answers = await Promise.allSettled(asked);
+  stopClock();
+  if (running !== mine) return; // a later request has taken over
+  running = null;
+  find("stop").hidden = true;
+  find("outcome").removeAttribute("aria-busy");
+  show(models, bodies[0].documents, answers);
+  bringIntoView(find("outcome"));
+  const refused = answers.find(({ reason }) => reason?.wantsKey);
+  if (refused) wantKey(refused.reason, { byHand: true });
+}
+
+function showWaiting(models) {
+  const names = models.map((model) => model || "the default model").join(" and ");
+  const started = performance.now();
+  const clock = element("span", { "aria-hidden": "true" });
+  find("outcome").setAttribute("aria-busy", "true");
+  find("summary").replaceChildren(`Asking ${names} … `, clock);
+  find("stop").hidden = false;
+  const tick = setInterval(() => say(clock, `${Math.round((performance.now() - started) / 1000)} s`), 1000);
+  return () => clearInterval(tick);
+}
+
+function bringIntoView(node) {
+  const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const { top } = node.getBoundingClientRect();
+  if (top > innerHeight * 0.7) node.scrollIntoView({ behavior: isCalm ? "instant" : "smooth", block: "start" });
+}
+
+// -- the answers -----------------------------------------------------------------------------------
+
+function show(models, documents, answers) {
+  const first = answers[0].status === "fulfilled" ? placesOf(answers[0].value) : null;
+  find("columns").classList.toggle("two", models.length > 1);
+  find("columns").replaceChildren(
+    ...answers.map((answer, place) => column(models[place], answer, documents, place ? first : null)),
+  );
+  const failed = answers.filter(({ status }) => status === "rejected").length;
+  const stopped = answers.every(({ reason }) => reason?.name === "AbortError");
+  say(find("summary"), stopped ? "Stopped." : failed ? `No ranking from ${failed} of ${models.length}.` : told(documents, answers));
+}
+
+function told(documents, answers) {
+  const count = `${documents.length} ${documents.length === 1 ? "document" : "documents"}`;
+  const models = answers.map(({ value }) => `${value.model} in ${value.processing_time_ms.toFixed(0)} ms`);
+  const marks = answers.length > 1 ? ` The marks ▲ ▼ are places gained and lost against ${answers[0].value.model}.` : "";
+  return `${count} ranked by ${models.join(", by ")}.${marks}`;
+}
+
+function column(model, answer, documents, before) {
+  if (answer.status === "rejected") {
+    return element("section", { class: "column" }, element("h2", {}, model || "default"), problem(answer.reason));
+  }
+  const reply = answer.value;
+  return element(
+    "section",
+    { class: "column", "aria-label": `Ranking by ${reply.model}` },
+    element("h2", {}, reply.model),
+    element("p", { class: "hint" }, `${reply.usage.total_tokens} tokens, ${reply.processing_time_ms.toFixed(1)} ms`),
+    ...(reply.meta.warnings ?? []).map((line) => element("p", { class: "notice" }, line)),
+    ...ranking(reply, documents, before),
+  );
+}
+
+function problem(refusal) {
+  if (refusal.name === "AbortError") return element("p", { class: "hint" }, "Stopped before an answer came.");
+  const where = [refusal.status || "", refusal.code, refusal.id && `request ${refusal.id}`].filter(Boolean).join(" · ");
+  return element(
+    "div",
+    { class: "notice problem", role: "alert" },
+    element("p", {}, refusal.message),
+    where ? element("p", { class: "hint" }, where) : null,
+  );
+}
+
+function showTwins(event) {
+  markTwins(event.target.closest(".result")?.dataset.index ?? null);
+}
+
+function markTwins(index) {
+  for (const result of document.querySelectorAll(".columns.two .result")) {
+    result.classList.toggle("twin", result.dataset.index === index);
+  }
+}
+
+// -- files, examples, copies -----------------------------------------------------------------------
+
+function startFiles() {
+  const [drop, file] = [find("drop"), find("file")];
+  file.addEventListener("change", () => file.files.length && open(file.files[0]));
+  find("opened-close").addEventListener("click", () => {
+    useFile(null);
+    find("documents").focus();
+  });
+  for (const name of ["dragover", "dragleave", "drop"]) {
+    drop.addEventListener(name, (event) => {
+      event.preventDefault();
+      drop.classList.toggle("over", name === "dragover");
+      if (name === "drop" && event.dataTransfer.files.length) open(event.dataTransfer.files[0]);
+    });
+  }
+}
+
+async function open(file) {
+  try {
+    useFile(file.name, documentsOf(file.name, await file.arrayBuffer()));
+    tell(find("file-error"), "");
+  } catch (error) {
+    tell(find("file-error"), error.message);
+  }
+  find("file").value = ""; // so that the same file can be opened again
+}
+
+function useFile(name, documents = null) {
+  opened = documents;
+  find("opened").hidden = !documents;
+  find("documents").hidden = Boolean(documents);
+  say(find("opened-name"), name ?? "");
+  say(find("opened-count"), documents ? `${documents.length.toLocaleString("en")} documents` : "");
+}
+
+function exampleButton(example) {
+  const button = element("button", { type: "button", class: "small", lang: example.language }, example.label);
+  button.addEventListener("click", () => {
+    useFile(null);
+    find("query").value = example.query;
+    find("documents").value = example.documents.join("\n");
+    find("ask").requestSubmit();
+  });
+  return button;
+}
+
+async function copy(language, write) {
+  const text = write(new URL(PATH, document.baseURI).href, request(find("model").value), Boolean(key.get()));
+  try {
+    await navigator.clipboard.writeText(text);
+    say(find("copied"), `Copied for ${language}.`);
+  } catch {
+    find("by-hand-text").value = text;
+    find("by-hand").showModal();
+    find("by-hand-text").select();
+  }
+}

@@ -1,0 +1,42 @@
+// A line over time as SVG: as wide as its place, from 0 to the highest that was seen.
+
+import { drawing } from "./dom.js";
+
+const WIDTH = 150; // one unit per look
+const HEIGHT = 50;
+
+/** Returns an empty plot; its words are beside it, for everyone. */
+export function plot() {
+  return drawing("svg", { class: "plot", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" });
+}
+
+/** Draws lists of numbers, the newest at the right; null is a gap. Returns the highest. */
+export function draw(svg, ...lists) {
+  const peak = Math.max(0, ...lists.flat().filter((value) => value !== null));
+  const runs = lists.map((list) => pieces(list, peak || 1));
+  const [first, ...others] = runs;
+  svg.replaceChildren(
+    ...first.map((points) => drawing("path", { class: "area", d: area(points) })),
+    ...others.flat().map((points) => drawing("path", { class: "second", d: line(points) })),
+    ...first.map((points) => drawing("path", { d: line(points) })),
+  );
+  return peak;
+}
+
+function pieces(list, peak) {
+  const found = [[]];
+  list.forEach((value, place) => {
+    if (value === null) found.push([]);
+    else found.at(-1).push([WIDTH - list.length + 1 + place, HEIGHT - 1 - (value / peak) * (HEIGHT - 4)]);
+  });
+  return found.filter((points) => points.length);
+}
+
+function line(points) {
+  const whole = points.length > 1 ? points : [[points[0][0] - 1, points[0][1]], points[0]];
+  return `M${whole.map(([x, y]) => `${x} ${y.toFixed(2)}`).join("L")}`;
+}
+
+function area(points) {
+  return `${line(points)}L${points.at(-1)[0]} ${HEIGHT}L${points[0][0]} ${HEIGHT}Z`;
+}

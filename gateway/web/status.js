@@ -1,0 +1,200 @@
+// The status, looked at again and again while it is shown: tiles, models with their shards, troubles.
+
+import { element, find, say, tell } from "./dom.js";
+import { ask } from "./gateway.js";
+import { draw, plot } from "./plot.js";
+import { Series } from "./series.js";
+
+const EVERY_MS = 2000;
+const PATIENCE_SECONDS = 3;
+
+const TILES = [
+  { name: "Documents per second", figure: "documents", digits: 1, unit: "", lists: ["documents"] },
+  { name: "Tokens per second", figure: "tokens", digits: 0, unit: "", lists: ["tokens"] },
+  { name: "Latency of jobs, p95 and p50", figure: "p95", digits: 1, unit: " ms", lists: ["p95", "p50"] },
+  { name: "Jobs waiting or inside", figure: "queue", digits: 0, unit: "", lists: ["queue"] },
+];
+
+const COLUMNS = [
+  ["state", (shard) => element("span", { class: "pill", "data-state": shard.state }, stateOf(shard))],
+  ["device", (shard) => shard.device],
+  ["dtype", (shard) => shard.dtype],
+  ["queue", (shard) => shard.queue, "number"],
+  ["docs/s", (shard) => shard.documents_per_second.toFixed(1), "number"],
+  ["p50 ms", (shard) => shard.p50_ms.toFixed(1), "number"],
+  ["p95 ms", (shard) => shard.p95_ms.toFixed(1), "number"],
+  ["memory", (shard) => bytes(shard.memory_bytes), "number"],
+  ["restarts", (shard) => shard.restarts, "number"],
+  ["pid", (shard) => shard.pid ?? "–", "number"],
+];
+
+const series = new Series();
+let timer = null;
+let tiles = [];
+let lastSeen = null; // when the gateway answered last
+let shownModels = "";
+
+/** Starts to look; `wantKey` is called with a refusal that a key would help against. */
+export function startStatus(wantKey) {
+  if (timer !== null) return;
+  if (!tiles.length) find("tiles").append(...(tiles = TILES.map(tile)).map(({ node }) => node));
+  timer = setTimeout(() => look(wantKey), 0);
+}
+
+/** Looks no more. */
+export function stopStatus() {
+  clearTimeout(timer);
+  timer = null;
+}
+
+async function look(wantKey) {
+  const mine = timer;
+  try {
+    const status = await ask("status", { seconds: PATIENCE_SECONDS });
+    if (timer === mine) show(status);
+  } catch (refusal) {
+    if (timer === mine) showNothing(refusal, wantKey);
+  }
+  if (timer === mine) timer = setTimeout(() => look(wantKey), EVERY_MS);
+}
+
+function show(status) {
+  lastSeen = new Date();
+  series.add(status);
+  tell(find("status-problem"), "");
+  find("view-status").classList.remove("unseen");
+  say(find("status-facts"), `version ${status.version}, up ${duration(status.uptime_seconds)}${reloading(status)}`);
+  drawTiles();
+  showModels(status);
+  showTroubles(status);
+}
+
+function showNothing(refusal, wantKey) {
+  series.add(null);
+  drawTiles();
+  const since = lastSeen ? ` Last seen at ${lastSeen.toLocaleTimeString("en-GB")}; what is below is from then.` : "";
+  const again = ` Looking again every ${EVERY_MS / 1000} s.`;
+  tell(find("status-problem"), refusal.status ? refusal.message : refusal.message + since + again);
+  find("view-status").classList.add("unseen");
+  if (refusal.status === 401 || refusal.status === 403) wantKey(refusal);
+}
+
+// -- tiles -----------------------------------------------------------------------------------------
+
+function tile(described) {
+  const parts = { figure: element("p", { class: "figure" }, "–"), drawn: plot(), scale: element("p", { class: "scale" }, "\u00a0") };
+  const node = element("figure", { class: "tile" }, element("figcaption", {}, described.name), ...Object.values(parts));
+  return { ...described, ...parts, node };
+}
+
+function drawTiles() {
+  for (const [place, { figure, lists, digits, unit }] of TILES.entries()) {
+    const parts = tiles[place];
+    const peak = draw(parts.drawn, ...lists.map((name) => series.lists[name]));
+    const now = series.lists[figure].at(-1);
+    const written = (value) => value.toLocaleString("en", { maximumFractionDigits: digits }) + unit;
+    say(parts.figure, now == null ? "–" : written(now));
+    const seconds = (series.lists[figure].length * EVERY_MS) / 1000;
+    say(parts.scale, `peak ${written(peak)}, last ${duration(seconds)}`.replaceAll(/(\d) /g, "$1\u00a0"));
+  }
+}
+
+// -- models ----------------------------------------------------------------------------------------
+
+function editions(status) {
+  const beside = (note) => (status.reload?.[note] ?? []).map((model) => ({ ...model, note }));
+  return [...status.models.map((model) => ({ ...model, note: "" })), ...beside("coming"), ...beside("leaving")];
+}
+
+function showModels(status) {
+  const models = editions(status);
+  const now = JSON.stringify(models);
+  if (now === shownModels) return; // what did not change stays selected, and is not read out again
+  shownModels = now;
+  find("models").replaceChildren(...models.map(modelCard));
+}
+
+function modelCard(model) {
+  const state = model.note || model.state;
+  return element(
+    "section",
+    { class: "model", "aria-label": model.name },
+    element(
+      "div",
+      { class: "row spread" },
+      element("h2", {}, model.name),
+      element("span", { class: "pill", "data-state": state }, state),
+    ),
+    element("p", { class: "hint facts" }, factsOf(model)),
+    shardTable(model),
+  );
+}
+
+function factsOf(model) {
+  const facts = [
+    model.default && "default",
+    model.engine,
+    model.demonstration && "demonstration",
+    model.max_length && `${model.max_length.toLocaleString("en")} tokens a pair`,
+    ...model.aliases.map((alias) => `also ${alias}`),
+    `${model.queue} waiting`,
+  ];
+  return facts.filter(Boolean).join(" · ");
+}
+
+/** The roles are said aloud because a phone shows the table as a grid, where browsers forget them. */
+function shardTable(model) {
+  const head = [["shard"], ...COLUMNS].map(([name, , kind]) => element("th", { scope: "col", role: "columnheader", class: kind }, name));
+  const rows = model.shards.map((shard) =>
+    element(
+      "tr",
+      { role: "row" },
+      element("th", { scope: "row", role: "rowheader" }, shard.name),
+      ...COLUMNS.map(([name, cell, kind]) => element("td", { role: "cell", class: kind, "data-label": name }, cell(shard))),
+    ),
+  );
+  return element(
+    "table",
+    { role: "table", "aria-label": `Shards of ${model.name}` },
+    element("thead", { role: "rowgroup" }, element("tr", { role: "row" }, ...head)),
+    element("tbody", { role: "rowgroup" }, ...rows),
+  );
+}
+
+function stateOf({ state, stage }) {
+  return stage && state !== "ready" ? `${state}: ${stage}` : state;
+}
+
+// -- troubles --------------------------------------------------------------------------------------
+
+function showTroubles(status) {
+  const found = editions(status).flatMap(({ shards }) =>
+    shards.flatMap(({ name, last_error, warnings }) => [last_error, ...warnings].filter(Boolean).map((text) => [name, text])),
+  );
+  for (const text of status.reload?.last?.errors ?? []) found.push(["the last reload", text]);
+  const lines = found.map(([where, text]) => element("li", {}, element("b", {}, where), `: ${text}`));
+  const list = element("ul", {}, ...(lines.length ? lines : [element("li", { class: "hint" }, "None.")]));
+  if (list.textContent !== find("troubles").textContent) find("troubles").replaceChildren(...list.children);
+}
+
+// -- words -----------------------------------------------------------------------------------------
+
+function reloading({ reload }) {
+  if (!reload) return "";
+  return reload.running ? ", reloading" : `, configuration ${reload.generation}`;
+}
+
+function bytes(count) {
+  return count >= 2 ** 30 ? `${(count / 2 ** 30).toFixed(1)} GiB` : `${Math.round(count / 2 ** 20)} MiB`;
+}
+
+function duration(seconds) {
+  const units = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+  let rest = Math.floor(seconds);
+  const said = [];
+  for (const [size, unit] of units) {
+    if (rest >= size && said.length < 2) said.push(`${Math.floor(rest / size)} ${unit}`);
+    rest %= size;
+  }
+  return said.join(" ") || "0 s";
+}

@@ -16,6 +16,7 @@ COMMANDS = {
     "reload": "gateway.cli.reload:reload",
     "drain": "gateway.cli.drain:drain",
     "rerank": "gateway.cli.rerank:rerank",
+    "bench": "gateway.cli.bench:bench",
     "check": "gateway.cli.check:check",
     "download": "gateway.cli.download:download",
     "pack": "gateway.cli.pack:pack",

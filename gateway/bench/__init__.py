@@ -1,0 +1,1 @@
+"""How fast a gateway answers, measured from outside: `gateway bench`."""

@@ -6,7 +6,11 @@ a `RerankRequest`, and outward a `RerankResult`.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+Policy: TypeAlias = Literal["truncate", "passages", "error"]
+"""What happens to a document that is too long: it is cut, read in passages, or refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,25 @@ class Document:
 
     text: str
     fields: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LongDocuments:
+    """What a model does with documents that are longer than it can read at once.
+
+    Attributes:
+        policy: what is done.
+        most_passages: the most passages of one document; 0 for all.
+        passage_tokens: the most tokens of one passage; 0 for as many as fit beside the query.
+        passage_overlap: how many tokens a passage has in common with the one before.
+        pool_best: the document's margin is the mean of so many best passages; 0 for all.
+    """
+
+    policy: Policy = "truncate"
+    most_passages: int = 0
+    passage_tokens: int = 0
+    passage_overlap: int = 64
+    pool_best: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +60,10 @@ class RerankRequest:
         raw_scores: whether the reply shows margins instead of relevance scores.
         keys: the names of the fields that the client sent; some dialects answer by them.
         keep_end: whether a document that is too long loses its start instead of its end.
-        refuse_truncation: whether a document that is too long fails the request instead.
+        long_documents: what happens to a document that is too long; `None` for the model's policy.
+        may_cut: whether the client allows that it is cut, if the model's policy is to refuse it.
+        most_passages: the most passages of one document; `None` for the model's number.
+        return_details: whether each result says more than its score.
         documents_field: what the client calls its documents; errors name it.
     """
 
@@ -51,8 +77,19 @@ class RerankRequest:
     raw_scores: bool = False
     keys: frozenset[str] = frozenset()
     keep_end: bool = False
-    refuse_truncation: bool = False
+    long_documents: Policy | None = None
+    may_cut: bool = False
+    most_passages: int | None = None
+    return_details: bool = False
     documents_field: str = "documents"
+
+    def reading(self, model: LongDocuments) -> LongDocuments:
+        """Return what happens to long documents, where the model does this unless told otherwise."""
+        policy = self.long_documents or model.policy
+        if policy == "error" and self.may_cut and not self.long_documents:
+            policy = "truncate"
+        most = self.most_passages or model.most_passages
+        return replace(model, policy=policy, most_passages=most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +99,18 @@ class Scored:
     Attributes:
         index: its place in the request.
         margin: the fp32 number before the sigmoid; order is decided by it.
-        tokens: how many tokens the model read for this pair, prompt included.
-        truncated: whether the document was cut.
+        tokens: how many tokens the model read for it, prompts and all passages included.
+        truncated: whether a part of the document was not read.
+        passages: how many pairs it took.
+        span: the characters of its best passage; `None` where nobody knows.
     """
 
     index: int
     margin: float
     tokens: int
     truncated: bool
+    passages: int = 1
+    span: tuple[int, int] | None = None
 
     @property
     def relevance_score(self) -> float:
@@ -106,8 +147,8 @@ class RerankResult:
 
     @property
     def search_units(self) -> int:
-        """Cohere's billing unit: one query with up to 100 documents."""
-        return math.ceil(len(self.scored) / 100)
+        """Cohere's billing unit: one query with up to 100 documents, or passages of documents."""
+        return math.ceil(sum(scored.passages for scored in self.scored) / 100)
 
 
 def sigmoid(margin: float) -> float:

@@ -1,10 +1,13 @@
 """The part of a request that one shard scores. Pure."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
-from shards.wire.messages import Scores
+from gateway.domain import LongDocuments
+from shards.wire.messages import Score, Scores
+
+_TIMES_ENCODED = 3  # to see that it is too long; with offsets; and passage by passage
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,7 +24,7 @@ class Job:
         deadline_ns: CLOCK_MONOTONIC.
         max_document_tokens: 0 for the model's limit.
         keep_end: whether a document that is too long loses its start instead of its end.
-        refuse_truncation: whether it fails the job instead.
+        reading: what happens to it otherwise.
     """
 
     queries: tuple[str, ...]
@@ -35,13 +38,43 @@ class Job:
     deadline_ns: int
     is_solo: bool = False
     keep_end: bool = False
-    refuse_truncation: bool = False
+    reading: LongDocuments = field(default_factory=LongDocuments)
 
     @property
     def pairs(self) -> Iterator[tuple[str, str]]:
         """Query and document of each pair."""
         queries = self.queries * len(self.documents) if len(self.queries) == 1 else self.queries
         return zip(queries, self.documents, strict=True)
+
+    @property
+    def encoded_bytes(self) -> int:
+        """How much text the shard's tokenizer gets to see for it."""
+        is_read_again = self.reading.policy == "passages"
+        return self.text_bytes * (_TIMES_ENCODED if is_read_again else 1)
+
+    def bytes_read(self, passages: int) -> int:
+        """Return the bytes of all its pairs if its documents were read in so many passages."""
+        asked = len(self.queries[0].encode()) + len(self.instruction.encode())
+        return self.text_bytes + (passages - len(self.documents)) * asked
+
+    def message(self, job_id: int) -> Score:
+        """Return it as the shard gets it."""
+        reading = self.reading
+        return Score(
+            job=job_id,
+            deadline_ns=self.deadline_ns,
+            max_document_tokens=self.max_document_tokens,
+            instruction=self.instruction,
+            queries=self.queries,
+            documents=self.documents,
+            keep_end=self.keep_end,
+            refuse_truncation=reading.policy == "error",
+            in_passages=reading.policy == "passages",
+            most_passages=reading.most_passages,
+            passage_tokens=reading.passage_tokens,
+            passage_overlap=reading.passage_overlap,
+            pool_best=reading.pool_best,
+        )
 
     def one_by_one(self) -> Iterator["Job"]:
         """Yield its pairs as jobs of their own, to be scored alone; each as dear as the whole."""
@@ -62,6 +95,9 @@ def merged(answers: Sequence[Scores]) -> Scores:
         margins=tuple(chain.from_iterable(answer.margins for answer in answers)),
         tokens=tuple(chain.from_iterable(answer.tokens for answer in answers)),
         truncated=tuple(place for place, answer in enumerate(answers) if answer.truncated),
+        passages=tuple(chain.from_iterable(answer.passages for answer in answers)),
+        starts=tuple(chain.from_iterable(answer.starts for answer in answers)),
+        ends=tuple(chain.from_iterable(answer.ends for answer in answers)),
         computed_tokens=sum(answer.computed_tokens for answer in answers),
         queue_ns=sum(answer.queue_ns for answer in answers),
         compute_ns=sum(answer.compute_ns for answer in answers),

@@ -104,6 +104,9 @@ class Metrics:
         self._truncated = self._counter(
             "reranker_truncated_documents", "Documents cut to the model's limit.", _MODEL
         )
+        self._passages = self._counter(
+            "reranker_passages", "Passages of long documents scored.", _MODEL
+        )
         self._retried = self._counter(
             "reranker_jobs_retried",
             "Jobs scored again, because their shard was lost or could not score them.",
@@ -152,6 +155,7 @@ class Metrics:
         tokens: int,
         padded_tokens: int,
         truncated: int,
+        passages: int,
         queue_seconds: float,
         compute_seconds: float,
     ) -> None:
@@ -164,6 +168,7 @@ class Metrics:
         self._tokens.labels(model, shard).inc(tokens)
         self._padding.labels(model, shard).inc(padded_tokens)
         self._truncated.labels(model).inc(truncated)
+        self._passages.labels(model).inc(passages)
         self._useful[model] += tokens
         self._wasted[model] += padded_tokens
         computed = self._useful[model] + self._wasted[model]

@@ -290,7 +290,10 @@ class Model:
         tokens, documents = sum(scores.tokens), len(scores.margins)
         shard.standing.answered()
         self._door.learn(tokens, scores.compute_ns / 1e9)
-        self.estimate.learn(pairs=documents, text_bytes=job.text_bytes, tokens=tokens)
+        pairs = sum(scores.passages) or documents
+        if not scores.truncated:  # what was not read cost nothing, and says nothing
+            text_bytes = job.bytes_read(pairs)
+            self.estimate.learn(pairs=pairs, text_bytes=text_bytes, tokens=tokens)
         self._tallies[shard].add(
             documents=documents, tokens=tokens, seconds=now - waiter.sent, now=now
         )
@@ -301,6 +304,7 @@ class Model:
             tokens=tokens,
             padded_tokens=scores.computed_tokens - tokens,
             truncated=len(scores.truncated),
+            passages=sum(count for count in scores.passages if count > 1),
             queue_seconds=waiter.sent - waiter.joined + scores.queue_ns / 1e9,
             compute_seconds=scores.compute_ns / 1e9,
         )

@@ -24,7 +24,6 @@ from shards.wire.messages import (
     Message,
     Ready,
     Refused,
-    Score,
     Scores,
     Stage,
     Stop,
@@ -50,13 +49,22 @@ class ReplicaLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
-    """A job inside the shard, and who waits for it."""
+    """A job inside the shard, who waits for it, and the tokens it is counted with."""
 
     scores: asyncio.Future[Scores]
     job: Job
+    weight: int
 
 
 _job_ids = itertools.count(1)
+
+
+def _fits(scores: Scores, documents: int) -> bool:
+    """Whether an answer has everything once for each document."""
+    numbers = {len(one) for one in (scores.passages, scores.starts, scores.ends)}
+    return len(scores.margins) == len(scores.tokens) == documents and (
+        numbers in ({documents}, {0})
+    )
 
 
 def _failure(failed: Failed) -> Exception:
@@ -137,9 +145,15 @@ class Replica:
         if job.is_solo or self.has_suspect:
             return not self._pending
         window = share * WINDOW_BATCHES * self.facts.token_budget
-        fits_window = not self._pending or self.outstanding_tokens + job.tokens <= window
+        fits_window = not self._pending or self.outstanding_tokens + self._weight(job) <= window
         fits_socket = len(self._pending) < _MAX_PENDING
         return fits_window and fits_socket and self._pipe.fits(job.wire_bytes)
+
+    def _weight(self, job: Job) -> int:
+        """Return what a job adds to the shard's queue: many passages let others in between."""
+        if self.facts is None or job.reading.policy != "passages":
+            return job.tokens
+        return min(job.tokens, self.facts.token_budget)
 
     def submit(self, job: Job, scores: asyncio.Future[Scores]) -> int | None:
         """Send a job; return its id, or `None` if the shard does not take it after all.
@@ -148,21 +162,11 @@ class Replica:
         a `PairFault`, or `ReplicaLost`.
         """
         job_id = next(_job_ids)
-        message = Score(
-            job=job_id,
-            deadline_ns=job.deadline_ns,
-            max_document_tokens=job.max_document_tokens,
-            instruction=job.instruction,
-            queries=job.queries,
-            documents=job.documents,
-            keep_end=job.keep_end,
-            refuse_truncation=job.refuse_truncation,
-        )
-        if not self._tell(message):
+        if not self._tell(job.message(job_id)):
             self._is_clogged = True  # until the shard has read on: see `receive`
             return None
-        self._pending[job_id] = _Pending(scores, job)
-        self.outstanding_tokens += job.tokens
+        self._pending[job_id] = _Pending(scores, job, self._weight(job))
+        self.outstanding_tokens += self._weight(job)
         return job_id
 
     def cancel(self, job_id: int) -> None:
@@ -209,7 +213,7 @@ class Replica:
         jobs = [pending.job for pending in self._pending.values()]
         return Reading(
             self._pipe.progress(),
-            waiting_bytes=sum(job.text_bytes + 1 for job in jobs),
+            waiting_bytes=sum(job.encoded_bytes + 1 for job in jobs),
             is_solo=self.has_suspect,
             now=now,
         )
@@ -234,7 +238,7 @@ class Replica:
             return  # cancelled meanwhile
         if isinstance(message, Failed):
             pending.scores.set_exception(_failure(message))
-        elif len(message.margins) == len(message.tokens) == len(pending.job.documents):
+        elif _fits(message, len(pending.job.documents)):
             pending.scores.set_result(message)
         else:
             pending.scores.set_exception(ReplicaLost("it answered with a wrong number of scores"))
@@ -245,5 +249,5 @@ class Replica:
     def _settle(self, job_id: int) -> _Pending:
         """Take a job out of the table and give its tokens back."""
         pending = self._pending.pop(job_id)
-        self.outstanding_tokens -= pending.job.tokens
+        self.outstanding_tokens -= pending.weight
         return pending

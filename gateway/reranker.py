@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gateway.admission import Ask
-from gateway.domain import RerankRequest, RerankResult, Scored, rank
+from gateway.domain import LongDocuments, RerankRequest, RerankResult, Scored, rank
 from gateway.errors import (
     DeadlineExceeded,
     GatewayError,
@@ -23,6 +23,7 @@ from gateway.faults import QUARANTINED, PairFault, told
 from gateway.fleet import Fleet
 from gateway.job import Job
 from gateway.model import Model
+from gateway.notes import limit, notes
 from shards.wire.messages import MAX_JOB_BYTES, MAX_JOB_DOCUMENTS, Scores
 
 _SMALLEST_JOB_TOKENS = 512  # below it, splitting costs more than it gains
@@ -74,7 +75,7 @@ class Reranker:
             top=rank(scored, request.top_n),
             processing_seconds=time.monotonic() - started,
             created=int(time.time()),
-            warnings=_warnings(scored, request, model),
+            warnings=notes(request, scored, model.spec, model.facts),
         )
 
 
@@ -91,10 +92,10 @@ def _split(request: RerankRequest, model: Model, deadline: float) -> Iterator[_P
     texts = [len(document.text.encode()) for document in request.documents]
     queries = [len(query.encode()) for query in request.queries]
     extra = len((request.instruction or "").encode())
-    per_pair = [
-        extra + text + queries[index if len(queries) > 1 else 0] for index, text in enumerate(texts)
-    ]
-    costs = [model.estimate.tokens(bytes_) for bytes_ in per_pair]
+    asked = [extra + query for query in (queries if len(queries) > 1 else queries * len(texts))]
+    per_pair = [ask + text for ask, text in zip(asked, texts, strict=True)]
+    reading = request.reading(model.spec.long_documents)
+    costs = _costs(request, model, reading, asked, texts)
     total = sum(costs)
     most = _job_tokens(total, model)
     order = sorted(range(len(texts)), key=texts.__getitem__)
@@ -111,10 +112,31 @@ def _split(request: RerankRequest, model: Model, deadline: float) -> Iterator[_P
                 is_small=total <= model.token_budget,
                 deadline_ns=int(deadline * 1e9),
                 keep_end=request.keep_end,
-                refuse_truncation=request.refuse_truncation,
+                reading=reading,
             ),
             indices,
         )
+
+
+def _costs(
+    request: RerankRequest,
+    model: Model,
+    reading: LongDocuments,
+    asked: Sequence[int],
+    texts: Sequence[int],
+) -> list[int]:
+    """Return what each document should cost in tokens, for so many bytes that are asked and read."""
+    if reading.policy != "passages":
+        return [model.estimate.tokens(ask + text) for ask, text in zip(asked, texts, strict=True)]
+    return [
+        model.estimate.tokens_in_passages(
+            asked_bytes=ask,
+            document_bytes=text,
+            reading=reading,
+            most_tokens=request.max_tokens_per_doc or 0,
+        )
+        for ask, text in zip(asked, texts, strict=True)
+    ]
 
 
 def _job_tokens(tokens: int, model: Model) -> int:
@@ -160,7 +182,7 @@ async def _score(model: Model, part: _Part, request: RerankRequest) -> Scores:
         return await model.score(part.job)
     except PairFault as fault:
         index = part.indices[fault.place]
-        raise told(fault, request, index, _limit(request, model)) from None
+        raise told(fault, request, index, limit(request, model.facts)) from None
 
 
 def _refuse_quarantined(request: RerankRequest, model: Model, now: float) -> None:
@@ -185,11 +207,19 @@ def _merge(parts: Sequence[_Part], answers: Sequence[Scores]) -> tuple[Scored, .
     for part, scores in zip(parts, answers, strict=True):
         cut = set(scores.truncated)
         scored += [
-            Scored(index, scores.margins[place], scores.tokens[place], place in cut)
+            _scored(scores, place, index, truncated=place in cut)
             for place, index in enumerate(part.indices)
         ]
     scored.sort(key=lambda one: one.index)
     return tuple(scored)
+
+
+def _scored(scores: Scores, place: int, index: int, *, truncated: bool) -> Scored:
+    margin, tokens = scores.margins[place], scores.tokens[place]
+    if not scores.passages:
+        return Scored(index, margin, tokens, truncated)
+    span = (scores.starts[place], scores.ends[place])
+    return Scored(index, margin, tokens, truncated, scores.passages[place], span)
 
 
 def _too_late(model: Model, seconds: float) -> GatewayError:
@@ -202,20 +232,4 @@ def _too_late(model: Model, seconds: float) -> GatewayError:
     return DeadlineExceeded(
         f"the scores did not come within {seconds:g} s: send fewer or shorter documents, or "
         "allow more time with the header X-Request-Timeout-Ms"
-    )
-
-
-def _warnings(scored: Sequence[Scored], request: RerankRequest, model: Model) -> tuple[str, ...]:
-    truncated = sum(one.truncated for one in scored)
-    if not truncated:
-        return ()
-    reason = _limit(request, model)
-    return (f"{truncated} of {len(scored)} documents were truncated ({reason})",)
-
-
-def _limit(request: RerankRequest, model: Model) -> str:
-    """Say what a document may have."""
-    pair = f"{model.facts.max_length} tokens a pair" if model.facts else "the model's"
-    return (
-        f"max_tokens_per_doc {request.max_tokens_per_doc}" if request.max_tokens_per_doc else pair
     )

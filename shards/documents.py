@@ -17,6 +17,7 @@ from shards.pairs import EncodedPair, QueryTooLong
 from shards.wire.messages import Score
 
 _SPARE_TOKENS = 4  # what a passage alone may take more than inside its document
+_LONG_CHARACTERS = 8  # a token of the model's limit; longer texts are hardly ever read at once
 _SMALLEST_SHARE = 16  # of the model's limit, that a passage must have beside the query
 _SMALLEST_WINDOW = 8
 
@@ -82,7 +83,9 @@ def _in_passages(
     encoder: Encoder, score: Score, query: str, documents: Sequence[str]
 ) -> list[EncodedDocument]:
     encode = partial(encoder.encode, query, instruction=score.instruction)
-    found = encode(documents, max_document_tokens=_shorter(score))
+    found = _at_once(
+        documents, encoder.max_length, partial(encode, max_document_tokens=_shorter(score))
+    )
     long = [at for at, pair in enumerate(found) if pair.truncated]
     read = [_of_one(pair, text) for pair, text in zip(found, documents, strict=True)]
     if not long:
@@ -95,6 +98,16 @@ def _in_passages(
             documents[at], starts, window, score, partial(encode, max_document_tokens=0)
         )
     return read
+
+
+def _at_once(documents: Sequence[str], max_length: int, encode: _Encode) -> list[EncodedPair]:
+    """Encode documents whole; of those that are surely too long only as much as shows that."""
+    most = _LONG_CHARACTERS * max_length
+    found = encode([text[:most] for text in documents])
+    for at, text in enumerate(documents):
+        if len(text) > most and not found[at].truncated:
+            (found[at],) = encode([text])
+    return found
 
 
 def _shorter(score: Score) -> int:

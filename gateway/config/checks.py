@@ -119,6 +119,27 @@ def _job_size(settings: Settings) -> Iterator[Problem]:
         )
 
 
+_SMALLEST_PASSAGE_TOKENS = 16
+
+
+def _passages(settings: Settings) -> Iterator[Problem]:
+    """A passage is worth its query, and brings new text."""
+    for name, model in settings.models.items():
+        tokens = model.passage_tokens
+        if 0 < tokens < _SMALLEST_PASSAGE_TOKENS:
+            yield Problem(
+                path=("models", name, "passage_tokens"),
+                message=f"{tokens} tokens are too few for a passage",
+                remedy=f"Use {_SMALLEST_PASSAGE_TOKENS} or more, or 0 for as many as fit",
+            )
+        elif tokens and model.passage_overlap > tokens // 2:
+            yield Problem(
+                path=("models", name, "passage_overlap"),
+                message=f"{model.passage_overlap} is more than half of passage_tokens, {tokens}",
+                remedy=f"Use {tokens // 2} or less",
+            )
+
+
 def _value(settings: Settings, key: str) -> float:
     value: Any = settings
     for part in key.split("."):
@@ -137,4 +158,5 @@ CHECKS: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     _sources,
     _order,
     _job_size,
+    _passages,
 )

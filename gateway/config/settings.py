@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gateway.config.checks import cross_check
+from gateway.domain import LongDocuments, Policy
 from gateway.lifecycle import RestartPolicy
 from gateway.placement import DEVICE
 
@@ -201,8 +202,28 @@ class ModelSettings(_Section):
     """Compute threads of each shard; 0 for as many as its cores."""
 
     max_length: int = Field(default=0, ge=0, le=1_000_000)
-    """The most tokens of query and document together; 0 for the checkpoint's own limit. A longer
-    document is cut at its end, and the reply says so."""
+    """The most tokens of query and document together; 0 for the checkpoint's own limit. What becomes
+    of a longer document says `long_documents`."""
+
+    long_documents: Policy = "truncate"
+    """What becomes of a document that is too long, when a request does not say: `truncate` (its end
+    is cut, and the reply says so), `passages` (it is read in overlapping passages, and has the score
+    of the best one), or `error` (the request is refused)."""
+
+    max_passages: int = Field(default=0, ge=0, le=1_000_000)
+    """The most passages of one document, when a request does not say; 0 for all. Documents with more
+    count as truncated."""
+
+    passage_tokens: int = Field(default=0, ge=0, le=1_000_000)
+    """The most tokens of one passage, at least 16; 0 for as many as fit beside the query, so that a
+    document that fits is one passage."""
+
+    passage_overlap: int = Field(default=64, ge=0, le=100_000)
+    """How many tokens a passage has in common with the one before; at most half of a passage."""
+
+    passage_pooling: str = Field(default="max", pattern="^(max|mean|top[1-9][0-9]{0,3})$")
+    """How the margins of its passages become that of a document: `max` (that of the best one),
+    `mean`, or `topN` (the mean of the best N)."""
 
     token_budget: int = Field(default=0, ge=0, le=10_000_000)
     """The most tokens of one batch, padding included; 0 for the engine's choice."""
@@ -221,6 +242,17 @@ class ModelSettings(_Section):
     guard_special_tokens: bool = True
     """Whether special tokens inside a query or document are read as plain text. Off, a document
     can steer its own score."""
+
+    def reading(self) -> LongDocuments:
+        """Return what happens to long documents."""
+        pooling = {"max": "1", "mean": "0"}.get(self.passage_pooling, self.passage_pooling)
+        return LongDocuments(
+            policy=self.long_documents,
+            most_passages=self.max_passages,
+            passage_tokens=self.passage_tokens,
+            passage_overlap=self.passage_overlap,
+            pool_best=int(pooling.removeprefix("top")),
+        )
 
 
 EMBEDDED = {

@@ -1,10 +1,11 @@
 """Settings and machine -> what the fleet starts: one `ModelSpec` per model, with its shards."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
 from gateway.config.settings import ModelSettings, Settings
+from gateway.domain import LongDocuments
 from gateway.placement import Machine, Place, place, read_machine
 from shards.wire.spec import ShardSpec
 
@@ -20,6 +21,8 @@ class ModelSpec:
         source: where it comes from, as it was configured.
         shards: at least one.
         max_shard_memory_mb: the most resident memory of one of them; 0 for no limit.
+        long_documents: what it does with documents that are too long, unless a request says.
+        alone: whether it is the only model.
     """
 
     name: str
@@ -28,6 +31,8 @@ class ModelSpec:
     source: str
     shards: tuple[ShardSpec, ...]
     max_shard_memory_mb: int = 0
+    long_documents: LongDocuments = field(default_factory=LongDocuments)
+    alone: bool = False
 
 
 def model_specs(settings: Settings, machine: Machine | None = None) -> tuple[ModelSpec, ...]:
@@ -40,6 +45,8 @@ def model_specs(settings: Settings, machine: Machine | None = None) -> tuple[Mod
             default=name == settings.model_name(),
             source=model.source,
             max_shard_memory_mb=model.max_shard_memory_mb,
+            long_documents=model.reading(),
+            alone=len(settings.models) == 1,
             shards=tuple(
                 _shard(name, model, one, offline=settings.offline)
                 for one in place(

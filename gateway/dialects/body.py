@@ -103,6 +103,21 @@ class RerankBody(Struct, kw_only=True):
     ] = UNSET
     truncation_side: Annotated[Sent[str], _is("The same as truncation_direction.")] = UNSET
 
+    long_documents: Annotated[
+        Sent[str],
+        _is(
+            "What happens to a document that is too long: truncate, passages (read in overlapping "
+            "passages, the best one counts) or error; missing: what the model is configured for."
+        ),
+    ] = UNSET
+    max_chunks_per_doc: Annotated[
+        Sent[int], _is("Read long documents in passages, at most so many of each.")
+    ] = UNSET
+    return_details: Annotated[
+        Flag,
+        _is("Whether results say margin, tokens, truncated, passages and the best one's span."),
+    ] = UNSET
+
     @property
     def keys(self) -> frozenset[str]:
         """The names of the fields that were sent, with `null` or not."""
@@ -127,11 +142,13 @@ SHARED_FIELDS = (
     "truncate",
     "truncation_direction",
     "truncation_side",
+    "long_documents",
+    "max_chunks_per_doc",
+    "return_details",
 )
 """What every dialect reads."""
 
 WITHOUT_EFFECT = (
-    "max_chunks_per_doc",
     "max_tokens_per_query",
     "priority",
     "relevant_spans",

@@ -4,12 +4,33 @@ Both are the shared API with their own version in `meta.api_version`. v1 joins t
 object documents; v2 takes `max_tokens_per_doc`. What Cohere's v2 refuses (unknown fields, object
 documents, `return_documents`) is served here, since adapters such as LiteLLM send it to v2 too.
 Cohere cuts documents at 4096 tokens unless told otherwise; here the model's own limit counts.
+
+v1 reads long documents in chunks, at most ten of each unless `max_chunks_per_doc` says otherwise: so
+does the path that is v1 alone, whatever the model is configured for. On shared paths only the field
+tells.
 """
 
-from gateway.dialects.base import Contract
-from gateway.dialects.superset import SHARED_REQUEST, SharedReply, Superset
+from dataclasses import replace
 
-V1 = Superset(
+from gateway.dialects.base import Contract, Limits
+from gateway.dialects.body import RerankBody
+from gateway.dialects.superset import SHARED_REQUEST, SharedReply, Superset
+from gateway.domain import RerankRequest
+
+_MOST_CHUNKS = 10
+
+
+class _V1(Superset):
+    """Cohere's first version, which reads long documents in chunks."""
+
+    def parse(self, body: RerankBody, limits: Limits) -> RerankRequest:
+        request = super().parse(body, limits)
+        if request.long_documents is not None:
+            return request
+        return replace(request, long_documents="passages", most_passages=_MOST_CHUNKS)
+
+
+V1 = _V1(
     "cohere_v1",
     "1",
     Contract(
@@ -24,6 +45,7 @@ V1 = Superset(
                 {"title": "Paris", "body": "Paris is the capital of France."},
             ],
             "rank_fields": ["title", "body"],
+            "max_chunks_per_doc": 10,
             "top_n": 1,
             "return_documents": True,
         },

@@ -4,12 +4,14 @@ Each function takes what the client sent and returns the value inside, or raises
 naming the field, what was found, the limit and the way out.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple, TypeVar
 
 from msgspec import UnsetType
 
 from gateway.dialects.base import Limits
 from gateway.dialects.body import Flag, RerankBody, Sent
+from gateway.domain import Policy
 from gateway.errors import InvalidRequest
 
 T = TypeVar("T")
@@ -22,29 +24,43 @@ _LARGEST_COUNT = 2**31 - 1
 
 
 class Cut(NamedTuple):
-    """What happens to a document that is too long: an end is cut, or the request is refused."""
+    """What happens to a document that is too long, as far as the request says.
 
-    keep_end: bool
-    refuse: bool
+    Attributes:
+        keep_end: its start is lost instead of its end.
+        policy: what happens to it.
+        may_cut: it may be cut, however the model does it.
+    """
+
+    keep_end: bool = False
+    policy: Policy | None = None
+    may_cut: bool = False
 
 
-_NEVER = Cut(keep_end=False, refuse=True)
-_AT_END = Cut(keep_end=False, refuse=False)
-_AT_START = Cut(keep_end=True, refuse=False)
+_NEVER = Cut(policy="error")
+_ALLOWED = Cut(may_cut=True)
+_AT_END = Cut(policy="truncate")
+_AT_START = Cut(keep_end=True, policy="truncate")
 
-_TRUNCATIONS = {
-    "truncation": {"true": _AT_END, "false": _NEVER},
+_TRUNCATIONS: dict[str, dict[str, Cut]] = {
+    "truncation": {"true": _ALLOWED, "false": _NEVER},
     "truncate": {
-        "true": _AT_END,
+        "true": _ALLOWED,
         "false": _NEVER,
         "end": _AT_END,
         "start": _AT_START,
         "none": _NEVER,
     },
-    "truncation_direction": {"right": _AT_END, "left": _AT_START},
-    "truncation_side": {"right": _AT_END, "left": _AT_START},
+    "truncation_direction": {"right": Cut(), "left": Cut(keep_end=True)},
+    "truncation_side": {"right": Cut(), "left": Cut(keep_end=True)},
 }
 """What the values of a field mean, in any case; booleans by their names in JSON."""
+
+_POLICIES: dict[str, Policy] = {
+    "truncate": "truncate",
+    "passages": "passages",
+    "error": "error",
+}
 
 
 def sent(value: Sent[T]) -> T | None:
@@ -108,20 +124,48 @@ def read_raw_scores(body: RerankBody) -> bool:
     return read_flag(body.raw_scores, "raw_scores") or any(without)
 
 
+def read_most_passages(body: RerankBody) -> int | None:
+    """Read the most passages of one document; `None` and 0 for as many as the model is set to."""
+    return read_count(sent(body.max_chunks_per_doc), "max_chunks_per_doc") or None
+
+
 def read_cut(body: RerankBody) -> Cut:
-    """Read what happens to documents that are too long; by default their end is cut."""
-    keep_end = refuse = False
-    for name, meanings in _TRUNCATIONS.items():
-        value = sent(getattr(body, name))
-        if value is None:
-            continue
-        meaning = meanings.get(str(value).lower())
-        if meaning is None:
-            wanted = ", ".join(meanings)
-            raise InvalidRequest(f"{name} is {str(value)[:40]!r}: use one of {wanted}", param=name)
-        keep_end |= meaning.keep_end
-        refuse |= meaning.refuse
-    return Cut(keep_end, refuse)
+    """Read what happens to documents that are too long.
+
+    Our own field counts before all others; a refusal before passages, and these before cutting.
+    """
+    meanings = [_meaning(body, name) for name in _TRUNCATIONS]
+    asked = {one.policy for one in meanings}
+    own = _own_policy(body)
+    if own is None and read_most_passages(body):
+        asked.add("passages")
+    policies: tuple[Policy, ...] = ("error", "passages", "truncate")
+    return Cut(
+        keep_end=any(one.keep_end for one in meanings),
+        policy=own or next((policy for policy in policies if policy in asked), None),
+        may_cut=any(one.may_cut for one in meanings),
+    )
+
+
+def _meaning(body: RerankBody, name: str) -> Cut:
+    value = sent(getattr(body, name))
+    if value is None:
+        return Cut()
+    return _one_of(_TRUNCATIONS[name], str(value), name)
+
+
+def _own_policy(body: RerankBody) -> Policy | None:
+    value = sent(body.long_documents)
+    return None if value is None else _one_of(_POLICIES, value, "long_documents")
+
+
+def _one_of(meanings: Mapping[str, T], value: str, name: str) -> T:
+    """Return what a word means, in any case."""
+    meaning = meanings.get(value.lower())
+    if meaning is None:
+        wanted = ", ".join(meanings)
+        raise InvalidRequest(f"{name} is {value[:40]!r}: use one of {wanted}", param=name)
+    return meaning
 
 
 def check_size(text: str, name: str, limit_bytes: int) -> None:

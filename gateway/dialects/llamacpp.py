@@ -11,11 +11,11 @@ from msgspec import Struct
 from gateway.dialects.base import Contract, Limits, SharedErrors
 from gateway.dialects.body import RerankBody
 from gateway.dialects.reading import read_request
-from gateway.dialects.showing import Usage, shown_score, usage
+from gateway.dialects.showing import Details, Usage, details, shown_score, usage
 from gateway.domain import RerankRequest, RerankResult
 
 
-class LlamaResult(Struct):
+class LlamaResult(Details):
     """One document's score."""
 
     index: int
@@ -54,7 +54,10 @@ class Llama(SharedErrors):
         return LlamaReply(
             model=result.model,
             usage=usage(result),
-            results=[LlamaResult(one.index, shown_score(request, one)) for one in result.top],
+            results=[
+                LlamaResult(one.index, shown_score(request, one), **details(request, one))
+                for one in result.top
+            ],
         )
 
 

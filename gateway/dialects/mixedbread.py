@@ -11,11 +11,11 @@ from msgspec import UNSET, Struct, UnsetType
 from gateway.dialects.base import Contract, Limits, SharedErrors
 from gateway.dialects.body import RerankBody
 from gateway.dialects.reading import read_request
-from gateway.dialects.showing import FullUsage, full_usage, shown_score
+from gateway.dialects.showing import Details, FullUsage, details, full_usage, shown_score
 from gateway.domain import RerankRequest, RerankResult, Scored
 
 
-class MixedbreadResult(Struct, kw_only=True):
+class MixedbreadResult(Details, kw_only=True):
     """One document's score."""
 
     index: int
@@ -72,6 +72,7 @@ def _result(request: RerankRequest, scored: Scored) -> MixedbreadResult:
         index=scored.index,
         score=shown_score(request, scored),
         input=sent if request.return_documents else UNSET,
+        **details(request, scored),
     )
 
 

@@ -7,14 +7,21 @@ each result, `scores` and `processing_time_ms`. `PAIRS` takes a bare list of `{q
 
 from collections.abc import Sequence
 
-from msgspec import Struct
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
 
 from gateway.dialects.base import Contract, Limits, SharedErrors
 from gateway.dialects.body import RerankBody
 from gateway.dialects.documents import check_number, read_query
 from gateway.dialects.fields import check_size, sent
 from gateway.dialects.reading import read_shared
-from gateway.dialects.showing import ObjectResult, object_results, shown_score
+from gateway.dialects.showing import (
+    Details,
+    ObjectResult,
+    details,
+    object_results,
+    shown_score,
+)
 from gateway.dialects.superset import SHARED_REQUEST, SharedReply, Superset
 from gateway.domain import Document, RerankRequest, RerankResult
 
@@ -34,9 +41,10 @@ class NativeReply(SharedReply, kw_only=True):
 
 
 class PairsReply(Struct):
-    """One score per pair, in input order."""
+    """One score per pair, in input order; `details`, with `return_details`, in the same order."""
 
     scores: list[float]
+    details: list[Details] | UnsetType = UNSET
 
 
 class Native(Superset):
@@ -44,12 +52,7 @@ class Native(Superset):
 
     def render(self, request: RerankRequest, result: RerankResult) -> NativeReply:
         return NativeReply(
-            results=[
-                NativeResult(
-                    one.index, one.relevance_score, one.document, score=one.relevance_score
-                )
-                for one in object_results(request, result)
-            ],
+            results=[_with_score(one) for one in object_results(request, result)],
             scores=_scores(request, result),
             processing_time_ms=round(result.processing_seconds * 1000, 3),
             **self.beside_results(request, result),
@@ -86,7 +89,12 @@ class Pairs(SharedErrors):
         )
 
     def render(self, request: RerankRequest, result: RerankResult) -> PairsReply:
-        return PairsReply(_scores(request, result))
+        each = [Details(**details(request, scored)) for scored in result.scored]
+        return PairsReply(_scores(request, result), each if request.return_details else UNSET)
+
+
+def _with_score(one: ObjectResult) -> NativeResult:
+    return NativeResult(**msgspec.structs.asdict(one), score=one.relevance_score)
 
 
 def _scores(request: RerankRequest, result: RerankResult) -> list[float]:
@@ -105,6 +113,8 @@ NATIVE = Native(
             "query": "capital of France",
             "documents": ["Berlin is the capital of Germany.", "Paris is the capital of France."],
             "instruction": "Find the passage that answers the question",
+            "long_documents": "passages",
+            "return_details": True,
         },
     ),
 )

@@ -9,11 +9,11 @@ from msgspec import Struct
 from gateway.dialects.base import Contract, Limits, SharedErrors
 from gateway.dialects.body import RerankBody
 from gateway.dialects.reading import read_request
-from gateway.dialects.showing import Usage, shown_score, usage
+from gateway.dialects.showing import Details, Usage, details, shown_score, usage
 from gateway.domain import RerankRequest, RerankResult, Scored
 
 
-class NimRanking(Struct):
+class NimRanking(Details):
     """One passage's margin."""
 
     index: int
@@ -52,7 +52,7 @@ class Nim(SharedErrors):
 
 def _ranking(request: RerankRequest, scored: Scored) -> NimRanking:
     shown_score(request, scored)  # refuses what is not finite
-    return NimRanking(scored.index, scored.margin)
+    return NimRanking(scored.index, scored.margin, **details(request, scored))
 
 
 NIM = Nim()

@@ -11,6 +11,7 @@ from gateway.dialects.fields import (
     read_instruction,
     read_max_tokens_per_doc,
     read_model,
+    read_most_passages,
     read_raw_scores,
     read_top_n,
     sent,
@@ -61,7 +62,10 @@ def read_shared(body: RerankBody, limits: Limits) -> dict[str, Any]:
         "max_tokens_per_doc": read_max_tokens_per_doc(body),
         "raw_scores": read_raw_scores(body),
         "keep_end": cut.keep_end,
-        "refuse_truncation": cut.refuse,
+        "long_documents": cut.policy,
+        "may_cut": cut.may_cut,
+        "most_passages": read_most_passages(body),
+        "return_details": read_flag(body.return_details, "return_details"),
     }
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -24,7 +25,27 @@ class FullUsage(Struct):
     completion_tokens: int = 0
 
 
-class TextResult(Struct):
+class Span(Struct):
+    """A part of a document, in characters (code points), the end left out."""
+
+    start: int
+    end: int
+
+
+class Details(Struct, kw_only=True):
+    """What results say beside the score, with `return_details`.
+
+    `span` is the best passage, or the whole document; it is left out where a document was cut.
+    """
+
+    margin: float | UnsetType = UNSET
+    tokens: int | UnsetType = UNSET
+    truncated: bool | UnsetType = UNSET
+    passages: int | UnsetType = UNSET
+    span: Span | UnsetType = UNSET
+
+
+class TextResult(Details):
     """One document's score; `document` is a string, and there only when asked for."""
 
     relevance_score: float
@@ -32,12 +53,28 @@ class TextResult(Struct):
     document: str | UnsetType = UNSET
 
 
-class ObjectResult(Struct):
+class ObjectResult(Details):
     """One document's score; `document` is an object with `text`, and there only when asked for."""
 
     index: int
     relevance_score: float
     document: Mapping[str, object] | UnsetType = UNSET
+
+
+def details(request: RerankRequest, scored: Scored) -> dict[str, Any]:
+    """Return the fields of `Details`, if they were asked for."""
+    if not request.return_details:
+        return {}
+    span = scored.span
+    if span is None and not scored.truncated:
+        span = (0, len(request.documents[scored.index].text))
+    return {
+        "margin": scored.margin,
+        "tokens": scored.tokens,
+        "truncated": scored.truncated,
+        "passages": scored.passages,
+        "span": Span(*span) if span else UNSET,
+    }
 
 
 def usage(result: RerankResult) -> Usage:
@@ -55,6 +92,7 @@ def text_results(request: RerankRequest, result: RerankResult) -> list[TextResul
             shown_score(request, scored),
             scored.index,
             request.documents[scored.index].text if request.return_documents else UNSET,
+            **details(request, scored),
         )
         for scored in result.top
     ]
@@ -67,6 +105,7 @@ def object_results(request: RerankRequest, result: RerankResult) -> list[ObjectR
             scored.index,
             shown_score(request, scored),
             shown_object(request.documents[scored.index]) if request.return_documents else UNSET,
+            **details(request, scored),
         )
         for scored in result.top
     ]

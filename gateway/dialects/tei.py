@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 from gateway.dialects.base import Contract, Limits
 from gateway.dialects.body import RerankBody
 from gateway.dialects.reading import read_request
-from gateway.dialects.showing import shown_score
+from gateway.dialects.showing import Details, details, shown_score
 from gateway.domain import RerankRequest, RerankResult, Scored
 from gateway.errors import GatewayError
 
@@ -22,7 +22,7 @@ _ERROR_TYPES = {
 """TEI's names for our codes; the others are `Validation` (the client's) or `Backend` (ours)."""
 
 
-class TeiResult(Struct):
+class TeiResult(Details):
     """One text's score; `text` is there only when asked for."""
 
     index: int
@@ -107,7 +107,7 @@ class Tei:
 
 def _result(request: RerankRequest, scored: Scored) -> TeiResult:
     text = request.documents[scored.index].text if request.return_documents else UNSET
-    return TeiResult(scored.index, shown_score(request, scored), text)
+    return TeiResult(scored.index, shown_score(request, scored), text, **details(request, scored))
 
 
 TEI = Tei()

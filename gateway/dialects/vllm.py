@@ -18,7 +18,7 @@ from gateway.dialects.body import RerankBody, Text
 from gateway.dialects.documents import read_documents, read_query
 from gateway.dialects.fields import sent
 from gateway.dialects.reading import read_request, read_shared
-from gateway.dialects.showing import Usage, shown_score, usage
+from gateway.dialects.showing import Details, Usage, details, shown_score, usage
 from gateway.domain import RerankRequest, RerankResult
 from gateway.errors import InvalidRequest
 
@@ -38,7 +38,7 @@ class VllmDocument(Struct):
     multi_modal: None = None
 
 
-class VllmResult(Struct):
+class VllmResult(Details):
     """One document's score."""
 
     index: int
@@ -83,13 +83,14 @@ class Vllm(SharedErrors):
                 scored.index,
                 VllmDocument(request.documents[scored.index].text),
                 shown_score(request, scored),
+                **details(request, scored),
             )
             for scored in result.top
         ]
         return VllmReply(result.id, result.model, usage(result), results)
 
 
-class VllmScore(Struct, kw_only=True):
+class VllmScore(Details, kw_only=True):
     """One pair's score."""
 
     index: int
@@ -148,7 +149,11 @@ class Score(SharedErrors):
             created=result.created,
             model=result.model,
             data=[
-                VllmScore(index=scored.index, score=shown_score(request, scored))
+                VllmScore(
+                    index=scored.index,
+                    score=shown_score(request, scored),
+                    **details(request, scored),
+                )
                 for scored in result.scored
             ],
             usage=VllmScoreUsage(result.tokens, result.tokens),

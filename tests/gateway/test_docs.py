@@ -44,7 +44,8 @@ def test_example(client: TestClient, url: str, options: str, reply: str) -> None
     path = url.removeprefix("http://127.0.0.1:8080").replace("embedded-bert", "demo")
     client.post("/v1/rerank", json={"query": "q", "documents": ["a"]})  # loaded by now
     if " -d '" in options:
-        body = options.partition(" -d '")[2].removesuffix("'").encode()
+        said = options.partition(" -d '")[2].removesuffix("'")
+        body = said.replace("embedded-bert", "demo").encode()
         found = client.post(path, content=body, headers={"content-type": "application/json"})
     else:
         found = client.get(path)

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.domain import LongDocuments
 from gateway.estimate import TokenEstimate
 
 
@@ -40,3 +41,36 @@ def test_whatever_it_learns_it_stays_sane(jobs: list[tuple[int, int, int]]) -> N
     for pairs, text_bytes, tokens in jobs:
         estimate.learn(pairs=pairs, text_bytes=text_bytes, tokens=tokens)
     assert 60 + 1000 * 0.02 - 1 <= estimate.tokens(1000) <= 60 + 1500
+
+
+def _in_passages(estimate: TokenEstimate, document_bytes: int, **reading: int) -> int:
+    return estimate.tokens_in_passages(
+        asked_bytes=100,
+        document_bytes=document_bytes,
+        reading=LongDocuments(policy="passages", **reading),
+    )
+
+
+def test_a_long_document_costs_its_passages() -> None:
+    estimate = _estimate(prompt_tokens=20)
+    assert _in_passages(estimate, 1_000_000) == 20 + 30 + 300_000  # nobody knows the limit yet
+    estimate.max_length = 562
+    assert _in_passages(estimate, 100) == 20 + 30 + 30
+    assert _in_passages(estimate, 10_000, passage_overlap=0) == 6 * 562
+    assert _in_passages(estimate, 10_000, passage_overlap=256) == 11 * 562
+    assert _in_passages(estimate, 10_000, most_passages=2) == 2 * 562
+    assert _in_passages(estimate, 10_000, passage_tokens=100, passage_overlap=0) == 30 * 150
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 500), st.integers(0, 500))
+def test_what_passages_cost_has_a_bound(
+    asked_bytes: int, document_bytes: int, tokens: int, overlap: int
+) -> None:
+    estimate = _estimate()
+    estimate.max_length = 512
+    reading = LongDocuments(policy="passages", passage_tokens=tokens, passage_overlap=overlap)
+    cost = estimate.tokens_in_passages(
+        asked_bytes=asked_bytes, document_bytes=document_bytes, reading=reading
+    )
+    assert cost <= 512 * (2 + document_bytes)
+    assert cost >= min(512, int(document_bytes * 0.3))

@@ -64,6 +64,7 @@ def answer(metrics: Metrics, *, tokens: int, padded_tokens: int) -> None:
         tokens=tokens,
         padded_tokens=padded_tokens,
         truncated=2,
+        passages=7,
         queue_seconds=0.003,
         compute_seconds=0.2,
     )

@@ -101,8 +101,11 @@ def test_examples_run(client: TestClient, path: str) -> None:
     for dialect in meant_at(PATHS[path]):
         response = client.post(path, json=dialect.contract.example)
         assert response.status_code == 200, response.text
-        shown = example_reply(dialect)
-        assert shape(response.json()) == shape(shown), dialect.name
+        said, shown = response.json(), example_reply(dialect)
+        if isinstance(said, dict) and "model" not in dialect.contract.example:
+            (warning,) = said.get("meta", {}).pop("warnings", ["no model was named"])
+            assert warning.startswith("no model was named")
+        assert shape(said) == shape(shown), dialect.name
 
 
 def shape(value: Any) -> Any:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.domain import LongDocuments
 from gateway.errors import EngineFailed, InvalidRequest
 from gateway.faults import PairFault
 from gateway.job import Job
@@ -116,12 +117,36 @@ async def test_a_document_that_is_too_long_is_named(ready: Bench) -> None:
 
 
 async def test_how_a_document_is_cut_reaches_the_shard(ready: Bench) -> None:
-    job = replace(_job(), keep_end=True, refuse_truncation=True)
+    job = replace(_job(), keep_end=True, reading=LongDocuments(policy="error"))
     ready.replica.submit(job, asyncio.get_running_loop().create_future())
     message = ready.shard.receive()
     assert isinstance(message, Score)
     assert message.keep_end
     assert message.refuse_truncation
+
+
+async def test_a_job_of_many_batches_lets_others_in_beside_it(ready: Bench) -> None:
+    facts = ready.replica.facts
+    assert facts is not None
+    giant = replace(_job(tokens=100 * facts.token_budget), reading=LongDocuments(policy="passages"))
+    ready.replica.submit(giant, asyncio.get_running_loop().create_future())
+    assert ready.replica.outstanding_tokens == facts.token_budget
+    small = replace(_job(), tokens=facts.token_budget)
+    assert ready.replica.has_room(small)
+    job = ready.received_job()
+    ready.shard.send(_scores(job))
+    ready.replica.receive()
+    assert ready.replica.outstanding_tokens == 0
+
+
+async def test_spans_come_for_every_document_or_none(ready: Bench) -> None:
+    scores = ready.submit(documents=2)
+    answer = replace(_scores(ready.received_job(), 2), passages=(3,), starts=(0,), ends=(9,))
+    ready.shard.send(answer)
+    with pytest.raises(WireError):
+        ready.replica.receive()
+    with pytest.raises(ReplicaLost):
+        await scores
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,20 @@
 """How a request is cut into jobs and put together again."""
 
 from dataclasses import replace
+from itertools import product
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config import ModelSpec
-from gateway.domain import Document, RerankRequest
+from gateway.domain import Document, LongDocuments, Policy, RerankRequest
 from gateway.job import Job
 from gateway.metrics import Metrics
 from gateway.model import Model
 from gateway.policy import FleetPolicy
 from gateway.reranker import _merge, _Part, _split
 from shards.engines.fake import margin
-from shards.wire.messages import MAX_JOB_BYTES, MAX_JOB_DOCUMENTS, Score, Scores, encode
+from shards.wire.messages import MAX_JOB_BYTES, MAX_JOB_DOCUMENTS, Scores, encode
 from shards.wire.spec import ShardSpec
 
 
@@ -28,7 +29,7 @@ def _request(queries: list[str], texts: list[str]) -> RerankRequest:
 
 
 def _message(job: Job) -> bytes:
-    return encode(Score(1, job.deadline_ns, 0, job.instruction, job.queries, job.documents))
+    return encode(job.message(1))
 
 
 def _answer(job: Job) -> Scores:
@@ -88,9 +89,44 @@ def test_a_request_is_small_if_it_fits_one_batch() -> None:
 
 def test_every_job_says_how_documents_are_cut() -> None:
     plain = _request(["q"], ["short", "long " * 4000])
-    for keep_end, refuse in ((False, False), (True, False), (False, True)):
-        request = replace(plain, keep_end=keep_end, refuse_truncation=refuse)
+    policies: tuple[Policy, ...] = ("truncate", "passages", "error")
+    for keep_end, policy in product((False, True), policies):
+        request = replace(plain, keep_end=keep_end, long_documents=policy, most_passages=7)
         parts = list(_split(request, _model(), deadline=1.0))
         assert len(parts) == 2
-        found = {(part.job.keep_end, part.job.refuse_truncation) for part in parts}
-        assert found == {(keep_end, refuse)}
+        for message in (part.job.message(1) for part in parts):
+            assert message.keep_end is keep_end
+            assert message.refuse_truncation is (policy == "error")
+            assert message.in_passages is (policy == "passages")
+            assert message.most_passages == 7
+
+
+def test_the_spans_of_passages_come_back_in_their_places() -> None:
+    texts = ["long " * 4000, "short", "long " * 4001]
+    request = replace(_request(["q"], texts), long_documents="passages")
+    parts = list(_split(request, _model(), deadline=1.0))
+    answers = [
+        replace(
+            _answer(part.job),
+            passages=tuple(len(text) // 1000 + 1 for text in part.job.documents),
+            starts=tuple(len(text) - 3 for text in part.job.documents),
+            ends=tuple(map(len, part.job.documents)),
+        )
+        for part in parts
+    ]
+    scored = _merge(parts, answers)
+    assert [one.span for one in scored] == [(len(text) - 3, len(text)) for text in texts]
+    assert [one.passages for one in scored] == [21, 1, 21]
+
+
+def test_the_models_policy_counts_where_the_request_has_none() -> None:
+    model = LongDocuments(policy="error", most_passages=9, passage_tokens=50)
+    plain = _request(["q"], ["a"])
+    assert plain.reading(model) == model
+    assert replace(plain, may_cut=True).reading(model).policy == "truncate"
+    assert replace(plain, may_cut=True, long_documents="error").reading(model).policy == "error"
+    passages = replace(plain, long_documents="passages", may_cut=True)
+    assert passages.reading(model) == replace(model, policy="passages")
+    assert replace(passages, most_passages=2).reading(model).most_passages == 2
+    by_default = LongDocuments(policy="passages")
+    assert replace(plain, may_cut=True).reading(by_default).policy == "passages"

@@ -109,6 +109,13 @@ def test_a_document_that_fits_is_read_as_ever(encoder: Encoder) -> None:
         assert _encoded(encoder, text) == EncodedDocument((whole,), ((0, len(text)),), False)
 
 
+def test_a_document_of_many_characters_and_few_tokens_is_read_at_once() -> None:
+    encoder = FakeEncoder(_MAX_LENGTH)
+    text = "word" + " " * 10_000 + "x" * 10_000
+    (whole,) = encoder.encode("planets", (text,), instruction="", max_document_tokens=0)
+    assert _encoded(encoder, text) == EncodedDocument((whole,), ((0, len(text)),), False)
+
+
 def test_a_window_smaller_than_the_model_is_kept(encoder: Encoder) -> None:
     (empty,) = encoder.encode("planets", ("",), instruction="", max_document_tokens=0)
     document = _encoded(encoder, TEXTS["prose"], replace(_SCORE, passage_tokens=20))

@@ -30,7 +30,10 @@ DEFAULTS: dict[str, Any] = {
     "max_tokens_per_doc": None,
     "raw_scores": False,
     "keep_end": False,
-    "refuse_truncation": False,
+    "long_documents": None,
+    "may_cut": False,
+    "most_passages": None,
+    "return_details": False,
 }
 
 

@@ -182,25 +182,49 @@ def test_paths_that_take_no_request(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "keep_end", "refuse"),
+    ("fields", "keep_end", "policy", "may_cut"),
     [
-        ({}, False, False),
-        ({"truncation": True}, False, False),
-        ({"truncation": False}, False, True),
-        ({"truncation": "false"}, False, True),
-        ({"truncate": "END"}, False, False),
-        ({"truncate": "START"}, True, False),
-        ({"truncate": "None"}, False, True),
-        ({"truncate": None}, False, False),
-        ({"truncation_direction": "Left"}, True, False),
-        ({"truncation_direction": "right"}, False, False),
-        ({"truncation_side": "left", "truncate": False}, True, True),
+        ({}, False, None, False),
+        ({"truncation": True}, False, None, True),
+        ({"truncation": False}, False, "error", False),
+        ({"truncation": "false"}, False, "error", False),
+        ({"truncate": True}, False, None, True),
+        ({"truncate": "END"}, False, "truncate", False),
+        ({"truncate": "START"}, True, "truncate", False),
+        ({"truncate": "None"}, False, "error", False),
+        ({"truncate": None}, False, None, False),
+        ({"truncation_direction": "Left"}, True, None, False),
+        ({"truncation_direction": "right"}, False, None, False),
+        ({"truncation_side": "left", "truncate": False}, True, "error", False),
+        ({"long_documents": "passages"}, False, "passages", False),
+        ({"long_documents": "Truncate", "truncation": False}, False, "truncate", False),
+        ({"max_chunks_per_doc": 3}, False, "passages", False),
+        ({"max_chunks_per_doc": 3, "truncation": True}, False, "passages", True),
+        ({"max_chunks_per_doc": 3, "truncate": "START"}, True, "passages", False),
+        ({"max_chunks_per_doc": 3, "truncation": False}, False, "error", False),
+        ({"max_chunks_per_doc": 3, "long_documents": "error"}, False, "error", False),
+        ({"max_chunks_per_doc": 0}, False, None, False),
+        ({"max_chunks_per_doc": None}, False, None, False),
     ],
 )
 @pytest.mark.parametrize("path", PATHS)
-def test_truncation(path: str, fields: dict[str, Any], keep_end: bool, refuse: bool) -> None:
+def test_truncation(
+    path: str, fields: dict[str, Any], keep_end: bool, policy: str | None, may_cut: bool
+) -> None:
     request = parse(path, **EVERYTHING, **fields)
-    assert (request.keep_end, request.refuse_truncation) == (keep_end, refuse)
+    if path.endswith("v1/rerank") and ("/cohere" in path or "/v1/v1" in path) and policy is None:
+        policy = "passages"  # of Cohere's v1, which has no other
+        assert request.most_passages == 10
+    else:
+        assert request.most_passages == (fields.get("max_chunks_per_doc") or None)
+    assert (request.keep_end, request.long_documents) == (keep_end, policy)
+    assert request.may_cut is may_cut
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_details_may_be_asked_for_anywhere(path: str) -> None:
+    assert parse(path, **EVERYTHING, return_details=True).return_details
+    assert not parse(path, **EVERYTHING, return_details="false").return_details
 
 
 @pytest.mark.parametrize(

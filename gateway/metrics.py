@@ -1,28 +1,19 @@
 """Every metric of the gateway, in one place; served at `/metrics`.
 
 What happens is counted as it happens, by the methods of `Metrics`; what *is* (shard states, queues)
-is read from the fleet when somebody looks, so that it cannot be out of date. Label values are names
+is read from the fleet when somebody looks (`gauges`), so that it cannot be out of date. Label values are names
 from the configuration, dialects and status codes, never text from a client: the number of time
 series is bounded. Each `Metrics` has its own registry, so a process may hold several gateways.
 """
 
 from collections import Counter as Counts
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    InfoMetricFamily,
-    Metric,
-)
 from prometheus_client.exposition import choose_encoder
 
-from gateway import __version__
-
-if TYPE_CHECKING:
-    from gateway.status import ModelStatus, ShardStatus
+from gateway.gauges import StatusCollector
+from gateway.status import ModelStatus
 
 UNKNOWN_MODEL = "unknown"
 """The label of requests that named no model of ours."""
@@ -32,6 +23,7 @@ _SECONDS = (
 )  # fmt: skip
 _DOCUMENTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000)
 _TOKENS = (64, 256, 1024, 4096, 16_384, 65_536, 262_144)
+_SCORES = (0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999)
 _MODEL = ("model",)
 _SHARD = ("model", "shard")
 
@@ -93,6 +85,9 @@ class Metrics:
         self._padding = self._counter(
             "reranker_padding_tokens", "Tokens of padding computed beside them.", _SHARD
         )
+        self._count_results()
+
+    def _count_results(self) -> None:
         self._padding_share = Gauge(
             "reranker_padding_share",
             "Share of padding in all tokens computed since the start.",
@@ -106,6 +101,14 @@ class Metrics:
         )
         self._passages = self._counter(
             "reranker_passages", "Passages of long documents scored.", _MODEL
+        )
+        self._relevance = self._histogram(
+            "reranker_relevance_score", "Relevance scores of documents.", _MODEL, _SCORES
+        )
+        self._tied = self._counter(
+            "reranker_tied_documents",
+            "Documents with the very score of a different one in the same request.",
+            _MODEL,
         )
         self._retried = self._counter(
             "reranker_jobs_retried",
@@ -129,9 +132,9 @@ class Metrics:
     ) -> Histogram:
         return Histogram(name, text, labels, registry=self.registry, buckets=buckets)
 
-    def watch(self, status: "Callable[[], Sequence[ModelStatus]]") -> None:
+    def watch(self, status: Callable[[], Sequence[ModelStatus]]) -> None:
         """Show the state of these models and shards whenever the metrics are read."""
-        self.registry.register(_Status(status))
+        self.registry.register(StatusCollector(status))
 
     def request_finished(self, model: str, dialect: str, code: int, seconds: float) -> None:
         """Count one rerank request; `model` is a public name or `UNKNOWN_MODEL`."""
@@ -174,6 +177,13 @@ class Metrics:
         computed = self._useful[model] + self._wasted[model]
         self._padding_share.labels(model).set(self._wasted[model] / max(1, computed))
 
+    def result_given(self, model: str, scores: Iterable[float], *, tied: int) -> None:
+        """Count the relevance scores of one request; `tied` documents share theirs."""
+        histogram = self._relevance.labels(model)
+        for score in scores:
+            histogram.observe(score)
+        self._tied.labels(model).inc(tied)
+
     def batch_computed(self, model: str, *, pairs: int, tokens: int, seconds: float) -> None:
         """Count one batch that a shard has computed."""
         self._batch_seconds.labels(model).observe(seconds)
@@ -196,117 +206,3 @@ class Metrics:
         """Return all metrics and their content type, as OpenMetrics if `accept` prefers that."""
         encoder, content_type = choose_encoder(accept)
         return encoder(self.registry), content_type
-
-
-_MODEL_GAUGES: dict[str, tuple[str, "Callable[[ModelStatus], float]"]] = {
-    "reranker_model_up": (
-        "1 if at least one shard of the model can score.",
-        lambda model: any(shard.state == "ready" for shard in model.shards),
-    ),
-    "reranker_model_refused_pairs": (
-        "Pairs that are refused because they end shards.",
-        lambda model: model.refused_pairs,
-    ),
-    "reranker_model_queue_jobs": ("Jobs waiting in the gateway.", lambda model: model.queue),
-}
-_SHARD_GAUGES: dict[str, tuple[str, "Callable[[ShardStatus], float]"]] = {
-    "reranker_shard_up": ("1 if the shard is ready.", lambda shard: shard.state == "ready"),
-    "reranker_shard_queue_jobs": ("Jobs inside the shard.", lambda shard: shard.queue),
-    "reranker_shard_outstanding_tokens": (
-        "Estimated tokens inside the shard.",
-        lambda shard: shard.outstanding_tokens,
-    ),
-    "reranker_shard_memory_bytes": ("Resident memory.", lambda shard: shard.memory_bytes),
-    "reranker_shard_generation": ("Starts, counting from 1.", lambda shard: shard.generation),
-    "reranker_shard_share": ("Share of the work it may take.", lambda shard: shard.share),
-    "reranker_shard_ejected": (
-        "1 if it gets no jobs because it errs.",
-        lambda shard: shard.trust == "ejected",
-    ),
-    "reranker_shard_demoted": (
-        "1 if it has left its GPU for the CPU.",
-        lambda shard: shard.demoted,
-    ),
-}
-_SHARD_COUNTERS: dict[str, tuple[str, "Callable[[ShardStatus], float]"]] = {
-    "reranker_shard_restarts": ("Restarts of the shard.", lambda shard: shard.restarts),
-    "reranker_shard_errors": (
-        "Jobs that it could not score and another one could.",
-        lambda shard: shard.errors,
-    ),
-    "reranker_shard_ejections": (
-        "How often it got no jobs for a while because it erred.",
-        lambda shard: shard.ejections,
-    ),
-    "reranker_shard_recycles": (
-        "How often it was replaced because it had grown too large.",
-        lambda shard: shard.recycles,
-    ),
-    "reranker_shard_oom_kills": (
-        "How often the kernel ended it because memory ran out.",
-        lambda shard: shard.oom_kills,
-    ),
-    "reranker_wasted_tokens": (
-        "Tokens computed for clients that had gone, padding included.",
-        lambda shard: shard.wasted_tokens,
-    ),
-}
-
-
-class _Status:
-    """A collector that asks for the fleet's status at each scrape."""
-
-    def __init__(self, status: "Callable[[], Sequence[ModelStatus]]") -> None:
-        self._status = status
-
-    def describe(self) -> list[Metric]:
-        return []  # or the registry would ask for the status before there is one
-
-    def collect(self) -> Iterator[Metric]:
-        models = self._status()
-        yield InfoMetricFamily("reranker_build", "What runs here.", {"version": __version__})
-        yield from _model_gauges(models)
-        yield from _shard_gauges(models)
-        yield from _shard_counters(models)
-        yield from _states(models)
-
-
-def _model_gauges(models: "Sequence[ModelStatus]") -> Iterator[Metric]:
-    for name, (text, read) in _MODEL_GAUGES.items():
-        gauge = GaugeMetricFamily(name, text, labels=_MODEL)
-        for model in models:
-            gauge.add_metric((model.name,), float(read(model)))
-        yield gauge
-
-
-def _shard_gauges(models: "Sequence[ModelStatus]") -> Iterator[Metric]:
-    for name, (text, read) in _SHARD_GAUGES.items():
-        gauge = GaugeMetricFamily(name, text, labels=_SHARD)
-        for model in models:
-            for shard in model.shards:
-                gauge.add_metric((model.name, shard.name), float(read(shard)))
-        yield gauge
-
-
-def _shard_counters(models: "Sequence[ModelStatus]") -> Iterator[Metric]:
-    for name, (text, read) in _SHARD_COUNTERS.items():
-        counter = CounterMetricFamily(name, text, labels=_SHARD)
-        for model in models:
-            for shard in model.shards:
-                counter.add_metric((model.name, shard.name), float(read(shard)))
-        yield counter
-
-
-def _states(models: "Sequence[ModelStatus]") -> Iterator[Metric]:
-    """One series per shard with its present state, and how many shards of a model are in each."""
-    state = GaugeMetricFamily(
-        "reranker_shard_state", "1 for the present state.", labels=(*_SHARD, "state")
-    )
-    number = GaugeMetricFamily("reranker_shards", "Shards by state.", labels=("model", "state"))
-    for model in models:
-        for shard in model.shards:
-            state.add_metric((model.name, shard.name, shard.state), 1.0)
-        for name, count in Counts(shard.state for shard in model.shards).items():
-            number.add_metric((model.name, name), float(count))
-    yield state
-    yield number

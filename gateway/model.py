@@ -8,15 +8,18 @@ scored pair by pair (`quarantine`).
 
 import asyncio
 import logging
+import math
 import random
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from gateway.admission import Admission, Ask
 from gateway.config import ModelSpec
 from gateway.dispatch import Dispatch, Reconsider, Waiter
+from gateway.domain import Scored, sigmoid
+from gateway.drift import ScoreLog
 from gateway.errors import EngineFailed, ModelUnavailable
 from gateway.estimate import TokenEstimate
 from gateway.faults import DOUBTFUL, QUARANTINED, PairFault
@@ -71,6 +74,7 @@ class Model:
             for shard in spec.shards
         ]
         self._dispatch = Dispatch(self._supervisors, self.quarantine, self._unavailable)
+        self._scores = ScoreLog()
         self._tallies = {one: Tally() for one in self._supervisors}
 
     def __repr__(self) -> str:
@@ -315,6 +319,13 @@ class Model:
                 self.spec.name, pairs=pairs, tokens=batch_tokens, seconds=micros / 1e6
             )
 
+    def note_result(self, scored: Sequence[Scored], tied: int) -> None:
+        """Count the scores that a client gets; `tied` of them are those of other documents."""
+        margins = [one.margin for one in scored if math.isfinite(one.margin)]
+        truncated = sum(one.truncated for one in scored)
+        self._scores.add(margins, truncated=truncated, tied=tied)
+        self._metrics.result_given(self.spec.name, map(sigmoid, margins), tied=tied)
+
     def status(self) -> ModelStatus:
         """Return a snapshot."""
         waiting = len(self._dispatch)
@@ -324,6 +335,7 @@ class Model:
             waiting,
             self._tallies,
             self._retries,
+            self._scores.status(),
             refused_pairs=self.quarantine.refused_pairs,
             is_draining=self._is_draining,
         )

@@ -14,13 +14,17 @@ from shards.wire.messages import Ready
 
 
 def notes(
-    request: RerankRequest, scored: Sequence[Scored], spec: ModelSpec, facts: Ready | None
+    request: RerankRequest,
+    scored: Sequence[Scored],
+    spec: ModelSpec,
+    facts: Ready | None,
+    tied: int,
 ) -> tuple[str, ...]:
-    """Return the warnings of a reply."""
+    """Return the warnings of a reply in which so many documents are tied, see `ties`."""
     return (
         *_which_model(request, spec),
         *_truncated(request, scored, spec, facts),
-        *_ties(request, scored),
+        *_ties(scored, tied),
         *(f"model {spec.name!r}: {doubt}" for doubt in (facts.doubts if facts else ())),
     )
 
@@ -54,8 +58,8 @@ def _truncated(
     yield f"{cut} of {len(scored)} documents were truncated ({reason})"
 
 
-def _ties(request: RerankRequest, scored: Sequence[Scored]) -> Iterator[str]:
-    if tied := ties(request, scored):
+def _ties(scored: Sequence[Scored], tied: int) -> Iterator[str]:
+    if tied:
         yield (
             f"{tied} of {len(scored)} documents have the very score of another one: their order "
             "is that of the request"

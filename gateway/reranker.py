@@ -23,7 +23,7 @@ from gateway.faults import QUARANTINED, PairFault, told
 from gateway.fleet import Fleet
 from gateway.job import Job
 from gateway.model import Model
-from gateway.notes import limit, notes
+from gateway.notes import limit, notes, ties
 from shards.wire.messages import MAX_JOB_BYTES, MAX_JOB_DOCUMENTS, Scores
 
 _SMALLEST_JOB_TOKENS = 512  # below it, splitting costs more than it gains
@@ -68,6 +68,8 @@ class Reranker:
             except TimeoutError:
                 raise _too_late(model, round(deadline - started, 3)) from None
         scored = _merge(parts, answers)
+        tied = ties(request, scored)
+        model.note_result(scored, tied)
         return RerankResult(
             id=request_id,
             model=model.spec.name,
@@ -75,7 +77,7 @@ class Reranker:
             top=rank(scored, request.top_n),
             processing_seconds=time.monotonic() - started,
             created=int(time.time()),
-            warnings=notes(request, scored, model.spec, model.facts),
+            warnings=notes(request, scored, model.spec, model.facts, tied),
         )
 
 

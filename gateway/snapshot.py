@@ -4,6 +4,7 @@ import time
 from collections.abc import Collection, Mapping
 
 from gateway.config import ModelSpec
+from gateway.drift import ScoresStatus
 from gateway.lifecycle import State
 from gateway.recycling import can_shrink
 from gateway.retries import RetryBudget
@@ -20,6 +21,7 @@ def model_status(
     queue: int,
     shards: Mapping[Supervisor, Tally],
     retries: RetryBudget,
+    scores: ScoresStatus,
     *,
     refused_pairs: int = 0,
     is_draining: bool = False,
@@ -38,6 +40,7 @@ def model_status(
         max_length=facts.max_length if facts else 0,
         queue=queue,
         refused_pairs=refused_pairs,
+        scores=scores,
         retries=retries.spent,
         retries_refused=retries.refused,
         shards=tuple(

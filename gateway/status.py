@@ -3,7 +3,9 @@
 These are the keys of the JSON behind `gateway status`; keys may be added, none is renamed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from gateway.drift import ScoresStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,7 @@ class ModelStatus:
     refused_pairs: int = 0
     retries: int = 0
     retries_refused: int = 0
+    scores: ScoresStatus = field(default_factory=ScoresStatus)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -188,3 +188,17 @@ def test_passages_are_counted(client: TestClient) -> None:
     _post(client, "/v1/rerank", documents=[LONG, "a"], long_documents="passages")
     _post(client, "/v1/rerank", documents=[LONG], long_documents="truncate")
     assert count() == before + 3
+
+
+def test_status_tells_what_scores_look_like(client: TestClient) -> None:
+    def scores() -> Any:
+        models = client.get("/status").json()["models"]
+        return next(model["scores"] for model in models if model["name"] == "cuts")
+
+    before = scores()
+    _post(client, "/v1/rerank", documents=[LONG, "a", "b"])
+    after = scores()
+    assert after["documents"] == before["documents"] + 3
+    assert after["truncated"] == before["truncated"] + 1
+    assert 0 < after["p10"] <= after["p50"] <= after["p90"] < 1
+    assert after["drift"] == 0

@@ -7,6 +7,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
+from gateway.drift import ScoresStatus
 from gateway.metrics import Metrics
 from gateway.status import ModelStatus, ShardStatus
 
@@ -164,3 +165,22 @@ def test_endpoint(client: TestClient) -> None:
         "reranker_build_info{version=",
     ):
         assert f"\n{name}" in response.text
+
+
+def test_scores_are_counted_and_compared() -> None:
+    metrics = Metrics()
+    metrics.watch(lambda: [replace(MODEL, scores=ScoresStatus(p10=0.1, p50=0.4, drift=-1.5))])
+    metrics.result_given("m", iter([0.005, 0.45, 0.9995]), tied=2)
+    found = samples(metrics)
+    assert found["reranker_relevance_score_count", "m"] == 3
+    assert found["reranker_relevance_score_bucket", "0.01", "m"] == 1
+    assert found["reranker_relevance_score_bucket", "0.5", "m"] == 2
+    assert found["reranker_tied_documents_total", "m"] == 2
+    assert found["reranker_score_quantile", "m", "0.5"] == 0.4
+    assert found["reranker_score_drift", "m"] == -1.5
+
+
+def test_truncated_documents_have_a_share() -> None:
+    metrics = Metrics()
+    metrics.watch(lambda: [replace(MODEL, scores=ScoresStatus(documents=8, truncated=2))])
+    assert samples(metrics)["reranker_truncated_share", "m"] == 0.25

@@ -4,7 +4,8 @@ from typing import Any
 
 from gateway.config import ModelSpec
 from gateway.domain import Document, LongDocuments, RerankRequest, Scored
-from gateway.notes import notes, ties
+from gateway.notes import notes as _notes
+from gateway.notes import ties
 from shards.wire.messages import Ready
 from shards.wire.spec import ShardSpec
 
@@ -29,6 +30,12 @@ def _facts(*doubts: str) -> Ready:
 
 def _request(texts: str = "ab", **fields: Any) -> RerankRequest:
     return RerankRequest(queries=("q",), documents=tuple(map(Document, texts)), **fields)
+
+
+def notes(
+    request: RerankRequest, scored: list[Scored], spec: ModelSpec, facts: Ready | None
+) -> tuple[str, ...]:
+    return _notes(request, scored, spec, facts, ties(request, scored))
 
 
 def _scored(*margins: float, truncated: int = 0) -> list[Scored]:

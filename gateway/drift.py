@@ -1,0 +1,116 @@
+"""What the scores of a model look like, lately and in the long run. Pure, and of fixed size.
+
+The last thousand margins are kept; those that leave are counted in bins, so that the long run costs
+the same for ever. Its counts are halved when they have grown large, so that it follows what is new
+slowly. Drift is how far the recent median lies from that of the long run, in units of the long run's
+spread between its quartiles: 0 is no change, beyond 1 or below -1 the typical score of today is one
+that was rare. Questions of another kind do that, and so does a model that is not what it was.
+
+Margins are looked at rather than relevance scores, which all look alike near 0 and 1.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from gateway.domain import sigmoid
+
+RECENT = 1000
+"""How many margins are the recent ones."""
+
+_LOWEST, _BINS, _WIDTH = -20.0, 400, 0.1  # what lies outside counts as the first or last bin
+_FORGET_AT = 200_000  # the long run's counts are halved
+_SMALLEST_SPREAD = 2 * _WIDTH  # less cannot be told from rounding into bins
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoresStatus:
+    """Scores of one model.
+
+    `documents`, `truncated` and `tied` count since the start; `p10`, `p50` and `p90` are relevance
+    scores of the last thousand documents, 0 before the first; `drift` compares these with those
+    before, and is 0 until there are a thousand of each.
+    """
+
+    documents: int = 0
+    truncated: int = 0
+    tied: int = 0
+    p10: float = 0.0
+    p50: float = 0.0
+    p90: float = 0.0
+    drift: float = 0.0
+
+    @property
+    def truncated_share(self) -> float:
+        return self.truncated / max(1, self.documents)
+
+    @property
+    def tied_share(self) -> float:
+        return self.tied / max(1, self.documents)
+
+
+class ScoreLog:
+    """The margins of one model, and what was remarkable about its documents."""
+
+    def __init__(self) -> None:
+        self._documents = 0
+        self._truncated = 0
+        self._tied = 0
+        self._recent: deque[float] = deque()
+        self._bins = [0] * _BINS
+
+    def add(self, margins: Iterable[float], *, truncated: int, tied: int) -> None:
+        """Note the scores of one request."""
+        self._truncated += truncated
+        self._tied += tied
+        for margin in margins:
+            self._documents += 1
+            self._recent.append(margin)
+            if len(self._recent) > RECENT:
+                self._bins[_bin_of(self._recent.popleft())] += 1
+        if sum(self._bins) > _FORGET_AT:
+            self._bins = [count // 2 for count in self._bins]
+
+    def status(self) -> ScoresStatus:
+        """Return what there is to know."""
+        ordered = sorted(self._recent)
+        p10, p50, p90 = (round(_quantile(ordered, share), 6) for share in (0.1, 0.5, 0.9))
+        return ScoresStatus(
+            documents=self._documents,
+            truncated=self._truncated,
+            tied=self._tied,
+            p10=p10,
+            p50=p50,
+            p90=p90,
+            drift=round(self._drift(ordered), 3),
+        )
+
+    def _drift(self, ordered: Sequence[float]) -> float:
+        ends = list(accumulate(self._bins))
+        if ends[-1] < RECENT:
+            return 0.0
+        low, median, high = (_margin_at(ends, share) for share in (0.25, 0.5, 0.75))
+        recent = _margin_of(_bin_of(ordered[len(ordered) // 2]))
+        return (recent - median) / max(_SMALLEST_SPREAD, high - low)
+
+
+def _quantile(ordered: Sequence[float], share: float) -> float:
+    """Return the relevance score that this share of the margins does not pass."""
+    if not ordered:
+        return 0.0
+    return sigmoid(ordered[min(len(ordered) - 1, int(share * len(ordered)))])
+
+
+def _bin_of(margin: float) -> int:
+    return max(0, min(_BINS - 1, int((margin - _LOWEST) / _WIDTH)))
+
+
+def _margin_of(bin_: int) -> float:
+    return _LOWEST + (bin_ + 0.5) * _WIDTH
+
+
+def _margin_at(ends: Sequence[int], share: float) -> float:
+    """Return the margin that this share of the counts does not pass."""
+    wanted = share * ends[-1]
+    return _margin_of(next(bin_ for bin_, end in enumerate(ends) if end > wanted))

@@ -1,0 +1,156 @@
+"""What *is*, as metrics: read from the status of the fleet when somebody looks."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+
+from gateway import __version__
+from gateway.status import ModelStatus, ShardStatus
+
+_MODEL = ("model",)
+_SHARD = ("model", "shard")
+_QUANTILES = ("0.1", "0.5", "0.9")
+
+_MODEL_GAUGES: dict[str, tuple[str, Callable[[ModelStatus], float]]] = {
+    "reranker_model_up": (
+        "1 if at least one shard of the model can score.",
+        lambda model: any(shard.state == "ready" for shard in model.shards),
+    ),
+    "reranker_model_refused_pairs": (
+        "Pairs that are refused because they end shards.",
+        lambda model: model.refused_pairs,
+    ),
+    "reranker_truncated_share": (
+        "Share of truncated documents in all since the start.",
+        lambda model: model.scores.truncated_share,
+    ),
+    "reranker_score_drift": (
+        "How far the median of the last 1000 margins lies from the one before, in quartile spreads.",
+        lambda model: model.scores.drift,
+    ),
+    "reranker_model_queue_jobs": ("Jobs waiting in the gateway.", lambda model: model.queue),
+}
+_SHARD_GAUGES: dict[str, tuple[str, Callable[[ShardStatus], float]]] = {
+    "reranker_shard_up": ("1 if the shard is ready.", lambda shard: shard.state == "ready"),
+    "reranker_shard_queue_jobs": ("Jobs inside the shard.", lambda shard: shard.queue),
+    "reranker_shard_outstanding_tokens": (
+        "Estimated tokens inside the shard.",
+        lambda shard: shard.outstanding_tokens,
+    ),
+    "reranker_shard_memory_bytes": ("Resident memory.", lambda shard: shard.memory_bytes),
+    "reranker_shard_generation": ("Starts, counting from 1.", lambda shard: shard.generation),
+    "reranker_shard_share": ("Share of the work it may take.", lambda shard: shard.share),
+    "reranker_shard_ejected": (
+        "1 if it gets no jobs because it errs.",
+        lambda shard: shard.trust == "ejected",
+    ),
+    "reranker_shard_demoted": (
+        "1 if it has left its GPU for the CPU.",
+        lambda shard: shard.demoted,
+    ),
+}
+_SHARD_COUNTERS: dict[str, tuple[str, Callable[[ShardStatus], float]]] = {
+    "reranker_shard_restarts": ("Restarts of the shard.", lambda shard: shard.restarts),
+    "reranker_shard_errors": (
+        "Jobs that it could not score and another one could.",
+        lambda shard: shard.errors,
+    ),
+    "reranker_shard_ejections": (
+        "How often it got no jobs for a while because it erred.",
+        lambda shard: shard.ejections,
+    ),
+    "reranker_shard_recycles": (
+        "How often it was replaced because it had grown too large.",
+        lambda shard: shard.recycles,
+    ),
+    "reranker_shard_oom_kills": (
+        "How often the kernel ended it because memory ran out.",
+        lambda shard: shard.oom_kills,
+    ),
+    "reranker_wasted_tokens": (
+        "Tokens computed for clients that had gone, padding included.",
+        lambda shard: shard.wasted_tokens,
+    ),
+}
+
+
+class StatusCollector:
+    """A collector that asks for the fleet's status at each scrape."""
+
+    def __init__(self, status: Callable[[], Sequence[ModelStatus]]) -> None:
+        self._status = status
+
+    def describe(self) -> list[Metric]:
+        return []  # or the registry would ask for the status before there is one
+
+    def collect(self) -> Iterator[Metric]:
+        models = self._status()
+        yield InfoMetricFamily("reranker_build", "What runs here.", {"version": __version__})
+        yield from _model_gauges(models)
+        yield _score_quantiles(models)
+        yield from _shard_gauges(models)
+        yield from _shard_counters(models)
+        yield from _states(models)
+
+
+def _model_gauges(models: Sequence[ModelStatus]) -> Iterator[Metric]:
+    for name, (text, read) in _MODEL_GAUGES.items():
+        gauge = GaugeMetricFamily(name, text, labels=_MODEL)
+        for model in models:
+            gauge.add_metric((model.name,), float(read(model)))
+        yield gauge
+
+
+def _score_quantiles(models: Sequence[ModelStatus]) -> Metric:
+    gauge = GaugeMetricFamily(
+        "reranker_score_quantile",
+        "Relevance scores of the last 1000 documents.",
+        labels=("model", "quantile"),
+    )
+    for model in models:
+        for quantile, score in zip(_QUANTILES, _quantiles_of(model), strict=True):
+            gauge.add_metric((model.name, quantile), score)
+    return gauge
+
+
+def _quantiles_of(model: ModelStatus) -> tuple[float, ...]:
+    return model.scores.p10, model.scores.p50, model.scores.p90
+
+
+def _shard_gauges(models: Sequence[ModelStatus]) -> Iterator[Metric]:
+    for name, (text, read) in _SHARD_GAUGES.items():
+        gauge = GaugeMetricFamily(name, text, labels=_SHARD)
+        for model in models:
+            for shard in model.shards:
+                gauge.add_metric((model.name, shard.name), float(read(shard)))
+        yield gauge
+
+
+def _shard_counters(models: Sequence[ModelStatus]) -> Iterator[Metric]:
+    for name, (text, read) in _SHARD_COUNTERS.items():
+        counter = CounterMetricFamily(name, text, labels=_SHARD)
+        for model in models:
+            for shard in model.shards:
+                counter.add_metric((model.name, shard.name), float(read(shard)))
+        yield counter
+
+
+def _states(models: Sequence[ModelStatus]) -> Iterator[Metric]:
+    """One series per shard with its present state, and how many shards of a model are in each."""
+    state = GaugeMetricFamily(
+        "reranker_shard_state", "1 for the present state.", labels=(*_SHARD, "state")
+    )
+    number = GaugeMetricFamily("reranker_shards", "Shards by state.", labels=("model", "state"))
+    for model in models:
+        for shard in model.shards:
+            state.add_metric((model.name, shard.name, shard.state), 1.0)
+        for name, count in Counter(shard.state for shard in model.shards).items():
+            number.add_metric((model.name, name), float(count))
+    yield state
+    yield number

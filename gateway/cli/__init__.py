@@ -18,6 +18,7 @@ COMMANDS = {
     "rerank": "gateway.cli.rerank:rerank",
     "bench": "gateway.cli.bench:bench",
     "check": "gateway.cli.check:check",
+    "doctor": "gateway.cli.doctor:doctor",
     "download": "gateway.cli.download:download",
     "pack": "gateway.cli.pack:pack",
     "unpack": "gateway.cli.pack:unpack",

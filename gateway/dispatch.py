@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from gateway.domain import Caller
 from gateway.job import Job
 from gateway.lifecycle import State
 from gateway.quarantine import Quarantine
@@ -59,6 +60,14 @@ class Waiter:
     @property
     def is_small(self) -> bool:
         return self.job.is_small
+
+    @property
+    def caller(self) -> Caller:
+        return self.job.caller
+
+    @property
+    def tokens(self) -> int:
+        return self.job.tokens
 
 
 class Dispatch:

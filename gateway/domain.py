@@ -14,6 +14,23 @@ Policy: TypeAlias = Literal["truncate", "passages", "error"]
 
 
 @dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, as far as it matters to the others in line.
+
+    Attributes:
+        id: the id of its key; all who have none are one caller.
+        weight: its share of a busy model, beside the weights of the others.
+    """
+
+    id: str = ""
+    weight: float = 1.0
+
+
+ANYONE = Caller()
+"""Whoever asks without a key."""
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
     """One document: the text that is scored, and what the client sent to say it.
 

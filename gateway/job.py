@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
-from gateway.domain import LongDocuments
+from gateway.domain import ANYONE, Caller, LongDocuments
 from shards.wire.messages import Score, Scores
 
 _TIMES_ENCODED = 3  # to see that it is too long; with offsets; and passage by passage
@@ -25,6 +25,7 @@ class Job:
         max_document_tokens: 0 for the model's limit.
         keep_end: whether a document that is too long loses its start instead of its end.
         reading: what happens to it otherwise.
+        caller: whose it is.
     """
 
     queries: tuple[str, ...]
@@ -39,6 +40,7 @@ class Job:
     is_solo: bool = False
     keep_end: bool = False
     reading: LongDocuments = field(default_factory=LongDocuments)
+    caller: Caller = ANYONE
 
     @property
     def pairs(self) -> Iterator[tuple[str, str]]:

@@ -13,7 +13,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gateway.admission import Ask
-from gateway.domain import LongDocuments, RerankRequest, RerankResult, Scored, rank
+from gateway.domain import (
+    ANYONE,
+    Caller,
+    LongDocuments,
+    RerankRequest,
+    RerankResult,
+    Scored,
+    rank,
+)
 from gateway.errors import (
     DeadlineExceeded,
     GatewayError,
@@ -45,7 +53,12 @@ class Reranker:
         self._fleet = fleet
 
     async def rerank(
-        self, request: RerankRequest, *, request_id: str, deadline: float
+        self,
+        request: RerankRequest,
+        *,
+        request_id: str,
+        deadline: float,
+        caller: Caller = ANYONE,
     ) -> RerankResult:
         """Score a request.
 
@@ -53,6 +66,7 @@ class Reranker:
             request: what to score.
             request_id: becomes the result's id.
             deadline: `time.monotonic()` seconds after which nobody wants the answer.
+            caller: whose turn it takes in line.
 
         Raises:
             GatewayError: why there is no result.
@@ -60,7 +74,7 @@ class Reranker:
         started = time.monotonic()
         model = self._fleet.model(self._fleet.resolve(request.model))
         _refuse_quarantined(request, model, started)
-        parts = list(_split(request, model, deadline))
+        parts = list(_split(request, model, deadline, caller))
         with model.admitted(_ask(parts, deadline - started)):
             try:
                 async with asyncio.timeout(deadline - started):
@@ -85,11 +99,14 @@ def _ask(parts: Sequence[_Part], remaining_seconds: float) -> Ask:
     return Ask(
         tokens=sum(part.job.tokens for part in parts),
         is_small=parts[0].job.is_small,
+        caller=parts[0].job.caller,
         remaining_seconds=remaining_seconds,
     )
 
 
-def _split(request: RerankRequest, model: Model, deadline: float) -> Iterator[_Part]:
+def _split(
+    request: RerankRequest, model: Model, deadline: float, caller: Caller = ANYONE
+) -> Iterator[_Part]:
     """Cut a request into jobs."""
     texts = [len(document.text.encode()) for document in request.documents]
     queries = [len(query.encode()) for query in request.queries]
@@ -115,6 +132,7 @@ def _split(request: RerankRequest, model: Model, deadline: float) -> Iterator[_P
                 deadline_ns=int(deadline * 1e9),
                 keep_end=request.keep_end,
                 reading=reading,
+                caller=caller,
             ),
             indices,
         )

@@ -5,12 +5,18 @@ from collections import deque
 import pytest
 
 from gateway.admission import Admission, Ask, Refused
+from gateway.domain import ANYONE, Caller
 
 _WINDOW = 2000
 
 
-def _ask(tokens: int, *, is_small: bool = True, seconds: float = 10.0) -> Ask:
-    return Ask(tokens=tokens, is_small=is_small, remaining_seconds=seconds)
+GREEDY, MODEST, THIRD = Caller("greedy"), Caller("modest"), Caller("third")
+
+
+def _ask(
+    tokens: int, *, is_small: bool = True, seconds: float = 10.0, caller: Caller = ANYONE
+) -> Ask:
+    return Ask(tokens=tokens, is_small=is_small, remaining_seconds=seconds, caller=caller)
 
 
 def _door(tokens_per_second: float = 0.0, most_tokens: int = 1_000_000) -> Admission:
@@ -75,6 +81,53 @@ def test_who_leaves_makes_room() -> None:
     door.leave(small)
     assert _check(door, _ask(1000)) is None
     door.leave(large)
+    assert door.tokens == 0
+
+
+@pytest.mark.parametrize("is_small", [True, False])
+@pytest.mark.parametrize("others", [True, False])
+def test_who_fills_the_place_finds_the_door_closed_and_the_others_do_not(
+    is_small: bool, others: bool
+) -> None:
+    door = _door(tokens_per_second=1000)
+    while _check(door, ask := _ask(500, caller=GREEDY, is_small=others)) is None:
+        door.enter(ask)
+    assert door.tokens >= 6000
+    assert _check(door, _ask(500, caller=GREEDY, is_small=others)) is not None
+    assert _check(door, _ask(1500, caller=MODEST, is_small=is_small)) is None
+    assert _check(door, _ask(6000, caller=MODEST, is_small=is_small)) is not None
+
+
+def test_a_heavy_caller_waits_for_fewer_turns() -> None:
+    door = _door(tokens_per_second=1000)
+    door.enter(_ask(50_000, caller=GREEDY))
+    assert _check(door, _ask(3100, caller=MODEST)) is not None
+    assert _check(door, _ask(3100, caller=Caller("heavy", weight=10.0))) is None
+
+
+def test_others_are_let_in_over_the_bound_up_to_twice() -> None:
+    door = _door(tokens_per_second=1e9, most_tokens=10_000)
+    door.enter(_ask(10_000, caller=GREEDY))
+    assert _check(door, _ask(1, caller=GREEDY)) is not None
+    assert _check(door, _ask(5001, caller=MODEST)) is not None
+    door.enter(_ask(5000, caller=MODEST))
+    assert _check(door, _ask(1, caller=MODEST)) is not None
+    for number in range(1000):
+        ask = _ask(100, caller=Caller(f"caller {number}"))
+        if _check(door, ask) is None:
+            door.enter(ask)
+    assert 15_000 < door.tokens <= 20_000
+
+
+def test_who_has_left_is_forgotten() -> None:
+    door = _door(tokens_per_second=1000)
+    mine, other = _ask(5000, caller=GREEDY), _ask(100_000, caller=MODEST)
+    door.enter(mine)
+    door.enter(other)
+    assert _check(door, _ask(1000, caller=GREEDY)) is not None
+    door.leave(other)
+    assert _check(door, _ask(1000, caller=GREEDY)) is None
+    door.leave(mine)
     assert door.tokens == 0
 
 

@@ -1,8 +1,9 @@
-"""The endpoints that change what is served: for the operator on this machine only.
+"""The endpoints that change what is served: for the operator only.
 
-There are no keys yet, so who may ask is decided by where the question comes from. The peer must be
-this machine itself; then it must not be a proxy on this machine that speaks for somebody else
-(forwarding headers, a `Host` that is not this machine), nor a web page in a browser on it (`Origin`).
+With keys, and on the operator's own socket, `auth` has decided who that is. Without keys it is decided
+by where the question comes from. The peer must be this machine itself; then it must not be a proxy on
+this machine that speaks for somebody else (forwarding headers, a `Host` that is not this machine), nor
+a web page in a browser on it (`Origin`).
 """
 
 import ipaddress
@@ -13,6 +14,7 @@ from starlette.responses import Response
 
 from gateway.errors import Forbidden, InvalidRequest
 from gateway.fleet import Fleet
+from gateway.middleware import call_of
 from gateway.reload import Reloads
 from gateway.replies import reply
 
@@ -59,6 +61,8 @@ def refuse_others(request: Request) -> None:
     Raises:
         Forbidden: it is, or may be, somebody else.
     """
+    if call_of(request.scope).is_operator:
+        return
     peer = request.client.host if request.client else ""
     foreign = [name for name in _OF_OTHERS if name in request.headers]
     if not _is_loopback(peer):

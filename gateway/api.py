@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive
 
+from gateway.access import resolve
 from gateway.dialects import (
     Form,
     Limits,
@@ -24,9 +25,10 @@ from gateway.dialects import (
     request_form,
     sent_keys,
 )
-from gateway.domain import RerankRequest, RerankResult
+from gateway.domain import ANYONE, Caller, RerankRequest, RerankResult
 from gateway.errors import InvalidRequest, RequestTimeout, ShuttingDown
 from gateway.fleet import Fleet
+from gateway.keys import Gate
 from gateway.metrics import Metrics
 from gateway.middleware import Call, call_of
 from gateway.replies import reply
@@ -41,6 +43,7 @@ class Api:
     """The rerank endpoint, and the parts of the gateway that it needs.
 
     Attributes:
+        gate: who is let in.
         default_timeout_seconds: how long a request may take when it does not say.
         max_timeout_seconds: the most it may ask for.
         connections: the most at a time, which `/info` tells.
@@ -52,6 +55,7 @@ class Api:
     reranker: Reranker
     metrics: Metrics
     limits: Limits
+    gate: Gate
     default_timeout_seconds: float
     max_timeout_seconds: float
     connections: int
@@ -69,9 +73,15 @@ class Api:
         form = request_form(request.headers.get("content-type", ""))
         body = _decode(request, await _read(request, deadline), form)
         asked = _with_model(call.dialect.parse(body, self.limits), request.scope["path"])
-        call.model = self.fleet.resolve(asked.model)
-        scoring = self.reranker.rerank(asked, request_id=call.request_id, deadline=deadline)
+        call.model = resolve(self.fleet, call.key, asked.model)
+        scoring = self.reranker.rerank(
+            replace(asked, model=call.model),
+            request_id=call.request_id,
+            deadline=deadline,
+            caller=Caller(call.key.id, call.key.weight) if call.key else ANYONE,
+        )
         result = await _unless_client_leaves(request.receive, scoring)
+        call.documents, call.tokens = len(result.scored), result.tokens
         return reply(request.scope, call.dialect.render(asked, result), headers=_notes(result))
 
     def leave(self) -> None:
@@ -82,6 +92,8 @@ class Api:
         """Count a rerank request that got its answer."""
         if call.is_rerank:
             self.metrics.request_finished(call.model, call.dialect.name, call.status, call.seconds)
+        if call.is_rerank and call.key is not None:
+            self.gate.finished(call.key, call.status, documents=call.documents, tokens=call.tokens)
 
     def _timeout_seconds(self, headers: Headers) -> float:
         text = headers.get(TIMEOUT_HEADER)

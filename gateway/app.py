@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -13,15 +14,17 @@ from starlette.types import Scope
 
 from gateway.admin import Admin
 from gateway.api import Api
+from gateway.auth import Auth
 from gateway.config import Settings, model_specs
 from gateway.dialects import Limits, place_of
 from gateway.endpoints import READS
 from gateway.fleet import Fleet
+from gateway.keys import Gate, keys_of
 from gateway.metrics import Metrics
 from gateway.middleware import BodyLimit, Errors, Observe, RequestId
 from gateway.operations import Operations
 from gateway.policy import FleetPolicy
-from gateway.reload import Reloads
+from gateway.reload import Reloads, Renewal
 from gateway.replies import error_reply, on_http_error
 from gateway.reranker import Reranker
 
@@ -30,15 +33,20 @@ def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -
     """Return the whole gateway as an ASGI application; its shards start with the lifespan.
 
     A reload serves what `read` returns, in a thread of its own; without it `settings` once more.
+
+    Raises:
+        ConfigError: the file of keys is not fit to be used.
     """
     api = _api(settings)
     reloads = Reloads(api.fleet, settings, read or (lambda: settings), api.metrics)
+    reloads.renewed.append(partial(_new_keys, api.gate))
     app = Starlette(
         routes=_routes(api, reloads),
         middleware=[
             Middleware(RequestId),
             Middleware(Observe, finished=api.request_finished),
             Middleware(Errors, render=error_reply),
+            Middleware(Auth, gate=api.gate),
             Middleware(BodyLimit, limit_bytes=settings.limits.body_bytes),
         ],
         exception_handlers={HTTPException: on_http_error},
@@ -54,6 +62,7 @@ def _api(settings: Settings) -> Api:
     metrics = Metrics()
     fleet = Fleet(model_specs(settings), FleetPolicy.of(settings), metrics)
     metrics.watch(fleet.status)
+    keys = keys_of(settings)
     return Api(
         fleet=fleet,
         reranker=Reranker(fleet),
@@ -63,10 +72,20 @@ def _api(settings: Settings) -> Api:
             document_bytes=settings.limits.document_bytes,
             query_bytes=settings.limits.query_bytes,
         ),
+        gate=Gate(metrics, keys.ring if keys else None),
         default_timeout_seconds=settings.default_timeout_seconds,
         max_timeout_seconds=settings.max_timeout_seconds,
         connections=settings.http.connections,
     )
+
+
+def _new_keys(gate: Gate, settings: Settings) -> Renewal:
+    """Renew the keys; that none is asked for any more is no business of a reload."""
+    keys = keys_of(settings)
+    if keys is not None:
+        return Renewal(partial(gate.rotate, keys.ring), keys.warnings)
+    dropped = "keys_file is gone: the keys stay in force until the gateway is started again"
+    return Renewal(lambda: None, () if gate.is_open else (dropped,))
 
 
 class _RerankRoute(Route):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from msgspec import Struct
 
@@ -57,6 +58,14 @@ class Index(Struct):
     read: Sequence[str]
 
 
+class Need(Enum):
+    """What must be shown at a path, once there are keys."""
+
+    NOTHING = auto()
+    KEY = auto()
+    ADMIN = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One thing to read.
@@ -68,6 +77,7 @@ class Endpoint:
         statuses: what may come; those from 400 on are errors, but for 503, which has the reply.
         query: names and meanings of parameters.
         page: whether browsers, which ask for `text/html`, are given the page in place of the reply.
+        needs: what must be shown, once there are keys.
     """
 
     operation: str
@@ -76,15 +86,22 @@ class Endpoint:
     statuses: tuple[int, ...] = (200,)
     query: Mapping[str, str] | None = None
     page: bool = False
+    needs: Need = Need.KEY
 
 
 _MODELS = Endpoint("models", "The models, as OpenAI lists them.", ModelList)
 _INFO = Endpoint("info", "The model, as text-embeddings-inference describes it.", TeiInfo)
-_HEALTH = Endpoint("health", "How well the gateway does.", HealthReport, (200, 503))
+_HEALTH = Endpoint(
+    "health", "How well the gateway does.", HealthReport, (200, 503), needs=Need.NOTHING
+)
 
 READS: dict[str, Endpoint] = {
-    "/": Endpoint("index", "A list of the endpoints; for browsers a page.", Index, page=True),
-    "/web/{name}": Endpoint("web", "A file of the page at `/`.", "*/*", (200, 404)),
+    "/": Endpoint(
+        "index", "A list of the endpoints; for browsers a page.", Index, page=True, needs=Need.NOTHING
+    ),
+    "/web/{name}": Endpoint(
+        "web", "A file of the page at `/`.", "*/*", (200, 404), needs=Need.NOTHING
+    ),
     "/v1/models": _MODELS,
     "/models": _MODELS,
     "/infinity/models": _MODELS,
@@ -96,19 +113,45 @@ READS: dict[str, Endpoint] = {
     "/info": _INFO,
     "/tei/info": _INFO,
     "/models/{name:path}/info": Endpoint("info", _INFO.summary, TeiInfo, (200, 404)),
-    "/livez": Endpoint("livez", "Whether the process answers.", Alive),
+    "/livez": Endpoint("livez", "Whether the process answers.", Alive, needs=Need.NOTHING),
     "/readyz": Endpoint(
         "readyz",
         "Whether requests should come.",
         ReadyReport,
         (200, 404, 503),
         {"model": "The model that matters; all if it is missing."},
+        needs=Need.NOTHING,
     ),
     "/health": _HEALTH,
     "/tei/health": _HEALTH,
-    "/status": Endpoint("status", "Everything, as `gateway status` shows it.", GatewayStatus),
-    "/metrics": Endpoint("metrics", "Prometheus, or OpenMetrics.", "text/plain"),
-    "/openapi.json": Endpoint("openapi", "This API, as OpenAPI 3.1.", dict[str, object]),
-    "/docs": Endpoint("docs", "This API, for people.", "text/html"),
+    "/status": Endpoint(
+        "status", "Everything, as `gateway status` shows it.", GatewayStatus, needs=Need.ADMIN
+    ),
+    "/metrics": Endpoint("metrics", "Prometheus, or OpenMetrics.", "text/plain", needs=Need.ADMIN),
+    "/openapi.json": Endpoint(
+        "openapi", "This API, as OpenAPI 3.1.", dict[str, object], needs=Need.NOTHING
+    ),
+    "/docs": Endpoint("docs", "This API, for people.", "text/html", needs=Need.NOTHING),
 }
 """Where it is read (GET), in the order in which paths are tried."""
+
+ADMIN_PREFIX = "/admin/"
+"""Below it lies what changes what is served."""
+
+
+_OPEN_FOLDERS = tuple(
+    path.partition("{")[0]
+    for path, endpoint in READS.items()
+    if "{" in path and endpoint.needs is Need.NOTHING
+)
+
+
+def need_of(method: str, path: str) -> Need:
+    """Return what must be shown for a request, once there are keys; unknown paths need a key, too."""
+    if path.startswith(ADMIN_PREFIX):
+        return Need.ADMIN
+    if method not in {"GET", "HEAD"}:
+        return Need.KEY
+    if path.startswith(_OPEN_FOLDERS):
+        return Need.NOTHING
+    return READS[path].needs if path in READS else Need.KEY

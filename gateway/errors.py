@@ -5,13 +5,22 @@ GatewayError
 │   ├── InvalidRequest              400 invalid_request
 │   │   ├── MalformedBody           400 malformed_body
 │   │   └── Quarantined             400 quarantined
+│   ├── Unauthorized                401
+│   │   ├── MissingKey              401 missing_api_key
+│   │   ├── InvalidKey              401 invalid_api_key
+│   │   ├── ExpiredKey              401 expired_api_key
+│   │   └── RevokedKey              401 revoked_api_key
 │   ├── Forbidden                   403 forbidden
+│   │   └── ModelNotAllowed         403 model_not_allowed
 │   ├── NotFound                    404 not_found
 │   │   └── UnknownModel            404 model_not_found
 │   ├── MethodNotAllowed            405 method_not_allowed
 │   ├── RequestTimeout              408 request_timeout
 │   ├── BodyTooLarge                413 body_too_large
 │   ├── UnsupportedMediaType        415 unsupported_media_type
+│   ├── QuotaExceeded               429
+│   │   ├── TooManyRequests         429 rate_limit_exceeded
+│   │   └── TooManyAtOnce           429 concurrency_limit_exceeded
 │   └── HeadersTooLarge             431 headers_too_large
 └── ServerError                     5xx: the same request may succeed later
     ├── EngineFailed                500 engine_error
@@ -37,7 +46,8 @@ class GatewayError(Exception):
     Attributes:
         status: the HTTP status.
         code: a stable name for programs.
-        kind: `invalid_request_error` or `server_error`, as OpenAI's clients know them.
+        kind: `invalid_request_error`, `rate_limit_error` or `server_error`, as OpenAI's clients know
+            them.
         message: what was wrong, where, the limit, and what to do.
         param: the field at fault, if there is one.
         retry_after_seconds: when trying again makes sense, if it does.
@@ -80,11 +90,47 @@ class Quarantined(InvalidRequest):
     code = "quarantined"
 
 
+class Unauthorized(ClientError):
+    """Only those with a key are answered, and this is none."""
+
+    status = 401
+
+
+class MissingKey(Unauthorized):
+    """There is no key in the request."""
+
+    code = "missing_api_key"
+
+
+class InvalidKey(Unauthorized):
+    """No key reads like this."""
+
+    code = "invalid_api_key"
+
+
+class ExpiredKey(Unauthorized):
+    """The key was good until a while ago; told only to those who have the whole key."""
+
+    code = "expired_api_key"
+
+
+class RevokedKey(Unauthorized):
+    """The key was taken back; told only to those who have the whole key."""
+
+    code = "revoked_api_key"
+
+
 class Forbidden(ClientError):
     """This client may not ask for this."""
 
     status = 403
     code = "forbidden"
+
+
+class ModelNotAllowed(Forbidden):
+    """The key is good, but not for this model."""
+
+    code = "model_not_allowed"
 
 
 class NotFound(ClientError):
@@ -126,6 +172,25 @@ class UnsupportedMediaType(ClientError):
 
     status = 415
     code = "unsupported_media_type"
+
+
+class QuotaExceeded(ClientError):
+    """The caller has used up what its key allows; the same request may succeed later."""
+
+    status = 429
+    kind = "rate_limit_error"
+
+
+class TooManyRequests(QuotaExceeded):
+    """More requests per minute than the key allows."""
+
+    code = "rate_limit_exceeded"
+
+
+class TooManyAtOnce(QuotaExceeded):
+    """More requests at a time than the key allows."""
+
+    code = "concurrency_limit_exceeded"
 
 
 class HeadersTooLarge(ClientError):

@@ -36,6 +36,7 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         self._count_requests()
         self._count_jobs()
+        self._count_keys()
 
     def _count_requests(self) -> None:
         self._requests = self._counter(
@@ -124,6 +125,20 @@ class Metrics:
             "reranker_jobs_cancelled", "Jobs whose client went away or ran out of time.", _MODEL
         )
 
+    def _count_keys(self) -> None:
+        self._keys_refused = self._counter(
+            "reranker_keys_refused", "Requests without a good key, by error code.", ("reason",)
+        )
+        self._key_requests = self._counter(
+            "reranker_key_requests", "Rerank requests answered, by key.", ("key", "code")
+        )
+        self._key_documents = self._counter(
+            "reranker_key_documents", "Documents scored, by key.", ("key",)
+        )
+        self._key_tokens = self._counter(
+            "reranker_key_tokens", "Tokens scored, padding left out, by key.", ("key",)
+        )
+
     def _counter(self, name: str, text: str, labels: Sequence[str]) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
 
@@ -144,6 +159,16 @@ class Metrics:
     def connection_refused(self, reason: str) -> None:
         """Count a connection that was refused or cut; `reason` is one of a few words of ours."""
         self._connections_refused.labels(reason).inc()
+
+    def key_refused(self, reason: str) -> None:
+        """Count a request whose key is missing or not good; `reason` is an error code."""
+        self._keys_refused.labels(reason).inc()
+
+    def key_finished(self, key: str, code: int, *, documents: int, tokens: int) -> None:
+        """Count one rerank request of a key, by the key's id."""
+        self._key_requests.labels(key, str(code)).inc()
+        self._key_documents.labels(key).inc(documents)
+        self._key_tokens.labels(key).inc(tokens)
 
     def reloaded(self, *, ok: bool) -> None:
         """Count a reload."""

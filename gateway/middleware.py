@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.dialects import Dialect, dialect_of, place_of
 from gateway.errors import BodyTooLarge, GatewayError, InternalError, UnsupportedMediaType
+from gateway.keys import Key
 from gateway.metrics import UNKNOWN_MODEL
 
 CLIENT_LEFT = 499
@@ -32,6 +33,9 @@ CLIENT_LEFT = 499
 HTTP_OK = 200
 PROBES = frozenset({"/livez", "/readyz", "/health", "/status", "/metrics"})
 """Paths that machines read every few seconds; what goes well there is logged for debugging only."""
+
+OPERATOR = "gateway.operator"
+"""In the scope of a request that came in by the operator's own socket."""
 
 _KEY = "gateway.call"
 _LONGEST_PATH = 200
@@ -51,6 +55,11 @@ class Call:
         started: monotonic seconds.
         model: the public name of the model, once known.
         status: of the reply, once it has started.
+        key: what the client has shown, if there are keys.
+        is_operator: whether it may do whatever the operator may, because of where it comes from.
+        documents, tokens: what was scored for it.
+        headers: what the reply has beside its own, errors included.
+        notes: what the log line has beside its own; never a text of the client's.
     """
 
     request_id: str
@@ -59,6 +68,12 @@ class Call:
     started: float = field(default_factory=time.monotonic)
     model: str = UNKNOWN_MODEL
     status: int = 0
+    key: Key | None = None
+    is_operator: bool = False
+    documents: int = 0
+    tokens: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
@@ -86,12 +101,14 @@ class RequestId:
         request_id = _decent_id(Headers(scope=scope).get("x-request-id", ""))
         path = scope["path"]
         is_rerank = scope["method"] == "POST" and place_of(path) is not None
-        scope[_KEY] = Call(request_id, dialect_of(path), is_rerank)
+        call = Call(request_id, dialect_of(path), is_rerank, is_operator=OPERATOR in scope)
+        scope[_KEY] = call
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = headers["request-id"] = request_id
+                headers.update(call.headers)
             await send(message)
 
         await self._app(scope, receive, send_with_id)
@@ -213,6 +230,7 @@ def _log(call: Call, scope: Scope) -> None:
             "path": scope["path"][:_LONGEST_PATH],
             "code": call.status,
             "ms": round(call.seconds * 1000, 1),
+            **call.notes,
         },
     )
 

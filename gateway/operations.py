@@ -8,12 +8,14 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from gateway import __version__, health
+from gateway.access import reachable, resolve
 from gateway.api import Api
 from gateway.dialects import PATHS, prefers_page
 from gateway.dialects.openai import ModelCard, ModelList
 from gateway.dialects.tei import RERANKER, TeiInfo
 from gateway.endpoints import READS, Alive, HealthReport, Index, ReadyReport
 from gateway.errors import NotFound
+from gateway.middleware import call_of
 from gateway.openapi import document, page
 from gateway.reload import Reloads
 from gateway.replies import reply
@@ -36,12 +38,13 @@ class Operations:
 
     async def models(self, request: Request) -> Response:
         """List the models as OpenAI does."""
-        cards = [self._card(model) for model in self._fleet.status()]
+        names = reachable(self._fleet, call_of(request.scope).key)
+        cards = [self._card(model) for model in self._fleet.status() if model.name in names]
         return reply(request.scope, ModelList(data=cards))
 
     async def model(self, request: Request) -> Response:
         """Describe one model, by its name or an alias; names may have slashes."""
-        status = self._model_status(request.path_params["name"])
+        status = self._model_of_key(request, request.path_params["name"])
         return reply(request.scope, self._card(status))
 
     async def livez(self, request: Request) -> Response:
@@ -78,6 +81,7 @@ class Operations:
             uptime_seconds=self._uptime_seconds(),
             models=self._fleet.status(),
             reload=self._reloads.status(),
+            keys=self._api.gate.status(),
         )
         return reply(request.scope, status)
 
@@ -109,7 +113,7 @@ class Operations:
 
     async def info(self, request: Request) -> Response:
         """Describe a model as text-embeddings-inference does; the default one if none is named."""
-        status = self._model_status(request.path_params.get("name"))
+        status = self._model_of_key(request, request.path_params.get("name"))
         limits = self._api.limits
         info = TeiInfo(
             model_id=status.name,
@@ -135,6 +139,9 @@ class Operations:
             page(),
             headers={"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"},
         )
+
+    def _model_of_key(self, request: Request, name: str | None) -> ModelStatus:
+        return self._model_status(resolve(self._fleet, call_of(request.scope).key, name))
 
     def _model_status(self, name: str | None) -> ModelStatus:
         public = self._fleet.resolve(name)

@@ -23,6 +23,23 @@ _logger = logging.getLogger(__name__)
 _REST_SECONDS = 1.0  # between two attempts: who asks meanwhile asks for the same one
 
 
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """Something beside the models that a new configuration changes, checked and ready.
+
+    Attributes:
+        bring: brings it into effect, and cannot fail.
+        warnings: what should be known about it.
+    """
+
+    bring: Callable[[], None]
+    warnings: tuple[str, ...] = ()
+
+
+Renew = Callable[[Settings], Renewal]
+"""Makes one from new settings, in a thread of its own; raises `ConfigError` if it cannot be."""
+
+
 @dataclass(slots=True)
 class _Order:
     """What the next attempt is to do.
@@ -37,7 +54,11 @@ class _Order:
 
 
 class Reloads:
-    """Brings what was asked for into effect, one attempt after the other."""
+    """Brings what was asked for into effect, one attempt after the other.
+
+    Attributes:
+        renewed: what is renewed beside the models, whenever the configuration is read again.
+    """
 
     def __init__(
         self, fleet: Fleet, settings: Settings, read: Callable[[], Settings], metrics: Metrics
@@ -46,6 +67,7 @@ class Reloads:
         self._started_with = settings
         self._read = read
         self._metrics = metrics
+        self.renewed: list[Renew] = []
         self._order = _Order()
         self._asked = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -125,13 +147,16 @@ class Reloads:
         """Return what has changed, and what could not be changed."""
         if not order.file:
             return await self._fleet.apply(self._fleet.specs, order.models), ()
-        settings, specs = await asyncio.to_thread(self._read_all)
+        settings, specs, renewals = await asyncio.to_thread(self._read_all)
         found = await self._fleet.apply(specs, order.models)
-        return found, (*self._without_effect(settings), *self._not_scoring(found))
+        for renewal in renewals:
+            renewal.bring()
+        warnings = [line for renewal in renewals for line in renewal.warnings]
+        return found, (*self._without_effect(settings), *warnings, *self._not_scoring(found))
 
-    def _read_all(self) -> tuple[Settings, tuple[ModelSpec, ...]]:
+    def _read_all(self) -> tuple[Settings, tuple[ModelSpec, ...], list[Renewal]]:
         settings = self._read()
-        return settings, model_specs(settings)
+        return settings, model_specs(settings), [renew(settings) for renew in self.renewed]
 
     def _without_effect(self, settings: Settings) -> list[str]:
         return [

@@ -14,7 +14,9 @@ from gateway.endpoints import READS
 from gateway.errors import (
     GatewayError,
     MethodNotAllowed,
+    MissingKey,
     NotFound,
+    Unauthorized,
     UnsupportedMediaType,
 )
 from gateway.middleware import call_of
@@ -44,7 +46,15 @@ def error_reply(
     headers = dict(headers or {})
     if error.status in {429, 503}:
         headers["retry-after"] = str(error.retry_after_seconds or _RETRY_SECONDS)
+    if isinstance(error, Unauthorized):
+        headers["www-authenticate"] = _challenge(error)
     return reply(scope, call.dialect.render_error(error, call.request_id), error.status, headers)
+
+
+def _challenge(error: Unauthorized) -> str:
+    """Say what kind of key is wanted, as RFC 6750 has it."""
+    wrong = "" if isinstance(error, MissingKey) else ', error="invalid_token"'
+    return f'Bearer realm="rerank-gateway"{wrong}'
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:

@@ -119,10 +119,33 @@ class ReloadStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeyStatus:
+    """One key: `state` is `good`, `expired` or `revoked`.
+
+    `open` counts the requests that are being answered, the others count since the gateway started:
+    `requests` those that were let in, `refused` those that were not, because of its limits or its
+    models.
+    """
+
+    id: str
+    name: str
+    state: str
+    admin: bool
+    expires: str | None
+    weight: float
+    open: int
+    requests: int
+    refused: int
+    documents: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayStatus:
-    """Everything: version, age, and every model in the order of the configuration."""
+    """Everything: version, age, every model and every key in the order of their files."""
 
     version: str
     uptime_seconds: float
     models: tuple[ModelStatus, ...]
     reload: ReloadStatus
+    keys: tuple[KeyStatus, ...] = ()

@@ -17,6 +17,7 @@ COMMANDS = {
     "drain": "gateway.cli.drain:drain",
     "rerank": "gateway.cli.rerank:rerank",
     "bench": "gateway.cli.bench:bench",
+    "key": "gateway.cli.key:key",
     "check": "gateway.cli.check:check",
     "doctor": "gateway.cli.doctor:doctor",
     "download": "gateway.cli.download:download",

@@ -24,16 +24,18 @@ def check(file: Path, as_json: bool) -> None:
     """
     from gateway.config import ConfigError, advice, load, model_specs
     from gateway.config.load import unknown_variables
+    from gateway.keys import keys_of
     from gateway.placement import read_machine
 
     machine = read_machine()
     try:
         settings = load(file)
+        keys = keys_of(settings)
     except ConfigError as error:
         _print_json([], [], error.problems) if as_json else report(error.problems)
         raise SystemExit(exits.CONFIG) from None
     specs = model_specs(settings, machine)
-    warnings = [*unknown_variables(), *advice(settings, machine)]
+    warnings = [*unknown_variables(), *advice(settings, machine), *(keys.warnings if keys else ())]
     if as_json:
         _print_json(specs, warnings, [])
     else:

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 @click.option("--host", help="Address to listen on; default 127.0.0.1.")
 @click.option("--port", type=int, help="Port to listen on; default 8080, 0 for any free one.")
 @click.option(
+    "--keys-file", metavar="FILE", help="The file of API keys; see `gateway key`. Default: no keys."
+)
+@click.option(
     "--model",
     "models",
     multiple=True,
@@ -96,9 +99,12 @@ MODEL_FLAGS = ("dtype", "devices", "replicas", "threads", "engine")
 
 def _settings(read: "Callable[[], Settings]") -> "Settings":
     from gateway.config import ConfigError
+    from gateway.keys import keys_of
 
     try:
-        return read()
+        settings = read()
+        keys_of(settings)
+        return settings
     except ConfigError as error:
         report(error.problems)
         raise SystemExit(exits.CONFIG) from None
@@ -149,11 +155,14 @@ def _introduce(settings: "Settings") -> None:
     from gateway import __version__
     from gateway.config import advice
     from gateway.config.load import unknown_variables
+    from gateway.keys import keys_of
     from gateway.placement import read_machine
 
     log = structlog.get_logger("gateway")
     log.info("rerank gateway starting", version=__version__, models=list(settings.models))
-    for line in (*unknown_variables(), *advice(settings, read_machine())):
+    keys = keys_of(settings)
+    advised = (*advice(settings, read_machine()), *(keys.warnings if keys else ()))
+    for line in (*unknown_variables(), *advised):
         log.warning(line)
     embedded = [
         name for name, model in settings.models.items() if model.source.startswith("embedded:")

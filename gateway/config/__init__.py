@@ -16,6 +16,7 @@ from gateway.config.settings import (
     HttpSettings,
     LimitSettings,
     ModelSettings,
+    Name,
     Settings,
     SupervisionSettings,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "LimitSettings",
     "ModelSettings",
     "ModelSpec",
+    "Name",
     "Problem",
     "Settings",
     "SupervisionSettings",

@@ -15,10 +15,18 @@ from gateway.placement import Machine, place
 def advice(settings: Settings, machine: Machine) -> list[str]:
     """Return one sentence per doubtful thing, naming its key."""
     return [
-        f"models.{name}.{line}"
-        for name, model in settings.models.items()
-        for line in (*_source(model), *_devices(model, machine))
+        *_keys(settings),
+        *(
+            f"models.{name}.{line}"
+            for name, model in settings.models.items()
+            for line in (*_source(model), *_devices(model, machine))
+        ),
     ]
+
+
+def _keys(settings: Settings) -> Iterator[str]:
+    if settings.keys_file and settings.allow_unauthenticated:
+        yield "allow_unauthenticated has no effect: there is a keys_file, so keys are asked for"
 
 
 def _source(model: ModelSettings) -> Iterator[str]:

@@ -21,17 +21,19 @@ def cross_check(settings: Settings) -> list[Problem]:
 
 
 def _open_port(settings: Settings) -> Iterator[Problem]:
-    if settings.allow_unauthenticated or _is_loopback(settings.host):
+    if settings.keys_file or settings.allow_unauthenticated or is_loopback(settings.host):
         return
     yield Problem(
         path=("host",),
         message=f"{shown(settings.host)} can be reached from other machines, and there are no keys",
-        remedy="Use 127.0.0.1 behind a proxy that asks for keys, or say allow_unauthenticated = "
-        "true (GATEWAY_ALLOW_UNAUTHENTICATED=true) if everyone who reaches it may use it",
+        remedy='Make a key (gateway key new NAME --keys-file keys.toml) and say keys_file = "keys.toml" '
+        "(GATEWAY_KEYS_FILE), or say allow_unauthenticated = true "
+        "(GATEWAY_ALLOW_UNAUTHENTICATED=true) if everyone who reaches it may use it",
     )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether an address can be reached from this machine only."""
     if host == "localhost":
         return True
     try:

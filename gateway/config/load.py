@@ -23,7 +23,10 @@ from gateway.config.problems import Path as KeyPath
 from gateway.config.settings import ModelSettings, Settings
 
 PREFIX = "GATEWAY_"
-NOT_SETTINGS = frozenset({"GATEWAY_CONFIG", "GATEWAY_URL"})
+FILES = ("keys_file",)
+"""Keys that name a file."""
+
+NOT_SETTINGS = frozenset({"GATEWAY_CONFIG", "GATEWAY_URL", "GATEWAY_API_KEY"})
 """Read by the command line, not settings."""
 
 OUR_WORDS = {
@@ -135,11 +138,18 @@ def _read_environment() -> Source:
 
 
 def _anchored(tree: Tree, folder: Path) -> Tree:
-    """Return the tree with model folders made absolute, seen from where they were written."""
+    """Return the tree with files and model folders made absolute, seen from where they were written."""
+    tree = {**tree, **{key: _anchored_file(tree[key], folder) for key in FILES if key in tree}}
     models = tree.get("models")
     if not isinstance(models, Mapping):
         return tree
     return {**tree, "models": {name: _anchored_model(one, folder) for name, one in models.items()}}
+
+
+def _anchored_file(value: object, folder: Path) -> object:
+    if not isinstance(value, str) or not value:
+        return value
+    return os.path.normpath(folder / Path(value).expanduser())
 
 
 def _anchored_model(model: object, folder: Path) -> object:

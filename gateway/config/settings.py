@@ -5,6 +5,7 @@ docs/configuration.md, in an editor (configs/schema.json) and in error messages.
 takes its arguments as they are; file, environment and flags are `gateway.config.load`'s business.
 """
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -274,14 +275,19 @@ class Settings(BaseSettings):
     )
 
     host: str = Field(default="127.0.0.1", min_length=1)
-    """The address to listen on. Others than this machine's own need `allow_unauthenticated`."""
+    """The address to listen on. Others than this machine's own need `keys_file` or
+    `allow_unauthenticated`."""
 
     port: int = Field(default=8080, ge=0, le=65_535)
     """The port to listen on; 0 for any free one."""
 
     allow_unauthenticated: bool = False
-    """Whether anyone who reaches the port may use it. There are no keys yet, so listening on an
-    address that others can reach is refused without this."""
+    """Whether anyone who reaches the port may use it. Without keys, listening on an address that
+    others can reach is refused unless this is set. With `keys_file` it has no effect."""
+
+    keys_file: Path | None = None
+    """The file of API keys (relative to this file), which `gateway key` makes; a reload reads it
+    again. Unset: no key is asked for."""
 
     default_model: str | None = None
     """The model, by name or alias, of a request that names none; unset for the first one."""

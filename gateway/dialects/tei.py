@@ -16,6 +16,8 @@ from gateway.errors import GatewayError
 
 _ERROR_TYPES = {
     "overloaded": "Overloaded",
+    "rate_limit_exceeded": "Overloaded",
+    "concurrency_limit_exceeded": "Overloaded",
     "model_unavailable": "Unhealthy",
     "shutting_down": "Unhealthy",
 }

@@ -35,6 +35,23 @@ def gateway(*arguments: str, stdin: str = "", **environ: str) -> subprocess.Comp
     )
 
 
+def on_read_only_disk(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line where a folder cannot be written to, not even by root."""
+    enter = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
+    if subprocess.run([*enter, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("this machine lets nobody have mounts of their own")
+    mounts = f"mount --bind {folder} {folder} && mount -o remount,ro,bind {folder}"
+    command = [*enter, "sh", "-c", f'{mounts} && exec "$@"', "sh", sys.executable, "-m", "gateway"]
+    return subprocess.run(
+        [*command, *arguments],
+        env=CLEAN,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+
+
 class Serving:
     """A `gateway serve` process whose log can be read while it runs."""
 

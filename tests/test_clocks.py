@@ -10,11 +10,14 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "gateway/api.py": "the `created` of the model list, as clients show it",
+    "gateway/auth.py": "when a key has all its requests again, as Cohere's clients read it",
+    "gateway/cli/key.py": "when a key was made and revoked, and which have expired",
     "gateway/client/wire.py": "a Retry-After that is a date, which only the time of day can read",
+    "gateway/keys/gate.py": "whether a key has expired, which is a date",
     "gateway/reload.py": "when the last reload ended, as `gateway status` shows it",
     "gateway/reranker.py": "the `created` of a reply, as clients show it",
 }
-"""Where the time of day is told to somebody, and nothing is decided by it."""
+"""Where the time of day is told to somebody, and nothing but a key's expiry is decided by it."""
 
 _WALL = {"time.time", "time.time_ns", "time.localtime", "time.gmtime", "time.ctime"}
 _METHODS = {"now", "utcnow", "today"}

@@ -74,7 +74,7 @@ def new(
     from gateway.keys.secret import digest, new_id, new_secret
     from gateway.keys.text import with_key
 
-    now = datetime.now(UTC).replace(microsecond=0)
+    now = _now()
     id_ = new_id()
     secret = new_secret(id_)
     made = _key(
@@ -107,7 +107,7 @@ def list_(file: Path | None, config: Path | None, as_json: bool) -> None:
     """List the keys of a file; what is kept of them does not give them away."""
     with _told(_path(file, config)) as keys:
         found = keys.read()
-    now = datetime.now(UTC)
+    now = _now()
     if as_json:
         _print_json([_shown(one, now) for one in found])
     else:
@@ -121,7 +121,7 @@ def revoke(which: str, file: Path | None, config: Path | None, as_json: bool) ->
     """Take a key back, by its id or by the name it was made for."""
     from gateway.keys.text import Unchangeable, without
 
-    now = datetime.now(UTC).replace(microsecond=0)
+    now = _now()
     with _told(path := _path(file, config)) as keys:
         one = _meant(keys.read(), which, path)
         try:
@@ -132,6 +132,10 @@ def revoke(which: str, file: Path | None, config: Path | None, as_json: bool) ->
         _print_json(_shown(one.model_copy(update={"revoked": now}), now))
         return
     click.echo(f"key {one.id} ({one.name}) is revoked. {_REVOKED_HINT}", err=True)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
 
 
 def _meant(keys: "tuple[Key, ...]", which: str, path: Path) -> "Key":

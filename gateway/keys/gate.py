@@ -56,7 +56,7 @@ class Gate:
         if self._ring is None:
             return None
         try:
-            return _good_key(self._ring, sent_key(headers), notes)
+            return _good_key(self._ring, sent_key(headers), _today(), notes)
         except Unauthorized as error:
             notes["reason"] = error.code
             self._metrics.key_refused(error.code)
@@ -76,7 +76,7 @@ class Gate:
 
     def status(self) -> tuple[KeyStatus, ...]:
         """Return a snapshot of all keys."""
-        now = datetime.now(UTC)
+        now = _today()
         return tuple(self._status(key, now) for key in (self._ring.keys if self._ring else ()))
 
     def _status(self, key: Key, now: datetime) -> KeyStatus:
@@ -96,7 +96,11 @@ class Gate:
         )
 
 
-def _good_key(ring: KeyRing, secret: str | None, notes: dict[str, str]) -> Key:
+def _today() -> datetime:
+    return datetime.now(UTC)
+
+
+def _good_key(ring: KeyRing, secret: str | None, now: datetime, notes: dict[str, str]) -> Key:
     if secret is None:
         raise MissingKey("an API key is needed: send it in the header Authorization, as Bearer KEY")
     key = ring.find(secret)
@@ -104,7 +108,7 @@ def _good_key(ring: KeyRing, secret: str | None, notes: dict[str, str]) -> Key:
         notes |= {"key": ring.meant(secret)} if ring.meant(secret) else {}
         raise InvalidKey("this API key is not known here: check it, or ask for a new one")
     notes["key"] = key.id
-    state = key.state(datetime.now(UTC))
+    state = key.state(now)
     if state == "revoked":
         raise RevokedKey(f"this API key ({key.id}) was revoked: ask for a new one")
     if state == "expired" and key.expires is not None:

@@ -216,7 +216,9 @@ def _told(path: Path) -> Iterator[Any]:
         missing = path if path.parent.is_dir() else path.parent
         fail(f"{missing} is not there", exits.REFUSED)
     except OSError as error:
-        fail(f"{path} cannot be written ({error.strerror}); nothing has changed", exits.CANNOT_CREATE)
+        fail(
+            f"{path} cannot be written ({error.strerror}); nothing has changed", exits.CANNOT_CREATE
+        )
 
 
 def _shown(one: "Key", now: datetime) -> dict[str, Any]:

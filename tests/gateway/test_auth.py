@@ -1,76 +1,18 @@
-"""Keys over HTTP: who passes where, with which answer, and what is counted and told."""
+"""Keys over HTTP: who passes where, and what the others are told."""
 
-import logging
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from gateway.app import create_app
-from gateway.config import ConfigError, ModelSettings, Settings
+from gateway.config import ConfigError
 from gateway.dialects import PATHS
 from gateway.endpoints import READS, Need
-from tests.gateway.keys.making import FUTURE, PAST, bearer, write_keys
+from tests.gateway.guarded import BODY, Guarded, guarded, settings, wrong_keys
+from tests.gateway.keys.making import bearer
 
-KEYS: dict[str, dict[str, Any]] = {
-    "good": {"expires": FUTURE},
-    "admin": {"admin": True},
-    "expired": {"expires": PAST},
-    "revoked": {"revoked": PAST, "expires": PAST},
-    "narrow": {"models": ("second", "nowhere")},
-    "alias": {"models": ("rerank-english-v3.0",)},
-    "lost": {"models": ("nowhere",)},
-    "slow": {"requests_per_minute": 2},
-    "single": {"concurrency": 1},
-}
-BODY = {"query": "q", "documents": ["a", "b c"]}
-
-
-@dataclass
-class Guarded:
-    """A gateway with keys, a client of it, and the keys themselves by id."""
-
-    app: Starlette
-    client: TestClient
-    secrets: dict[str, str]
-
-    def rerank(self, key: str, path: str = "/v1/rerank", **fields: Any) -> Any:
-        headers = bearer(self.secrets[key])
-        return self.client.post(path, json={**BODY, **fields}, headers=headers)
-
-    def get(self, key: str, path: str) -> Any:
-        return self.client.get(path, headers=bearer(self.secrets[key]))
-
-    def metric(self, name: str, **labels: str) -> float:
-        return self.app.state.api.metrics.registry.get_sample_value(name, labels) or 0.0
-
-    def status(self, key: str) -> dict[str, Any]:
-        found = self.get("admin", "/status").json()["keys"]
-        one: dict[str, Any] = next(one for one in found if one["id"] == key)
-        return one
-
-
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    file = tmp_path_factory.mktemp("keys") / "keys.toml"
-    secrets = write_keys(file, **KEYS)
-    app = create_app(_settings(keys_file=file))
-    with TestClient(app) as client:
-        yield Guarded(app, client, secrets)
-
-
-def _settings(**given: Any) -> Settings:
-    def fake(source: str = "fake", aliases: tuple[str, ...] = ()) -> ModelSettings:
-        return ModelSettings(source=source, engine="fake", devices=("cpu",), aliases=aliases)
-
-    models = {"first": fake(aliases=("rerank-english-v3.0",)), "second": fake("fake?delay_ms=300")}
-    return Settings(models=models, **given)
-
+__all__ = ["guarded"]
 
 # -- the key itself --------------------------------------------------------------------------------
 
@@ -115,24 +57,10 @@ def test_no_key_is_said_to_be_none(guarded: Guarded, headers: dict[str, str]) ->
     assert "Authorization" in reply.json()["message"]
 
 
-def _wrong(secrets: dict[str, str]) -> list[str]:
-    good = secrets["good"]
-    return [
-        "any",
-        good[:-1],
-        good + "x",
-        good.upper(),
-        good.replace("rk_good_", "rk_admin_"),
-        good.removeprefix("rk_good_"),
-        "ключ",
-        "x" * 20_000,
-    ]
-
-
 def test_a_wrong_key_is_refused_and_nothing_else_is_said(guarded: Guarded) -> None:
     """Whatever it has in common with one of ours, its answer is the same, letter for letter."""
     answers = set()
-    for secret in _wrong(guarded.secrets):
+    for secret in wrong_keys(guarded.secrets):
         headers = [(b"authorization", f"Bearer {secret}".encode()), (b"x-request-id", b"same")]
         reply = guarded.client.post("/v1/rerank", json=BODY, headers=headers)
         assert (reply.status_code, reply.json()["error"]["code"]) == (401, "invalid_api_key")
@@ -272,91 +200,6 @@ def test_the_default_model_is_one_that_the_key_may_use(guarded: Guarded) -> None
     assert guarded.get("narrow", "/info").json()["model_id"] == "second"
 
 
-# -- how much of it --------------------------------------------------------------------------------
-
-
-def test_the_rate_of_a_key(guarded: Guarded) -> None:
-    first, second = guarded.rerank("slow"), guarded.rerank("slow", documents=[])
-    assert (first.status_code, second.status_code) == (200, 400)
-    assert first.headers["x-ratelimit-limit-requests"] == "2"
-    left = [reply.headers["x-ratelimit-remaining-requests"] for reply in (first, second)]
-    assert left == ["1", "0"]
-    third = guarded.rerank("slow")
-    assert (third.status_code, third.json()["error"]["code"]) == (429, "rate_limit_exceeded")
-    assert third.json()["error"]["type"] == "rate_limit_error"
-    assert 1 <= int(third.headers["retry-after"]) <= 30
-    assert third.headers["x-ratelimit-remaining-requests"] == "0"
-    assert third.headers["x-ratelimit-reset-requests"].endswith("s")
-    assert int(third.headers["x-ratelimit-reset"]) > 1_700_000_000
-    tei = guarded.rerank("slow", "/tei/rerank", texts=["a"])
-    assert (tei.status_code, tei.json()["error_type"]) == (429, "Overloaded")
-    assert guarded.get("slow", "/v1/models").status_code == 200  # only scores are counted
-    assert "x-ratelimit-limit-requests" not in guarded.rerank("good").headers
-    one = guarded.status("slow")
-    assert (one["requests"], one["refused"], one["documents"], one["open"]) == (2, 2, 2, 0)
-
-
-def test_the_requests_at_a_time_of_a_key(guarded: Guarded) -> None:
-    guarded.rerank("good", model="second")  # loaded by now
-    with ThreadPoolExecutor(3) as pool:
-        replies = list(pool.map(lambda _: guarded.rerank("single", model="second"), range(3)))
-    assert sorted(reply.status_code for reply in replies) == [200, 429, 429]
-    refused = next(reply for reply in replies if reply.status_code == 429)
-    assert refused.json()["error"]["code"] == "concurrency_limit_exceeded"
-    assert refused.headers["retry-after"] == "1"
-    assert guarded.status("single")["open"] == 0
-    assert guarded.rerank("single").status_code == 200
-
-
-# -- what is counted and told ----------------------------------------------------------------------
-
-
-def test_requests_are_counted_by_key(guarded: Guarded) -> None:
-    before = guarded.metric("reranker_key_requests_total", key="alias", code="200")
-    tokens = guarded.metric("reranker_key_tokens_total", key="alias")
-    used = guarded.rerank("alias").json()["usage"]["total_tokens"]
-    assert guarded.metric("reranker_key_requests_total", key="alias", code="200") == before + 1
-    assert guarded.metric("reranker_key_tokens_total", key="alias") == tokens + used
-    assert guarded.metric("reranker_key_documents_total", key="alias") >= 2
-    assert guarded.status("alias")["tokens"] == tokens + used
-
-
-def test_refusals_are_counted_by_their_reason(guarded: Guarded) -> None:
-    def counts() -> list[float]:
-        codes = ("missing", "invalid", "expired", "revoked")
-        return [
-            guarded.metric("reranker_keys_refused_total", reason=f"{code}_api_key")
-            for code in codes
-        ]
-
-    before = counts()
-    guarded.client.get("/v1/models")
-    guarded.client.get("/v1/models", headers=bearer("wrong"))
-    guarded.get("expired", "/v1/models")
-    guarded.get("revoked", "/v1/models")
-    assert [now - then for now, then in zip(counts(), before, strict=True)] == [1, 1, 1, 1]
-
-
-def test_the_log_has_ids_and_no_secrets(guarded: Guarded, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
-    for key in KEYS:
-        guarded.rerank(key)
-    for secret in _wrong(guarded.secrets):
-        guarded.client.post("/v1/rerank", headers=[(b"x-api-key", secret.encode())])
-    notes = [
-        (getattr(line, "key", ""), getattr(line, "reason", ""))
-        for line in caplog.records
-        if line.name == "gateway.access"
-    ]
-    assert {("good", ""), ("expired", "expired_api_key"), ("revoked", "revoked_api_key")} < set(
-        notes
-    )
-    assert ("good", "invalid_api_key") in notes  # a part of it was sent
-    written = repr([vars(line) for line in caplog.records])
-    for secret in guarded.secrets.values():
-        assert secret.split("_", 2)[2][:20] not in written
-
-
 # -- files -----------------------------------------------------------------------------------------
 
 
@@ -367,4 +210,4 @@ def test_without_keys_nobody_is_asked(client: TestClient) -> None:
 
 def test_a_file_that_is_not_there_is_refused_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not there"):
-        create_app(_settings(keys_file=tmp_path / "keys.toml"))
+        create_app(settings(keys_file=tmp_path / "keys.toml"))

@@ -97,7 +97,11 @@ _HEALTH = Endpoint(
 
 READS: dict[str, Endpoint] = {
     "/": Endpoint(
-        "index", "A list of the endpoints; for browsers a page.", Index, page=True, needs=Need.NOTHING
+        "index",
+        "A list of the endpoints; for browsers a page.",
+        Index,
+        page=True,
+        needs=Need.NOTHING,
     ),
     "/web/{name}": Endpoint(
         "web", "A file of the page at `/`.", "*/*", (200, 404), needs=Need.NOTHING

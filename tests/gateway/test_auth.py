@@ -122,14 +122,14 @@ def test_every_path_needs_what_the_table_says(guarded: Guarded) -> None:
         guarded.rerank("good", model=model)  # ready by now
     good, admin = (bearer(guarded.secrets[key]) for key in ("good", "admin"))
     for path, endpoint in READS.items():
-        path = path.replace("{name:path}", "first")
+        path = path.replace("{name:path}", "first").replace("{name}", "base.css")
         found = tuple(
             guarded.client.get(path, headers=headers).status_code for headers in ({}, good, admin)
         )
         assert found == codes[endpoint.needs], path
     open_paths = {path for path, endpoint in READS.items() if endpoint.needs is Need.NOTHING}
     assert open_paths == {
-        "/", "/livez", "/readyz", "/health", "/tei/health", "/openapi.json", "/docs",
+        "/", "/web/{name}", "/livez", "/readyz", "/health", "/tei/health", "/openapi.json", "/docs",
     }  # fmt: skip
 
 

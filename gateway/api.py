@@ -75,7 +75,8 @@ class Api:
         asked = _with_model(call.dialect.parse(body, self.limits), request.scope["path"])
         call.model = resolve(self.fleet, call.key, asked.model)
         scoring = self.reranker.rerank(
-            replace(asked, model=call.model),
+            asked,
+            model=call.model,
             request_id=call.request_id,
             deadline=deadline,
             caller=Caller(call.key.id, call.key.weight) if call.key else ANYONE,

@@ -58,6 +58,7 @@ class Reranker:
         *,
         request_id: str,
         deadline: float,
+        model: str | None = None,
         caller: Caller = ANYONE,
     ) -> RerankResult:
         """Score a request.
@@ -66,32 +67,33 @@ class Reranker:
             request: what to score.
             request_id: becomes the result's id.
             deadline: `time.monotonic()` seconds after which nobody wants the answer.
+            model: which one scores; `None` for the one that the request names.
             caller: whose turn it takes in line.
 
         Raises:
             GatewayError: why there is no result.
         """
         started = time.monotonic()
-        model = self._fleet.model(self._fleet.resolve(request.model))
-        _refuse_quarantined(request, model, started)
-        parts = list(_split(request, model, deadline, caller))
-        with model.admitted(_ask(parts, deadline - started)):
+        scoring = self._fleet.model(self._fleet.resolve(model or request.model))
+        _refuse_quarantined(request, scoring, started)
+        parts = list(_split(request, scoring, deadline, caller))
+        with scoring.admitted(_ask(parts, deadline - started)):
             try:
                 async with asyncio.timeout(deadline - started):
-                    answers = await _gather(model, parts, request)
+                    answers = await _gather(scoring, parts, request)
             except TimeoutError:
-                raise _too_late(model, round(deadline - started, 3)) from None
+                raise _too_late(scoring, round(deadline - started, 3)) from None
         scored = _merge(parts, answers)
         tied = ties(request, scored)
         model.note_result(scored, tied)
         return RerankResult(
             id=request_id,
-            model=model.spec.name,
+            model=scoring.spec.name,
             scored=scored,
             top=rank(scored, request.top_n),
             processing_seconds=time.monotonic() - started,
             created=int(time.time()),
-            warnings=notes(request, scored, model.spec, model.facts, tied),
+            warnings=notes(request, scored, scoring.spec, scoring.facts, tied),
         )
 
 

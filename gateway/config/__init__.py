@@ -1,6 +1,8 @@
 """Configuration: TOML file, then environment, then flags, to frozen settings and shard specs.
 
 settings.py  the keys, their limits and defaults: the one place to add a key
+section.py   what all sections of keys have in common
+http.py      the keys about connections
 checks.py    what no single key can say: clashes, impossible limits, an open port without keys
 problems.py  an error as the operator reads it: where, what was found, what is allowed, the remedy
 load.py      the sources and their precedence; every error at once
@@ -10,10 +12,10 @@ schema.py    JSON Schema for editors, and docs/configuration.md
 """
 
 from gateway.config.advice import advice
+from gateway.config.http import HttpSettings
 from gateway.config.load import load
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.settings import (
-    HttpSettings,
     LimitSettings,
     ModelSettings,
     Name,

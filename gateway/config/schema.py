@@ -12,8 +12,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from gateway.config.http import HttpSettings
 from gateway.config.settings import (
-    HttpSettings,
     LimitSettings,
     ModelSettings,
     Settings,

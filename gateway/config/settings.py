@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     StringConstraints,
     WithJsonSchema,
@@ -21,13 +19,14 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gateway.config.checks import cross_check
+from gateway.config.http import HttpSettings
+from gateway.config.section import Seconds, Section
 from gateway.domain import LongDocuments, Policy
 from gateway.lifecycle import RestartPolicy
 from gateway.placement import DEVICE
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$")]
 Device = Annotated[str, StringConstraints(pattern=f"^({DEVICE})$")]
-Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
 
 def _one_or_many(value: object) -> object:
@@ -54,11 +53,7 @@ Devices = Annotated[
 ]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class LimitSettings(_Section):
+class LimitSettings(Section):
     """What a request may hold, and how much may wait."""
 
     documents: int = Field(default=10_000, ge=1, le=1_000_000)
@@ -77,48 +72,7 @@ class LimitSettings(_Section):
     """The most tokens that wait for one model; beyond it the answer is 503 with Retry-After."""
 
 
-class HttpSettings(_Section):
-    """What one connection may do. The reply to whoever goes beyond is in docs/reliability.md."""
-
-    header_bytes: int = Field(default=32 * 1024, ge=1024, le=1024 * 1024)
-    """The most bytes of request line and headers together; also of a trailer."""
-
-    header_count: int = Field(default=100, ge=10, le=10_000)
-    """The most header lines of one request."""
-
-    first_byte_seconds: Seconds = 5.0
-    """How long a new connection may stay silent before it is closed."""
-
-    header_seconds: Seconds = 10.0
-    """How long request line and headers may take to arrive."""
-
-    body_seconds: Seconds = 60.0
-    """How long a body may take to arrive."""
-
-    body_bytes_per_second: int = Field(default=1024, ge=1, le=1_000_000_000)
-    """The slowest a body may come, and a reply be read, on average after the first seconds."""
-
-    write_seconds: Seconds = 10.0
-    """How long a reply may make no progress, because the client does not read, before it is cut."""
-
-    keep_alive_seconds: Seconds = 30.0
-    """How long a connection may rest between two requests."""
-
-    connections: int = Field(default=4096, ge=1, le=1_000_000)
-    """The most open connections; lowered, with a warning, to what the limit of open files allows."""
-
-    connections_per_address: int | None = Field(default=None, ge=1, le=1_000_000)
-    """The most of them from one address. Unset: 256, but any number from this machine itself, where
-    a proxy would be; a number holds for this machine, too."""
-
-    allowed_hosts: tuple[str, ...] = ()
-    """Names in the `Host` header that are answered, beside this machine's own (`localhost`,
-    loopback addresses, `host`): `name`, `name:port`, `*.domain`, or `*` for any. Unset: only this
-    machine's own while `host` is a loopback address, any otherwise. It keeps web pages in a browser
-    on this machine from asking the gateway under a name of theirs."""
-
-
-class SupervisionSettings(_Section):
+class SupervisionSettings(Section):
     """When a shard is given up, and when it is started again."""
 
     load_timeout_seconds: Seconds = 600.0
@@ -173,7 +127,7 @@ class SupervisionSettings(_Section):
         )
 
 
-class ModelSettings(_Section):
+class ModelSettings(Section):
     """One model: what is loaded, where, and by which names clients ask for it."""
 
     source: str = Field(min_length=1, max_length=4096)

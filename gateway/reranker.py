@@ -85,7 +85,7 @@ class Reranker:
                 raise _too_late(scoring, round(deadline - started, 3)) from None
         scored = _merge(parts, answers)
         tied = ties(request, scored)
-        model.note_result(scored, tied)
+        scoring.note_result(scored, tied)
         return RerankResult(
             id=request_id,
             model=scoring.spec.name,

@@ -147,6 +147,8 @@ class RerankResult:
         processing_seconds: from acceptance to the last score.
         created: seconds since the Unix epoch.
         warnings: what the client should know (truncation, default model used).
+        saved_tokens: how many of the tokens read were not computed for this request, because its
+            pairs share them or they were kept from before.
     """
 
     id: str
@@ -156,6 +158,7 @@ class RerankResult:
     processing_seconds: float
     created: int
     warnings: tuple[str, ...] = ()
+    saved_tokens: int = 0
 
     @property
     def tokens(self) -> int:

@@ -101,6 +101,7 @@ def merged(answers: Sequence[Scores]) -> Scores:
         starts=tuple(chain.from_iterable(answer.starts for answer in answers)),
         ends=tuple(chain.from_iterable(answer.ends for answer in answers)),
         computed_tokens=sum(answer.computed_tokens for answer in answers),
+        saved_tokens=sum(answer.saved_tokens for answer in answers),
         queue_ns=sum(answer.queue_ns for answer in answers),
         compute_ns=sum(answer.compute_ns for answer in answers),
     )

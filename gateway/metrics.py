@@ -37,6 +37,7 @@ class Metrics:
         self._count_requests()
         self._count_jobs()
         self._count_keys()
+        self._count_tokens()
 
     def _count_requests(self) -> None:
         self._requests = self._counter(
@@ -55,6 +56,32 @@ class Metrics:
         )
 
         self._reloads = self._counter("reranker_reloads", "Reloads, by how they ended.", ("ok",))
+
+    def _count_tokens(self) -> None:
+        self._documents = self._counter("reranker_documents", "Documents scored.", _SHARD)
+        self._tokens = self._counter("reranker_tokens", "Tokens scored, padding left out.", _SHARD)
+        self._padding = self._counter(
+            "reranker_padding_tokens", "Tokens of padding computed beside them.", _SHARD
+        )
+        self._saved = self._counter(
+            "reranker_saved_tokens",
+            "Tokens that were not computed, because pairs share them or they were kept.",
+            _SHARD,
+        )
+        self._prefix_hits = self._counter(
+            "reranker_prefix_hits", "Parts of prefixes that a batch found kept.", _MODEL
+        )
+        self._prefix_misses = self._counter(
+            "reranker_prefix_misses", "Parts of prefixes that a batch had to compute.", _MODEL
+        )
+        self._padding_share = Gauge(
+            "reranker_padding_share",
+            "Share of padding in all tokens computed since the start.",
+            _MODEL,
+            registry=self.registry,
+        )
+        self._useful: Counts[str] = Counts()
+        self._wasted: Counts[str] = Counts()
 
     def _count_jobs(self) -> None:
         self._queue_seconds = self._histogram(
@@ -81,22 +108,9 @@ class Metrics:
         self._job_tokens = self._histogram(
             "reranker_job_tokens", "Tokens of one job, padding left out.", _MODEL, _TOKENS
         )
-        self._documents = self._counter("reranker_documents", "Documents scored.", _SHARD)
-        self._tokens = self._counter("reranker_tokens", "Tokens scored, padding left out.", _SHARD)
-        self._padding = self._counter(
-            "reranker_padding_tokens", "Tokens of padding computed beside them.", _SHARD
-        )
         self._count_results()
 
     def _count_results(self) -> None:
-        self._padding_share = Gauge(
-            "reranker_padding_share",
-            "Share of padding in all tokens computed since the start.",
-            _MODEL,
-            registry=self.registry,
-        )
-        self._useful: Counts[str] = Counts()
-        self._wasted: Counts[str] = Counts()
         self._truncated = self._counter(
             "reranker_truncated_documents", "Documents cut to the model's limit.", _MODEL
         )
@@ -182,12 +196,13 @@ class Metrics:
         documents: int,
         tokens: int,
         padded_tokens: int,
+        saved_tokens: int,
         truncated: int,
         passages: int,
         queue_seconds: float,
         compute_seconds: float,
     ) -> None:
-        """Count one job; `padded_tokens` are those of padding alone."""
+        """Count one job; `padded_tokens` are those of padding alone, `saved_tokens` not computed."""
         self._queue_seconds.labels(model).observe(queue_seconds)
         self._compute_seconds.labels(model).observe(compute_seconds)
         self._job_documents.labels(model).observe(documents)
@@ -195,9 +210,10 @@ class Metrics:
         self._documents.labels(model, shard).inc(documents)
         self._tokens.labels(model, shard).inc(tokens)
         self._padding.labels(model, shard).inc(padded_tokens)
+        self._saved.labels(model, shard).inc(saved_tokens)
         self._truncated.labels(model).inc(truncated)
         self._passages.labels(model).inc(passages)
-        self._useful[model] += tokens
+        self._useful[model] += tokens - saved_tokens
         self._wasted[model] += padded_tokens
         computed = self._useful[model] + self._wasted[model]
         self._padding_share.labels(model).set(self._wasted[model] / max(1, computed))
@@ -214,6 +230,11 @@ class Metrics:
         self._batch_seconds.labels(model).observe(seconds)
         self._batch_pairs.labels(model).observe(pairs)
         self._batch_tokens.labels(model).observe(tokens)
+
+    def prefixes_looked_up(self, model: str, *, hits: int, misses: int) -> None:
+        """Count parts of prefixes that were kept from before, and that were not."""
+        self._prefix_hits.labels(model).inc(hits)
+        self._prefix_misses.labels(model).inc(misses)
 
     def job_retried(self, model: str) -> None:
         """Count a job that goes to another shard because its own was lost, or failed at it."""

@@ -292,12 +292,13 @@ class Model:
         assert waiter.lease is not None
         shard, job, now = waiter.lease[0], waiter.job, time.monotonic()
         tokens, documents = sum(scores.tokens), len(scores.margins)
+        spent = tokens - scores.saved_tokens
         shard.standing.answered()
-        self._door.learn(tokens, scores.compute_ns / 1e9)
+        self._door.learn(spent, scores.compute_ns / 1e9)
         pairs = sum(scores.passages) or documents
         if not scores.truncated:  # what was not read cost nothing, and says nothing
             text_bytes = job.bytes_read(pairs)
-            self.estimate.learn(pairs=pairs, text_bytes=text_bytes, tokens=tokens)
+            self.estimate.learn(pairs=pairs, text_bytes=text_bytes, tokens=spent)
         self._tallies[shard].add(
             documents=documents, tokens=tokens, seconds=now - waiter.sent, now=now
         )
@@ -306,7 +307,8 @@ class Model:
             shard.spec.name,
             documents=documents,
             tokens=tokens,
-            padded_tokens=scores.computed_tokens - tokens,
+            padded_tokens=scores.computed_tokens - spent,
+            saved_tokens=scores.saved_tokens,
             truncated=len(scores.truncated),
             passages=sum(count for count in scores.passages if count > 1),
             queue_seconds=waiter.sent - waiter.joined + scores.queue_ns / 1e9,
@@ -318,6 +320,9 @@ class Model:
             self._metrics.batch_computed(
                 self.spec.name, pairs=pairs, tokens=batch_tokens, seconds=micros / 1e6
             )
+        self._metrics.prefixes_looked_up(
+            self.spec.name, hits=scores.prefix_hits, misses=scores.prefix_misses
+        )
 
     def note_result(self, scored: Sequence[Scored], tied: int) -> None:
         """Count the scores that a client gets; `tied` of them are those of other documents."""

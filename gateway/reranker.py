@@ -94,6 +94,7 @@ class Reranker:
             processing_seconds=time.monotonic() - started,
             created=int(time.time()),
             warnings=notes(request, scored, scoring.spec, scoring.facts, tied),
+            saved_tokens=sum(scores.saved_tokens for scores in answers),
         )
 
 

@@ -75,6 +75,7 @@ def shard_status(supervisor: Supervisor, tally: Tally, max_shard_memory_mb: int 
         restarts=supervisor.restarts,
         device=facts.device if facts else spec.device,
         dtype=facts.dtype if facts else spec.dtype,
+        notes=facts.notes if facts else (),
         cores=spec.cores,
         queue=replica.queue,
         outstanding_tokens=replica.outstanding_tokens,

@@ -20,7 +20,8 @@ class ShardStatus:
     are those that another shard did not make, `ejections` how often they cost it its jobs for a
     while. `wasted_tokens` were computed for clients that had gone. `recycles` counts how often it was
     replaced because it had grown too large, `oom_kills` how often the kernel ended it because memory
-    ran out; `demoted` says that it has left its GPU for the CPU.
+    ran out; `demoted` says that it has left its GPU for the CPU. `notes` say what was measured when
+    the model was loaded, and chosen by it.
     """
 
     name: str
@@ -50,6 +51,7 @@ class ShardStatus:
     recycles: int = 0
     oom_kills: int = 0
     demoted: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

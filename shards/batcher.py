@@ -1,9 +1,12 @@
 """Which pairs are scored together. Pure: the shard runs the batch.
 
 First come, first served, in windows; within a window pairs of like length share a batch, across
-jobs. A window is emptied before the next one is opened, so no pair can starve. A batch is padded to
-its longest pair, so it costs `longest * pairs` tokens, and that is held under the token budget (a
-single pair over the budget makes a batch of its own); and it is cut earlier where its padding would cost more than another batch does.
+jobs. A window is emptied before the next one is opened, so no pair can starve. What a batch costs is
+held under the token budget; a single pair over the budget makes a batch of its own.
+
+A batch that is padded to its longest pair costs `longest * pairs` tokens, and is cut earlier where its
+padding would cost more than another batch does. In a packed one every token counts once: the own
+tokens of each pair, and each prefix (kept or not: what an engine keeps is its own business).
 
 Pairs of jobs that have been closed meanwhile (answered with an error, cancelled, overdue) fall out
 here, where work is chosen, and nowhere else.
@@ -12,9 +15,10 @@ here, where work is chosen, and nowhere else.
 from collections import deque
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 
 from shards.budget import TokenBudget
-from shards.pairs import EncodedPair
+from shards.pairs import EncodedPair, Prefix
 
 _WINDOW_BATCHES = 4
 _PADDING_SHARE = 0.125  # of a batch's tokens; beyond it the next pairs wait for their own batch
@@ -33,12 +37,17 @@ class WaitingPair:
     def __len__(self) -> int:
         return len(self.pair)
 
+    @property
+    def own_tokens(self) -> int:
+        return self.pair.own_tokens
+
 
 class Batcher:
     """The pairs that wait in one shard."""
 
-    def __init__(self, budget: TokenBudget) -> None:
+    def __init__(self, budget: TokenBudget, *, packed: bool = False) -> None:
         self._budget = budget
+        self._start = _Packed if packed else _Padded
         self._waiting: deque[WaitingPair] = deque()
         self._window: list[WaitingPair] = []  # shortest first
 
@@ -50,32 +59,63 @@ class Batcher:
 
     def next_batch(self, open_jobs: Container[int]) -> list[WaitingPair]:
         """Return the next batch, longest pair first; empty when nothing waits."""
-        batch: list[WaitingPair] = []
-        useful = 0
+        batch = self._start(self._budget.tokens)
         while self._window or self._open_window():
             waiting = self._window[-1]
             if waiting.job not in open_jobs:
                 self._window.pop()
                 continue
-            if batch and not self._joins(len(waiting), batch, useful):
+            if batch.pairs and not batch.takes(waiting):
                 break
-            batch.append(self._window.pop())
-            useful += len(waiting)
+            batch.add(self._window.pop())
             if not self._window:
                 break  # pairs of the next window may be longer
-        return batch
-
-    def _joins(self, length: int, batch: list[WaitingPair], useful: int) -> bool:
-        cost = len(batch[0]) * (len(batch) + 1)
-        if cost > self._budget.tokens:
-            return False
-        padding = cost - useful - length
-        return padding <= cost * _PADDING_SHARE or cost <= self._budget.tokens * _SMALL_SHARE
+        return batch.pairs
 
     def _open_window(self) -> bool:
         tokens = 0
         while self._waiting and tokens < _WINDOW_BATCHES * self._budget.tokens:
-            tokens += len(self._waiting[0])
+            tokens += self._waiting[0].own_tokens
             self._window.append(self._waiting.popleft())
-        self._window.sort(key=len)
+        self._window.sort(key=attrgetter("own_tokens"))
         return bool(self._window)
+
+
+class _Padded:
+    """A batch that is padded to its longest pair, which comes first."""
+
+    def __init__(self, budget: int) -> None:
+        self.pairs: list[WaitingPair] = []
+        self._budget = budget
+        self._useful = 0
+
+    def takes(self, waiting: WaitingPair) -> bool:
+        cost = len(self.pairs[0]) * (len(self.pairs) + 1)
+        if cost > self._budget:
+            return False
+        padding = cost - self._useful - len(waiting)
+        return padding <= cost * _PADDING_SHARE or cost <= self._budget * _SMALL_SHARE
+
+    def add(self, waiting: WaitingPair) -> None:
+        self.pairs.append(waiting)
+        self._useful += len(waiting)
+
+
+class _Packed:
+    """A batch in which every token counts once."""
+
+    def __init__(self, budget: int) -> None:
+        self.pairs: list[WaitingPair] = []
+        self._left = budget
+        self._prefixes: set[Prefix | None] = {None}
+
+    def takes(self, waiting: WaitingPair) -> bool:
+        return self._cost(waiting) <= self._left
+
+    def add(self, waiting: WaitingPair) -> None:
+        self._left -= self._cost(waiting)
+        self._prefixes.add(waiting.pair.prefix)
+        self.pairs.append(waiting)
+
+    def _cost(self, waiting: WaitingPair) -> int:
+        return waiting.own_tokens if waiting.pair.prefix in self._prefixes else len(waiting)

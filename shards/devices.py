@@ -15,7 +15,7 @@ from shards.wire.spec import ShardSpec
 if TYPE_CHECKING:
     import torch
 
-DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "int8": "bfloat16"}
 
 _BF16_GAIN = 1.15  # fp32 is exact: bf16 has to be clearly faster, not by noise
 _SMALL_BLOCK = 200_000  # hidden * intermediate; below it arithmetic is not what takes the time
@@ -102,6 +102,8 @@ def pick_dtype(
             "slower than bf16): use auto, bf16 or fp32",
             ExitCode.SPEC,
         )
+    if spec.dtype == "int8" and device != "cpu":
+        raise Refusal(f"int8 is for CPUs: use auto or bf16 on {device}", ExitCode.SPEC)
     if spec.dtype != "auto":
         return spec.dtype
     if device == "cpu":

@@ -8,7 +8,6 @@ one when the last is scored, so that whatever came meanwhile has its turn betwee
 """
 
 import math
-from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -17,6 +16,7 @@ from shards.batcher import WaitingPair
 from shards.documents import EncodedDocument
 from shards.encoder import Span
 from shards.wire.messages import Scores
+from shards.work import Work
 
 
 @dataclass(slots=True)
@@ -41,6 +41,7 @@ class Job:
     started_ns: int = 0
     compute_ns: int = 0
     computed_tokens: int = 0
+    saved_tokens: int = 0
     _waiting: Iterator[WaitingPair] = field(default_factory=lambda: iter(()))
 
     def take(self, documents: Sequence[EncodedDocument]) -> None:
@@ -56,7 +57,7 @@ class Job:
         portion: list[WaitingPair] = []
         while tokens > 0 and (waiting := next(self._waiting, None)):
             portion.append(waiting)
-            tokens -= len(waiting)
+            tokens -= waiting.own_tokens
         self.handed_out += len(portion)
         return portion
 
@@ -79,6 +80,7 @@ class Job:
             tokens=tuple(document.tokens for document in self.documents),
             truncated=tuple(at for at, one in enumerate(self.documents) if one.truncated),
             computed_tokens=self.computed_tokens,
+            saved_tokens=self.saved_tokens,
             queue_ns=self.started_ns - self.accepted_ns,
             compute_ns=self.compute_ns,
             passages=tuple(len(one.pairs) for one in self.documents) if self.in_passages else (),
@@ -129,20 +131,27 @@ class OpenJobs:
         return [job.id for job in self._jobs.values() if job.deadline_ns <= now_ns]
 
     def batch_scored(
-        self, batch: Sequence[WaitingPair], margins: Sequence[float], started_ns: int, done_ns: int
+        self,
+        batch: Sequence[WaitingPair],
+        margins: Sequence[float],
+        started_ns: int,
+        done_ns: int,
+        work: Work,
     ) -> list[Scores]:
         """Note a batch's margins; close the jobs that are complete and return their replies."""
-        longest = max(map(len, batch))
-        shares = Counter(waiting.job for waiting in batch)
-        for waiting, margin in zip(batch, margins, strict=True):
+        total = max(1, sum(work.computed))
+        for waiting, margin, computed, saved in zip(
+            batch, margins, work.computed, work.saved, strict=True
+        ):
             if job := self._jobs.get(waiting.job):
                 job.margins[waiting.index] = margin
-        for job_id, pairs in shares.items():
-            if job := self._jobs.get(job_id) or self._dropped.get(job_id):
+            if job := job or self._dropped.get(waiting.job):
                 job.started_ns = job.started_ns or started_ns
-                job.compute_ns += (done_ns - started_ns) * pairs // len(batch)
-                job.computed_tokens += longest * pairs
-        return [self._jobs.pop(job_id).reply() for job_id in shares if self._is_complete(job_id)]
+                job.compute_ns += (done_ns - started_ns) * computed // total
+                job.computed_tokens += computed
+                job.saved_tokens += saved
+        jobs = dict.fromkeys(waiting.job for waiting in batch)
+        return [self._jobs.pop(job).reply() for job in jobs if self._is_complete(job)]
 
     def portions(self, jobs: Container[int], tokens: int) -> list[WaitingPair]:
         """Return what is to be scored next of those of these jobs that have nothing waiting."""

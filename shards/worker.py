@@ -22,17 +22,16 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 
 from shards import devices
 from shards.batcher import Batcher, WaitingPair
 from shards.budget import TokenBudget
 from shards.documents import EncodedDocument, encode_documents
 from shards.engines import load_engine
-from shards.engines.base import Engine
+from shards.engines.base import CountsWork, Engine
 from shards.jobs import Job, OpenJobs
 from shards.pace import Pace
-from shards.pairs import QueryTooLong
+from shards.pairs import Batch, QueryTooLong
 from shards.process import belong_to
 from shards.refusal import Refusal
 from shards.wire.exit_codes import ExitCode
@@ -46,20 +45,19 @@ from shards.wire.messages import (
     Ready,
     Refused,
     Score,
-    Scores,
     Stage,
     Stop,
     WireError,
 )
 from shards.wire.pipe import PipeClosed, ShardEnd
 from shards.wire.spec import ShardSpec
+from shards.work import Ledger, Work, joined, packed_work, padded_work
 
 _logger = logging.getLogger(__name__)
 
 _CANCELLED = ("cancelled", "the client left")
 _PROBES = (("As long as this takes here.",), ("As long as a batch of this size takes.",) * 4)
 _PORTION_BATCHES = 2  # of one job, before others have their turn
-_MOST_BATCHES_TOLD = 1000  # in one answer, so that it fits a packet
 
 
 def main(spec: ShardSpec, socket_fd: int, arena_fd: int, gateway_pid: int) -> None:
@@ -115,6 +113,7 @@ def _start(spec: ShardSpec, pipe: ShardEnd) -> tuple[Engine, Pace]:
             uses_instruction=facts.uses_instruction,
             demonstration=facts.demonstration,
             warnings=facts.warnings,
+            notes=facts.notes,
             doubts=facts.doubts,
         )
     )
@@ -123,7 +122,7 @@ def _start(spec: ShardSpec, pipe: ShardEnd) -> tuple[Engine, Pace]:
 
 def _prompt_tokens(engine: Engine) -> int:
     (pair,) = engine.encoder.encode("", ("",), instruction="", max_document_tokens=0)
-    return len(pair)
+    return pair.own_tokens
 
 
 def _first_pace(engine: Engine) -> Pace:
@@ -133,8 +132,17 @@ def _first_pace(engine: Engine) -> Pace:
         pairs = engine.encoder.encode("How long?", documents, instruction="", max_document_tokens=0)
         started_ns = time.monotonic_ns()
         engine.score(pairs)
-        pace.learn(max(map(len, pairs)) * len(pairs), time.monotonic_ns() - started_ns)
+        pace.learn(sum(_work_of(engine, pairs).computed), time.monotonic_ns() - started_ns)
     return pace
+
+
+def _expected_work(engine: Engine, pairs: Batch) -> Work:
+    return packed_work(pairs) if engine.facts.packed else padded_work(pairs)
+
+
+def _work_of(engine: Engine, pairs: Batch) -> Work:
+    """Return what the batch that was just scored has cost."""
+    return engine.last_work if isinstance(engine, CountsWork) else _expected_work(engine, pairs)
 
 
 class Shard:
@@ -145,9 +153,10 @@ class Shard:
         self._pipe = pipe
         self._jobs = OpenJobs()
         self._budget = budget
-        self._batcher = Batcher(self._budget)
+        self._batcher = Batcher(self._budget, packed=engine.facts.packed)
         self._pace = pace
-        self._batches: list[tuple[int, int, int]] = []  # pairs, tokens, microseconds
+        self._ledger = Ledger()
+        self._works: list[Work] = []  # of what is being scored, in order
         self._device_jobs: frozenset[int] = frozenset()
         self._changed = threading.Condition()
         self._stopping = False
@@ -251,23 +260,17 @@ class Shard:
 
     def _score(self, batch: list[WaitingPair]) -> None:
         started_ns = time.monotonic_ns()
+        self._works = []
         margins = self._margins(batch)
+        work = joined(self._works)
         with self._changed:
-            replies = self._jobs.batch_scored(batch, margins, started_ns, time.monotonic_ns())
+            replies = self._jobs.batch_scored(batch, margins, started_ns, time.monotonic_ns(), work)
             self._batcher.add(self._jobs.portions(self._device_jobs, self._portion_tokens))
             dropped, self._device_jobs = self._jobs.dropped(), frozenset()
         for reply in replies:
-            self._pipe.send(self._with_batches(reply))
+            self._pipe.send(self._ledger.tell(reply))
         for job in dropped:
             self._pipe.send(Failed(job.id, *_CANCELLED, computed_tokens=job.computed_tokens))
-
-    def _with_batches(self, reply: Scores) -> Scores:
-        """Add what there is to tell of the batches since the last answer."""
-        told, self._batches = self._batches[:_MOST_BATCHES_TOLD], []
-        if not told:
-            return reply
-        pairs, tokens, micros = zip(*told, strict=True)
-        return replace(reply, batch_pairs=pairs, batch_tokens=tokens, batch_us=micros)
 
     def _margins(self, batch: Sequence[WaitingPair]) -> list[float]:
         """Score a batch; where the engine raises, halve it down to the pair that is at fault."""
@@ -282,14 +285,15 @@ class Shard:
 
     def _on_device(self, batch: Sequence[WaitingPair]) -> list[float]:
         """Call the engine, with a note in the arena of what it works on and for how long."""
-        tokens = max(map(len, batch)) * len(batch)
+        pairs = [waiting.pair for waiting in batch]
+        tokens = sum(_expected_work(self._engine, pairs).computed)
         jobs = tuple({waiting.job: None for waiting in batch})
         started_ns = time.monotonic_ns()
         self._pipe.arena.batch_started(
             jobs, now_ns=started_ns, expected_ns=self._pace.expected_ns(tokens)
         )
         try:
-            margins = self._engine.score([waiting.pair for waiting in batch])
+            margins = self._engine.score(pairs)
             if len(margins) != len(batch):
                 raise ValueError(f"{len(margins)} scores for {len(batch)} pairs")
         except Exception as error:
@@ -298,10 +302,16 @@ class Shard:
             raise
         self._pipe.arena.batch_done()
         took_ns = time.monotonic_ns() - started_ns
-        self._pace.learn(tokens, took_ns)
-        self._budget.fitted()
-        self._batches.append((len(batch), tokens, took_ns // 1000))
+        self._note(pairs, took_ns)
         return margins
+
+    def _note(self, pairs: Batch, took_ns: int) -> None:
+        """Learn from a batch that was computed, and remember what there is to tell of it."""
+        work = _work_of(self._engine, pairs)
+        self._pace.learn(sum(work.computed), took_ns)
+        self._budget.fitted()
+        self._ledger.note(work, took_ns)
+        self._works.append(work)
 
     def _margins_of_halves(self, batch: Sequence[WaitingPair], error: Exception) -> list[float]:
         if devices.is_out_of_memory(error):
@@ -311,11 +321,13 @@ class Shard:
             return self._margins(batch[:middle]) + self._margins(batch[middle:])
         _logger.error("a pair could not be scored: %s", error, exc_info=error)
         self._fail(batch[0].job, ENGINE_ERROR, type(error).__name__, batch[0].document)
+        self._works.append(Work([0], [0]))
         return [math.nan]
 
     def _make_room(self, batch: Sequence[WaitingPair], error: Exception) -> None:
         """Batches were too large for the memory there is: smaller ones from now on."""
-        self._budget.did_not_fit(max(map(len, batch)) * len(batch))
+        pairs = [waiting.pair for waiting in batch]
+        self._budget.did_not_fit(sum(_expected_work(self._engine, pairs).computed))
         _logger.warning("token budget lowered to %d: %s", self._budget.tokens, error)
         devices.free_memory()
 

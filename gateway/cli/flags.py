@@ -14,7 +14,7 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the flags that describe how a model is loaded. What they allow, the settings say."""
     for option in reversed(
         (
-            click.option("--dtype", metavar="FORMAT", help="auto, fp32, bf16 or fp16."),
+            click.option("--dtype", metavar="FORMAT", help="auto, fp32, bf16, fp16 or int8."),
             click.option(
                 "--device",
                 "devices",

@@ -141,6 +141,8 @@ def render(found: Status) -> "Table":
             table.add_row(*_cells(shard))
             lines = [shard["last_error"], *shard.get("warnings", ())]
             troubles += [Text(f"{shard['name']}: {line}") for line in lines if line]
+            notes = shard.get("notes", ())
+            troubles += [Text(f"{shard['name']}: {line}", style="dim") for line in notes]
     troubles += [Text(f"the last reload failed: {line}") for line in _reload_errors(found)]
     if troubles:
         table.caption = Text("\n").join(troubles)

@@ -142,8 +142,11 @@ class ModelSettings(Section):
     engine: Literal["auto", "causal", "classifier", "fake"] = "auto"
     """How scores are computed; `auto` looks at the checkpoint. `fake` is for tests."""
 
-    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """The number format of the weights; `auto` measures which is faster on a CPU."""
+    dtype: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
+    """`auto` measures fp32 and bf16 on a CPU; `int8` serves there if faster and ranking as bf16."""
+
+    int8_anyway: bool = False
+    """Whether int8 serves even where it does not rank as bf16 does, as with random weights."""
 
     devices: Devices = ("auto",)
     """`auto` (every GPU, else every CPU socket), or a list of `cpu`, `cpu:N` (socket N), `cuda`,
@@ -188,6 +191,9 @@ class ModelSettings(Section):
     and is started anew, one at a time, without failing a request. 0 for no limit. Memory on a GPU does
     not count."""
 
+    prefix_cache_mb: int = Field(default=256, ge=0, le=1_000_000)
+    """The most MiB of each shard for prompts and queries computed before; for Qwen3 rerankers."""
+
     template: str = Field(default="auto", min_length=1)
     """The prompt around query and document, by name; `auto` looks at the checkpoint."""
 
@@ -195,8 +201,7 @@ class ModelSettings(Section):
     """What relevance means, when a request does not say; empty for the template's own."""
 
     guard_special_tokens: bool = True
-    """Whether special tokens inside a query or document are read as plain text. Off, a document
-    can steer its own score."""
+    """Whether special tokens in texts are read as plain text; off, a document can steer its score."""
 
     def reading(self) -> LongDocuments:
         """Return what happens to long documents."""

@@ -85,6 +85,8 @@ def _shard(name: str, model: ModelSettings, spot: Place, *, offline: bool) -> Sh
         threads=spot.threads,
         max_length=model.max_length,
         token_budget=model.token_budget,
+        int8_anyway=model.int8_anyway,
+        prefix_cache_mb=model.prefix_cache_mb,
         template=model.template,
         instruction=model.instruction,
         guard_special_tokens=model.guard_special_tokens,

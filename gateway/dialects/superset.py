@@ -24,7 +24,6 @@ from gateway.dialects.reading import read_request
 from gateway.dialects.showing import (
     FullUsage,
     ObjectResult,
-    full_usage,
     object_results,
     shown_score,
 )
@@ -69,6 +68,18 @@ class Meta(Struct):
     warnings: Sequence[str] | UnsetType = UNSET
 
 
+class TokenDetails(Struct):
+    """How many of the tokens were not computed for this request; as OpenAI and vLLM say it."""
+
+    cached_tokens: int
+
+
+class SharedUsage(FullUsage):
+    """Tokens that were read, and those of them that cost nothing if there are any."""
+
+    prompt_tokens_details: TokenDetails | UnsetType = UNSET
+
+
 class SharedReply(Struct, kw_only=True):
     """The union of the replies of Cohere, Jina, Voyage, Together, vLLM and infinity."""
 
@@ -78,7 +89,7 @@ class SharedReply(Struct, kw_only=True):
     model: str
     results: Sequence[ObjectResult]
     data: Sequence[DataResult] | UnsetType = UNSET
-    usage: FullUsage
+    usage: SharedUsage
     meta: Meta
 
 
@@ -106,7 +117,7 @@ class Superset(SharedErrors):
             "created": result.created,
             "model": result.model,
             "data": UNSET if "top_n" in request.keys else data,
-            "usage": full_usage(result),
+            "usage": _usage(result),
             "meta": Meta(
                 ApiVersion(self.api_version),
                 BilledUnits(result.search_units),
@@ -114,6 +125,11 @@ class Superset(SharedErrors):
                 result.warnings or UNSET,
             ),
         }
+
+
+def _usage(result: RerankResult) -> SharedUsage:
+    saved = TokenDetails(result.saved_tokens) if result.saved_tokens else UNSET
+    return SharedUsage(result.tokens, result.tokens, prompt_tokens_details=saved)
 
 
 def _data_result(request: RerankRequest, scored: Scored) -> DataResult:

@@ -1,10 +1,12 @@
 """From a spec's `source` to a loaded transformers model, or a refusal that says what is wrong.
 
 `hub` finds the folder, `weights` checks the safetensors files before anything is loaded, `kind`
-tells which engine fits, `load` builds the model and lets no tensor be initialised at random. Nothing
+tells which engine fits, `load` builds the model and lets no tensor be initialised at random, `direct`
+tells when its tensors can be read without building it. Nothing
 here runs code that comes with a checkpoint, and nothing unpickles.
 """
 
+from shards.checkpoint.direct import empty_model, is_plain
 from shards.checkpoint.folder import Checkpoint, open_checkpoint
 from shards.checkpoint.hub import FILES_NEEDED, FILES_NOT_NEEDED
 from shards.checkpoint.kind import engine_name, expect_engine
@@ -15,8 +17,10 @@ __all__ = [
     "FILES_NEEDED",
     "FILES_NOT_NEEDED",
     "Checkpoint",
+    "empty_model",
     "engine_name",
     "expect_engine",
+    "is_plain",
     "load_model",
     "longest_pair",
     "open_checkpoint",

@@ -6,12 +6,13 @@ those borders, so no merge can form over them.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tokenizers import Tokenizer
 
 from shards.encoder.templates import Template
 from shards.encoder.tokenizer import LoadedTokenizer, guard, token_starts
-from shards.pairs import EncodedPair, QueryTooLong
+from shards.pairs import EncodedPair, Prefix, QueryTooLong
 from shards.refusal import Refusal
 from shards.wire.exit_codes import ExitCode
 
@@ -32,8 +33,15 @@ class CausalEncoder:
         max_length: int,
         instruction: str = "",
         guard_special_tokens: bool = True,
+        shares_prefixes: bool = False,
     ) -> None:
+        """Take a tokenizer, which must not be used elsewhere any more.
+
+        Args:
+            shares_prefixes: whether pairs say which of their tokens all pairs of the query have.
+        """
         self.max_length = max_length
+        self._shares_prefixes = shares_prefixes
         self.yes_id, self.no_id = _answer_ids(tokenizer, template)
         self._template = template
         self._instruction = instruction or template.instruction
@@ -56,33 +64,50 @@ class CausalEncoder:
         keep_end: bool = False,
     ) -> list[EncodedPair]:
         """See `shards.engines.base.Encoder`."""
-        asked = self._asked(query, instruction)
-        if self._template.joined:
-            return self._pairs(self._prefix, asked, documents, max_document_tokens, keep_end)
-        (asked_ids,) = self._ids([asked])
-        start = self._prefix + asked_ids + self._between
-        return self._pairs(start, "", documents, max_document_tokens, keep_end)
+        instruct = self._instruct(instruction)
+        asked = instruct + self._template.query.format(query=query)
+        start = self._prefix
+        if not self._template.joined:
+            (asked_ids,) = self._ids([asked])
+            start, asked = self._prefix + asked_ids + self._between, ""
+        head_ids, bodies = self._bodies(asked, documents)
+        pairs = self._pairs(start, head_ids, bodies, max_document_tokens, keep_end)
+        if not self._shares_prefixes:
+            return pairs
+        shared = len(start) + min((_common_length(head_ids, body) for body in bodies), default=0)
+        prefix = self._shared([*start, *head_ids][:shared], instruct)
+        return [replace(pair, prefix=prefix) for pair in pairs]
 
     def starts(self, document: str) -> list[int]:
         """See `shards.engines.base.Encoder`."""
         return token_starts(self._backend, document)
 
-    def _asked(self, query: str, instruction: str) -> str:
+    def _instruct(self, instruction: str) -> str:
         instruction = instruction or self._instruction
-        instruct = self._template.instruct.format(instruction=instruction) if instruction else ""
-        return instruct + self._template.query.format(query=query)
+        return self._template.instruct.format(instruction=instruction) if instruction else ""
+
+    def _shared(self, token_ids: list[int], instruct: str) -> Prefix:
+        """Return what all pairs begin with, and how much of it other queries share: both as ids."""
+        (instruct_ids,) = self._ids([instruct])
+        common = _common_length([*self._prefix, *instruct_ids], token_ids)
+        ends = (common, len(token_ids)) if 0 < common < len(token_ids) else (len(token_ids),)
+        return Prefix(tuple(token_ids), ends)
+
+    def _bodies(self, asked: str, documents: Sequence[str]) -> tuple[list[int], list[list[int]]]:
+        """Encode `asked` and each document as one string; also `asked` with no document."""
+        head = asked + self._template.document
+        head_ids, *bodies = self._ids([head, *(f"{head} {document}" for document in documents)])
+        return head_ids, bodies
 
     def _pairs(
         self,
         start: list[int],
-        asked: str,
-        documents: Sequence[str],
+        head_ids: list[int],
+        bodies: Sequence[list[int]],
         max_document_tokens: int,
         keep_end: bool,
     ) -> list[EncodedPair]:
-        """Encode `asked` and each document as one string, and cut it to what `start` leaves."""
-        head = asked + self._template.document
-        head_ids, *bodies = self._ids([head, *(f"{head} {document}" for document in documents)])
+        """Put the bodies between start and suffix, each cut to what these leave."""
         room = self.max_length - len(start) - len(self._suffix)
         if room <= len(head_ids):
             raise QueryTooLong(self.max_length - room + len(head_ids), self.max_length)

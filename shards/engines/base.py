@@ -7,11 +7,12 @@ ever initialised at random in silence.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from shards.pairs import Batch, EncodedPair
 from shards.refusal import Report
 from shards.wire.spec import ShardSpec
+from shards.work import Work
 
 
 class Encoder(Protocol):
@@ -57,14 +58,16 @@ class Facts:
     Attributes:
         engine: the engine's name.
         device: the device in use (may differ from the spec's, with a line in `warnings`).
-        dtype: `fp32`, `bf16` or `fp16`.
+        dtype: `fp32`, `bf16`, `fp16` or `int8`.
         max_length: the most tokens of one pair.
         token_budget: the most tokens of one batch, padding included; a single longer pair makes a
             batch of its own.
+        packed: whether batches have no padding, so that pairs of any lengths go together.
         activation: what the checkpoint itself applies to the margin: `sigmoid` or `identity`.
         uses_instruction: whether the instruction reaches the model.
         demonstration: whether the checkpoint calls itself a demonstration model.
         warnings: what the operator should know (fallbacks, guesses).
+        notes: what was measured, and chosen by it.
         doubts: those of the warnings that concern the scores, which clients are told as well.
     """
 
@@ -73,10 +76,12 @@ class Facts:
     dtype: str
     max_length: int
     token_budget: int
+    packed: bool = False
     activation: str = "sigmoid"
     uses_instruction: bool = False
     demonstration: bool = False
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
 
 
@@ -99,6 +104,16 @@ class Engine(Protocol):
 
     def score(self, batch: Batch) -> list[float]:
         """Return one fp32 margin per pair, in order."""
+        ...
+
+
+@runtime_checkable
+class CountsWork(Protocol):
+    """An engine that knows better than the lengths of the pairs what a batch has cost."""
+
+    @property
+    def last_work(self) -> Work:
+        """What the last batch cost."""
         ...
 
 

@@ -4,31 +4,27 @@ The margin is one fp32 row times one vector: `(W[yes] - W[no]) . norm(h_last)`. 
 151,669 logits nor any position but the last are computed, and margins do not tie as bf16 logits do.
 The row is read from the file in the precision it is stored in; the final norm runs in fp32.
 
-Batches are padded on the right: attention is causal, so the last real token cannot see the padding,
-no mask is needed and scaled_dot_product_attention keeps its fast path. Positions start at 0 in every
-row; the official code pads on the left, which shifts them, and rotary positions are relative.
-
 A seq-cls conversion is the same computation, with the row stored as `score.weight`.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
 
 from shards import devices
-from shards.checkpoint import (
-    Checkpoint,
-    expect_engine,
-    load_model,
-    longest_pair,
-    open_checkpoint,
-)
+from shards.checkpoint import Checkpoint, expect_engine, longest_pair, open_checkpoint
 from shards.encoder import CausalEncoder, choose_template, load_tokenizer
+from shards.engines.agreement import margins_of_known_pairs
 from shards.engines.base import Facts
-from shards.engines.padding import padded_ids, warm_up_batches
+from shards.engines.bodies import Body, Norm, final_norm, make_body, read_weights
+from shards.engines.formats import said_of_int8, settle
+from shards.engines.padding import warm_up_batches
+from shards.engines.prefixes import PrefixCache
 from shards.pairs import Batch
 from shards.refusal import Refusal, Report
 from shards.wire.spec import ShardSpec
+from shards.work import Work
 
 _TIED_NAMES = ("model.embed_tokens.weight", "embed_tokens.weight", "lm_head.weight")
 _UNTIED_NAMES = ("lm_head.weight",)
@@ -37,76 +33,125 @@ _UNTIED_NAMES = ("lm_head.weight",)
 class CausalEngine:
     """A decoder body, its final norm and one row, on one device."""
 
-    def __init__(self, model: Any, row: torch.Tensor, encoder: CausalEncoder, facts: Facts) -> None:
+    def __init__(
+        self, body: Body, norm: Norm, row: torch.Tensor, encoder: CausalEncoder, facts: Facts
+    ) -> None:
         self.facts = facts
         self.encoder = encoder
-        self._body = model.base_model
-        self._norm = self._body.norm.float()
-        self._body.norm = torch.nn.Identity()  # only the last tokens meet it, see score()
-        self._row = row.to(facts.device)
+        self._body = body
+        self._norm = norm
+        self._row = row
+
+    @property
+    def last_work(self) -> Work:
+        """See `CountsWork`."""
+        return self._body.last_work
 
     def warm_up(self) -> None:
-        """See `Engine`."""
+        """See `Engine`; also keeps the prefix of every request with the default instruction."""
         for batch in warm_up_batches(self.facts.max_length):
             self.score(batch)
+        self.score(self.encoder.encode("?", ("", "!"), instruction="", max_document_tokens=0))
 
-    @torch.inference_mode()
     def score(self, batch: Batch) -> list[float]:
         """See `Engine`."""
-        device = self.facts.device
-        ids = padded_ids(batch, pad_id=0).to(device)
-        states = self._body(input_ids=ids, use_cache=False).last_hidden_state
-        ends = torch.tensor([len(pair) - 1 for pair in batch], device=device)
-        last = states[torch.arange(len(batch), device=device), ends]
-        margins: list[float] = (self._norm(last.float()) @ self._row).tolist()
-        return margins
+        return _margins(self._body, self._norm, self._row, batch)
+
+
+@torch.inference_mode()
+def _margins(body: Body, norm: Norm, row: torch.Tensor, batch: Batch) -> list[float]:
+    margins: list[float] = (norm(body.last_states(batch).float()) @ row).tolist()
+    return margins
 
 
 def load(spec: ShardSpec, report: Report) -> CausalEngine:
     """Load a decoder reranker; see `shards.engines.base.Load`."""
-    import transformers
-
     checkpoint = open_checkpoint(spec, report)
     expect_engine(checkpoint, "causal")
     template = choose_template(spec.template, checkpoint.model_type, checkpoint.full_name)
     tokenizer = load_tokenizer(checkpoint.folder)
-    vocabulary_size = tokenizer.backend.get_vocab_size()
     max_length = longest_pair(spec, checkpoint, tokenizer.max_length, template.max_length)
+    device, device_warnings = devices.pick_device(spec)
+    notes: list[str] = []
+    dtype = devices.pick_dtype(spec, device, *checkpoint.sizes, _noting(report, notes))
+    weights = read_weights(
+        _auto_class(checkpoint),
+        checkpoint,
+        vocabulary_size=tokenizer.backend.get_vocab_size(),
+        dtype=dtype,
+        device=device,
+        report=report,
+    )
+    is_packed = weights.shape is not None
     encoder = CausalEncoder(
         tokenizer,
         template,
         max_length=max_length,
         instruction=spec.instruction,
         guard_special_tokens=spec.guard_special_tokens,
+        shares_prefixes=is_packed,
     )
-    device, device_warnings = devices.pick_device(spec)
-    budget = devices.pick_token_budget(spec, device)
-    dtype = devices.pick_dtype(spec, device, *checkpoint.sizes, report)
-    is_lm = checkpoint.architecture.endswith("ForCausalLM")
-    model, load_warnings = load_model(
-        transformers.AutoModelForCausalLM
-        if is_lm
-        else transformers.AutoModelForSequenceClassification,
-        checkpoint,
-        vocabulary_size=vocabulary_size,
-        dtype=getattr(torch, devices.DTYPES[dtype]),
-        device=device,
+    row = _row(weights.model, checkpoint, encoder).to(device)
+    norm = final_norm(weights, device)
+
+    def make(dtype: str) -> Body:
+        cache = PrefixCache(spec.prefix_cache_mb << 20)
+        return make_body(weights, dtype=dtype, device=device, cache=cache)
+
+    settled = settle(
+        dtype,
+        make,
+        lambda body: margins_of_known_pairs(encoder, partial(_margins, body, norm, row)),
+        takes_int8=is_packed,
+        sizes=checkpoint.sizes,
+        anyway=spec.int8_anyway,
         report=report,
     )
-    row = _answer_row(model, checkpoint, encoder) if is_lm else _score_row(model, checkpoint)
+    if spec.dtype == "auto" and settled.dtype == "bf16" and device == "cpu":
+        notes.append(said_of_int8(checkpoint.sizes))
+    warnings = weights.warnings + settled.warnings
     facts = Facts(
         engine="causal",
         device=device,
-        dtype=dtype,
+        dtype=settled.dtype,
         max_length=max_length,
-        token_budget=budget,
+        token_budget=devices.pick_token_budget(spec, device),
+        packed=is_packed,
         activation=checkpoint.activation,
         uses_instruction=True,
         demonstration=checkpoint.demonstration,
-        warnings=device_warnings + checkpoint.warnings + encoder.warnings + load_warnings,
-        doubts=checkpoint.warnings + encoder.warnings,
+        notes=(*notes, *settled.notes),
+        warnings=device_warnings + checkpoint.warnings + encoder.warnings + warnings,
     )
-    return CausalEngine(model, row, encoder, facts)
+    return CausalEngine(settled.made, norm, row, encoder, facts)
+
+
+def _is_lm(checkpoint: Checkpoint) -> bool:
+    return checkpoint.architecture.endswith("ForCausalLM")
+
+
+def _auto_class(checkpoint: Checkpoint) -> Any:
+    import transformers
+
+    if _is_lm(checkpoint):
+        return transformers.AutoModelForCausalLM
+    return transformers.AutoModelForSequenceClassification
+
+
+def _row(model: Any, checkpoint: Checkpoint, encoder: CausalEncoder) -> torch.Tensor:
+    if _is_lm(checkpoint):
+        return _answer_row(model, checkpoint, encoder)
+    return _score_row(model, checkpoint)
+
+
+def _noting(report: Report, notes: list[str]) -> Report:
+    """Return a report that also notes each line, to be shown when the model is ready."""
+
+    def note(line: str) -> None:
+        notes.append(line)
+        report(line)
+
+    return note
 
 
 def _answer_row(model: Any, checkpoint: Checkpoint, encoder: CausalEncoder) -> torch.Tensor:

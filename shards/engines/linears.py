@@ -14,6 +14,14 @@ from shards.engines.int8 import Int8Linear
 Linear = Callable[[torch.Tensor], torch.Tensor]
 """Takes `[rows, inputs]` and returns `[rows, outputs]`."""
 
+FORMATS = {
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+    "int8": torch.bfloat16,
+}
+"""What states are in, by the name of the number format."""
+
 _TYPICAL_ROWS = 256  # what oneDNN's layout is chosen for; others work as well
 
 
@@ -26,7 +34,7 @@ def pack(weight: torch.Tensor, bias: torch.Tensor | None, dtype: str, device: st
     """
     if dtype == "int8":
         return Int8Linear(weight, bias)
-    form = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[dtype]
+    form = FORMATS[dtype]
     bias = None if bias is None else bias.to(device, form)
     weight = weight.to(device, form)
     if device == "cpu" and _onednn_takes(form):

@@ -111,6 +111,7 @@ class Ready:
     uses_instruction: bool
     demonstration: bool
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
 
 
@@ -118,10 +119,12 @@ class Ready:
 class Scores:
     """The answer to a job: one margin and one token count per document, in order.
 
-    `truncated` holds the indices of cut documents. `computed_tokens` counts padding too. Where the
+    `truncated` holds the indices of cut documents. `computed_tokens` counts padding too;
+    `saved_tokens` were not computed, because pairs share them. Where the
     job asked for passages, `passages` counts those of each document, and `starts` and `ends` are the
-    characters of its best one; otherwise the three are empty. The last three tell of the batches that the shard has computed since its last answer, for whomever: pairs,
-    tokens with padding, and microseconds of each.
+    characters of its best one; otherwise the three are empty. The last five tell of the
+    batches that the shard has computed since its last answer, for whomever: computed pairs, tokens
+    and microseconds of each, and how many parts of prefixes were kept from before, and were not.
     """
 
     job: int
@@ -137,6 +140,9 @@ class Scores:
     batch_pairs: tuple[int, ...] = ()
     batch_tokens: tuple[int, ...] = ()
     batch_us: tuple[int, ...] = ()
+    saved_tokens: int = 0
+    prefix_hits: int = 0
+    prefix_misses: int = 0
 
 
 @dataclass(frozen=True, slots=True)

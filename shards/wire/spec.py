@@ -17,13 +17,15 @@ class ShardSpec:
         device: `cpu`, `cuda:N` or `mps`.
         device_required: whether a missing device is an error; if not, the shard says so and uses
             the CPU.
-        dtype: `auto`, `fp32`, `bf16` or `fp16`.
+        dtype: `auto`, `fp32`, `bf16`, `fp16` or `int8`.
         cores: the CPU cores this shard is pinned to; empty for no pinning.
         threads: compute threads; 0 for as many as `cores`.
         max_length: the most tokens of one pair; 0 for the checkpoint's own limit.
         token_budget: the most tokens of one batch, padding included; 0 for the engine's choice.
         first_token_budget: the most tokens of the first batches, raised from there to the token budget;
             0 for the whole one at once.
+        int8_anyway: whether int8 serves even where its scores do not agree with bf16's.
+        prefix_cache_mb: the most memory, in MiB, for prefixes that were computed before.
         template: a name of `shards.encoder.TEMPLATES`, or `auto`.
         instruction: the default instruction; empty for the template's own.
         guard_special_tokens: whether special tokens inside user text are scored as plain text.
@@ -44,6 +46,8 @@ class ShardSpec:
     max_length: int = 0
     token_budget: int = 0
     first_token_budget: int = 0
+    int8_anyway: bool = False
+    prefix_cache_mb: int = 256
     template: str = "auto"
     instruction: str = ""
     guard_special_tokens: bool = True

@@ -57,13 +57,14 @@ def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
     }
 
 
-def answer(metrics: Metrics, *, tokens: int, padded_tokens: int) -> None:
+def answer(metrics: Metrics, *, tokens: int, padded_tokens: int, saved_tokens: int = 0) -> None:
     metrics.job_answered(
         "m",
         "m/cpu:0",
         documents=5,
         tokens=tokens,
         padded_tokens=padded_tokens,
+        saved_tokens=saved_tokens,
         truncated=2,
         passages=7,
         queue_seconds=0.003,
@@ -106,6 +107,18 @@ def test_jobs() -> None:
     assert found["reranker_job_tokens_bucket", "256.0", "m"] == 0
     assert found["reranker_jobs_retried_total", "m"] == 1
     assert found["reranker_jobs_cancelled_total", "m"] == 1
+
+
+def test_saved_tokens_are_no_padding_and_were_not_computed() -> None:
+    metrics = Metrics()
+    answer(metrics, tokens=300, padded_tokens=50, saved_tokens=200)
+    metrics.prefixes_looked_up("m", hits=3, misses=1)
+    found = samples(metrics)
+    assert found["reranker_tokens_total", "m", "m/cpu:0"] == 300
+    assert found["reranker_saved_tokens_total", "m", "m/cpu:0"] == 200
+    assert found["reranker_padding_share", "m"] == pytest.approx(50 / 150)
+    assert found["reranker_prefix_hits_total", "m"] == 3
+    assert found["reranker_prefix_misses_total", "m"] == 1
 
 
 def test_a_job_of_nothing_divides_by_nothing() -> None:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from shards.batcher import Batcher, WaitingPair
 from shards.budget import TokenBudget
-from shards.pairs import EncodedPair
+from shards.pairs import EncodedPair, Prefix
 
 _BUDGET = 1000
 
@@ -90,3 +90,30 @@ def test_a_lowered_budget_holds_for_what_already_waits() -> None:
 
 def test_nothing_waits_nothing_comes() -> None:
     assert Batcher(TokenBudget(_BUDGET)).next_batch({1}) == []
+
+
+def _sharing(job: int, lengths: list[int], shared: int) -> list[WaitingPair]:
+    prefix = Prefix(tuple([job] * shared), (shared,))
+    tokens = [[job] * shared + [0] * length for length in lengths]
+    pairs = [EncodedPair(ids, len(ids), truncated=False, prefix=prefix) for ids in tokens]
+    return [WaitingPair(job, index, pair) for index, pair in enumerate(pairs)]
+
+
+@given(st.lists(st.tuples(st.integers(1, 300), st.integers(1, 3)), max_size=100))
+def test_a_packed_batch_counts_every_token_once(pairs: list[tuple[int, int]]) -> None:
+    batcher = Batcher(TokenBudget(_BUDGET), packed=True)
+    for job in (1, 2, 3):
+        batcher.add(_sharing(job, [length for length, one in pairs if one == job], shared=200))
+    batches = _empty(batcher, {1, 2, 3})
+    assert sum(map(len, batches)) == len(pairs)
+    for batch in batches:
+        prefixes = {waiting.job for waiting in batch}
+        cost = sum(waiting.own_tokens for waiting in batch) + 200 * len(prefixes)
+        assert cost <= _BUDGET
+
+
+def test_pairs_of_unlike_lengths_share_a_packed_batch() -> None:
+    batcher = Batcher(TokenBudget(_BUDGET), packed=True)
+    batcher.add(_sharing(1, [600, 5, 80, 1], shared=300))
+    (batch,) = _empty(batcher, {1})
+    assert [waiting.own_tokens for waiting in batch] == [600, 80, 5, 1]

@@ -9,6 +9,7 @@ from shards.documents import EncodedDocument
 from shards.jobs import Job, OpenJobs
 from shards.pairs import EncodedPair
 from shards.wire.messages import Scores
+from shards.work import Work, padded_work
 
 
 def _job(job_id: int, lengths: list[int], deadline_ns: int = 10_000) -> Job:
@@ -33,12 +34,24 @@ def _pairs(job: Job) -> list[WaitingPair]:
     return job.portion(1_000_000)
 
 
+def _scored(
+    table: OpenJobs,
+    batch: list[WaitingPair],
+    margins: list[float],
+    *,
+    started_ns: int,
+    done_ns: int,
+) -> list[Scores]:
+    work = padded_work([waiting.pair for waiting in batch])
+    return table.batch_scored(batch, margins, started_ns, done_ns, work)
+
+
 def test_a_job_is_answered_when_its_last_pair_is_scored() -> None:
     job = _job(1, [2, 8, 3])
     table = _open(job)
     first, second, third = _pairs(job)
-    assert table.batch_scored([second], [0.5], started_ns=150, done_ns=160) == []
-    (reply,) = table.batch_scored([third, first], [0.3, 0.1], started_ns=170, done_ns=200)
+    assert _scored(table, [second], [0.5], started_ns=150, done_ns=160) == []
+    (reply,) = _scored(table, [third, first], [0.3, 0.1], started_ns=170, done_ns=200)
     assert reply.margins == (0.1, 0.5, 0.3)
     assert reply.tokens == (2, 8, 3)
     assert reply.truncated == (1,)
@@ -51,8 +64,8 @@ def test_a_job_is_answered_when_its_last_pair_is_scored() -> None:
 def test_jobs_share_a_batch_and_its_cost() -> None:
     one, two = _job(1, [4]), _job(2, [4, 4, 4])
     table = _open(one, two)
-    replies = table.batch_scored(
-        [*_pairs(one), *_pairs(two)], [1.0, 2.0, 3.0, 4.0], started_ns=200, done_ns=240
+    replies = _scored(
+        table, [*_pairs(one), *_pairs(two)], [1.0, 2.0, 3.0, 4.0], started_ns=200, done_ns=240
     )
     assert [reply.job for reply in replies] == [1, 2]
     assert [reply.compute_ns for reply in replies] == [10, 30]
@@ -63,7 +76,7 @@ def test_a_closed_job_is_not_answered_again() -> None:
     table = _open(job)
     assert table.close(1)
     assert not table.close(1)
-    assert table.batch_scored(_pairs(job), [math.nan], started_ns=1, done_ns=2) == []
+    assert _scored(table, _pairs(job), [math.nan], started_ns=1, done_ns=2) == []
 
 
 def test_jobs_are_overdue_at_their_deadline() -> None:
@@ -74,7 +87,7 @@ def test_jobs_are_overdue_at_their_deadline() -> None:
 
 
 def _score_all(table: OpenJobs, job: Job, margins: list[float]) -> Scores:
-    (reply,) = table.batch_scored(_pairs(job), margins, started_ns=100, done_ns=110)
+    (reply,) = _scored(table, _pairs(job), margins, started_ns=100, done_ns=110)
     return reply
 
 
@@ -109,14 +122,25 @@ def test_a_large_job_is_handed_out_in_portions() -> None:
     first = job.portion(10)
     assert [one.index for one in first] == [0, 1]
     assert table.portions({1}, 10) == []
-    assert table.batch_scored(first[:1], [1.0], started_ns=1, done_ns=2) == []
+    assert _scored(table, first[:1], [1.0], started_ns=1, done_ns=2) == []
     assert table.portions({1}, 10) == []
-    assert table.batch_scored(first[1:], [1.0], started_ns=2, done_ns=3) == []
+    assert _scored(table, first[1:], [1.0], started_ns=2, done_ns=3) == []
     second = table.portions({1}, 10)
     assert [one.index for one in second] == [2, 3]
-    table.batch_scored(second, [1.0, 1.0], started_ns=3, done_ns=4)
+    _scored(table, second, [1.0, 1.0], started_ns=3, done_ns=4)
     third = table.portions({1, 2}, 10)
     assert [one.index for one in third] == [4, 0]
-    replies = table.batch_scored(third, [1.0, 1.0], started_ns=4, done_ns=5)
+    replies = _scored(table, third, [1.0, 1.0], started_ns=4, done_ns=5)
     assert {reply.job for reply in replies} == {1, 2}
     assert table.portions({1, 2}, 10) == []
+
+
+def test_tokens_and_time_go_to_the_jobs_that_they_were_spent_on() -> None:
+    first, second = _job(1, [10, 10]), _job(2, [30])
+    table = _open(first, second)
+    batch = [*_pairs(first), *_pairs(second)]
+    work = Work(computed=[10, 2, 28], saved=[0, 8, 2])
+    replies = table.batch_scored(batch, [1.0, 2.0, 3.0], started_ns=0, done_ns=400, work=work)
+    assert [reply.computed_tokens for reply in replies] == [12, 28]
+    assert [reply.saved_tokens for reply in replies] == [8, 2]
+    assert [reply.compute_ns for reply in replies] == [120, 280]

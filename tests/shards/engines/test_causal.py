@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from shards.checkpoint import Checkpoint
 from shards.checkpoint.kind import DECODERS
 from shards.engines import load_engine
 from shards.engines.causal import CausalEngine
@@ -60,22 +61,34 @@ def test_the_row_is_read_in_the_precision_it_is_stored_in(models: dict[str, Path
     left."""
     exact, rounded = load(models["qwen3-untied"]), load(models["qwen3-untied"], dtype="bf16")
     assert torch.equal(rounded._row, exact._row)
-    assert next(rounded._body.parameters()).dtype == torch.bfloat16
-    assert rounded._norm.weight.dtype == torch.float32
+    assert rounded._row.dtype == torch.float32
 
 
-def test_the_vocabulary_wide_head_is_not_kept(models: dict[str, Path]) -> None:
-    engine = load(models["qwen3-untied"])
-    head = [name for name, _ in engine._body.named_parameters() if "lm_head" in name]
-    assert head == []
-    assert not hasattr(engine, "_model")
+def test_nothing_is_as_wide_as_the_vocabulary_but_the_embeddings(tmp_path: Path) -> None:
+    """Weights that only the vocabulary-wide head would need are not even read."""
+    folder = checkpoints.qwen3(tmp_path, tied=False)
+    read: list[str] = []
+    checkpoint = Checkpoint.read_tensor
+
+    def noting(self: Checkpoint, name: str, rows: slice | None = None) -> torch.Tensor:
+        if rows is None:
+            read.append(name)
+        return checkpoint(self, name, rows)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Checkpoint, "read_tensor", noting)
+        load(folder)
+    assert "model.embed_tokens.weight" in read
+    assert "lm_head.weight" not in read
 
 
-def test_no_attention_mask_is_needed(models: dict[str, Path]) -> None:
-    """Padding on the right cannot be seen by the tokens before it, whatever it holds."""
-    engine = load(models["qwen3"])
+def test_padding_on_the_right_cannot_be_seen(tmp_path: Path) -> None:
+    """Families without a forward pass of their own need no mask, whatever the padding holds."""
+    folder = checkpoints.decoder(tmp_path, "llama")
+    engine = load(folder, template="qwen3-reranker")
     short, long = (EncodedPair(list(range(9, 9 + length)), length, False) for length in (5, 60))
     assert engine.score([short, long])[0] == pytest.approx(engine.score([short])[0], abs=1e-5)
+    assert (engine.facts.packed, engine.last_work.computed) == (False, [5])
 
 
 def test_a_margin_that_is_no_number_is_returned_as_it_is(

@@ -1,0 +1,136 @@
+"""The body of a decoder: token ids of pairs in, the states of their last tokens out.
+
+Qwen3 has a forward pass of its own, without padding (`qwen3`). Other decoders, and Qwen3 with a
+configuration that is not the usual one, go through their transformers model, padded on the right:
+attention is causal, so the last real token cannot see the padding, no mask is needed and
+scaled_dot_product_attention keeps its fast path. Positions start at 0 in every row; the official
+code pads on the left, which shifts them, and rotary positions are relative.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from shards.checkpoint import Checkpoint, empty_model, is_plain, load_model
+from shards.engines.linears import FORMATS
+from shards.engines.padding import padded_ids
+from shards.engines.prefixes import PrefixCache
+from shards.engines.qwen3 import Qwen3, Shape, rms_normed
+from shards.engines.qwen3_weights import Tensors, read_layer, shape_of
+from shards.pairs import Batch
+from shards.refusal import Report
+from shards.work import Work, padded_work
+
+Norm = Callable[[torch.Tensor], torch.Tensor]
+
+
+class Body(Protocol):
+    """All of a decoder before its final norm."""
+
+    @property
+    def last_work(self) -> Work:
+        """What the last batch cost."""
+        ...
+
+    def last_states(self, batch: Batch) -> torch.Tensor:
+        """Return the states of each pair's last token, `[pairs, hidden]`."""
+        ...
+
+
+class PaddedBody:
+    """A transformers model, on right-padded batches."""
+
+    def __init__(self, body: Any, device: str) -> None:
+        self.last_work = Work([], [])
+        self._body = body
+        self._device = device
+
+    def last_states(self, batch: Batch) -> torch.Tensor:
+        """See `Body`."""
+        ids = padded_ids(batch, pad_id=0).to(self._device)
+        states: torch.Tensor = self._body(input_ids=ids, use_cache=False).last_hidden_state
+        ends = torch.tensor([len(pair) - 1 for pair in batch], device=self._device)
+        self.last_work = padded_work(batch)
+        return states[torch.arange(len(batch), device=self._device), ends]
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A decoder that was read and checked, from which bodies can be made.
+
+    Attributes:
+        model: its transformers model; without weights if `shape` is not `None`.
+        shape: what `qwen3` needs to know; `None` for other decoders.
+        tensors: returns a tensor of the body by name.
+        warnings: what the operator should know.
+    """
+
+    model: Any
+    shape: Shape | None
+    tensors: Tensors
+    warnings: tuple[str, ...]
+
+    @property
+    def body(self) -> Any:
+        return self.model.base_model
+
+
+def read_weights(
+    auto_class: Any,
+    checkpoint: Checkpoint,
+    *,
+    vocabulary_size: int,
+    dtype: str,
+    device: str,
+    report: Report,
+) -> Weights:
+    """Find and check the weights of a decoder.
+
+    Raises:
+        Refusal: they cannot be loaded, see `load_model`.
+    """
+    model = empty_model(auto_class, checkpoint)
+    shape = shape_of(model.config) if model is not None else None
+    if model is not None and shape and is_plain(model, checkpoint, vocabulary_size):
+        size = sum(path.stat().st_size for path in set(checkpoint.tensors.values()))
+        report(f"loading weights, {size / 1e6:.0f} MB")
+        before = f"{model.base_model_prefix}."
+        return Weights(model, shape, lambda name: checkpoint.read_tensor(before + name), ())
+    loaded, warnings = load_model(
+        auto_class,
+        checkpoint,
+        vocabulary_size=vocabulary_size,
+        dtype=FORMATS[dtype],
+        device="cpu" if shape else device,
+        report=report,
+    )
+    tensors = loaded.base_model.state_dict()
+    return Weights(loaded, shape, tensors.__getitem__, warnings)
+
+
+def make_body(weights: Weights, *, dtype: str, device: str, cache: PrefixCache) -> Body:
+    """Make a body in a number format, on a device."""
+    if weights.shape is None:
+        body = weights.body
+        body.norm = torch.nn.Identity()  # only the last tokens meet it, see `final_norm`
+        return PaddedBody(body, device)
+    table = weights.tensors("embed_tokens.weight")
+    layers = [
+        read_layer(weights.shape, at, weights.tensors, dtype, device)
+        for at in range(weights.shape.layers)
+    ]
+    if device != "cpu":
+        table = table.to(device, FORMATS[dtype])
+    return Qwen3(weights.shape, table, layers, form=FORMATS[dtype], cache=cache)
+
+
+def final_norm(weights: Weights, device: str) -> Norm:
+    """Return the norm that the last states meet; it computes in fp32."""
+    if weights.shape is None:
+        norm: Norm = weights.body.norm.float()
+        return norm
+    weight = weights.tensors("norm.weight").to(device, torch.float32, copy=True)
+    eps = weights.shape.eps
+    return lambda states: rms_normed(states, weight, eps)

@@ -1,0 +1,109 @@
+"""int8 serves where it is faster and agrees with bf16; elsewhere bf16 does, and says why."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shards.engines import formats, load_engine
+from shards.engines.causal import CausalEngine
+from shards.engines.int8 import int8_works
+from shards.refusal import Refusal
+from shards.wire.exit_codes import ExitCode
+from shards.wire.spec import ShardSpec
+from tests import checkpoints
+
+needs_int8 = pytest.mark.skipif(not int8_works(), reason="no int8 product in this build of PyTorch")
+
+MARGINS = [float(at * 7 % 27) for at in range(27)]
+INT8_TOLERANCE = 0.5  # margins of these models spread over about 4
+
+
+def settled(
+    monkeypatch: pytest.MonkeyPatch, *, gain: float, int8: list[float], **given: Any
+) -> formats.Settled[str]:
+    monkeypatch.setattr(formats, "int8_gain", lambda *sizes: gain)
+    margins = {"bf16": MARGINS, "int8": int8}
+    given = {"takes_int8": True, "anyway": False} | given
+    return formats.settle(
+        "int8", str, margins.__getitem__, sizes=(64, 128), report=lambda line: None, **given
+    )
+
+
+def test_int8_serves_where_it_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = settled(monkeypatch, gain=1.9, int8=[margin * 1.01 for margin in MARGINS])
+    assert (found.made, found.dtype, found.warnings) == ("int8", "int8", ())
+    assert found.notes[0] == "int8 measured 1.9 times as fast as bf16 at this model's size"
+    assert found.notes[1].startswith("int8 against bf16: Spearman 1.0000 over 27 known pairs")
+
+
+def test_bf16_stays_where_int8_does_not_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = settled(monkeypatch, gain=1.9, int8=MARGINS[::-1])
+    assert (found.made, found.dtype) == ("bf16", "bf16")
+    assert "int8 does not agree with bf16 (Spearman" in found.warnings[0]
+    assert "`int8_anyway = true`" in found.warnings[0]
+    assert len(found.notes) == 2  # what was measured is shown all the same
+
+
+def test_int8_serves_anyway_if_the_operator_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = settled(monkeypatch, gain=1.9, int8=MARGINS[::-1], anyway=True)
+    assert (found.made, found.dtype, found.warnings) == ("int8", "int8", ())
+
+
+@pytest.mark.parametrize("gain", [0.0, 1.1])
+def test_bf16_stays_where_int8_is_no_faster(monkeypatch: pytest.MonkeyPatch, gain: float) -> None:
+    found = settled(monkeypatch, gain=gain, int8=MARGINS)
+    assert (found.made, found.dtype) == ("bf16", "bf16")
+    assert found.warnings[0].startswith(f"int8 measured {gain} times as fast as bf16")
+
+
+def test_a_model_without_an_int8_form_is_served_in_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = settled(monkeypatch, gain=1.9, int8=MARGINS, takes_int8=False)
+    assert found.dtype == "bf16"
+    assert found.warnings == ("this kind of model has no int8 form: bf16 is used",)
+
+
+@needs_int8
+def test_the_gain_is_a_ratio_of_times() -> None:
+    assert 0 < formats.int8_gain(64, 128) < 100
+    assert formats.said_of_int8((64, 128)).startswith("int8 ")
+
+
+@needs_int8
+def test_int8_margins_are_near_those_of_fp32(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "int8_gain", lambda *sizes: 2.0)
+    documents = [*checkpoints.SAMPLES, "", "Paris"]
+    margins = {}
+    for dtype in ("fp32", "int8"):
+        engine = load(models["qwen3-untied"], dtype=dtype, int8_anyway=True)
+        assert engine.facts.dtype == dtype
+        pairs = engine.encoder.encode("q", documents, instruction="", max_document_tokens=0)
+        margins[dtype] = engine.score(pairs)
+        assert engine.score(pairs[::-1])[::-1] == pytest.approx(margins[dtype], abs=0.05)
+    assert margins["int8"] == pytest.approx(margins["fp32"], abs=INT8_TOLERANCE)
+    assert margins["int8"] != margins["fp32"]
+    assert any(note.startswith("int8 against bf16: ") for note in engine.facts.notes)
+
+
+def test_auto_says_what_it_measured(models: dict[str, Path]) -> None:
+    facts = load(models["qwen3"], dtype="auto").facts
+    assert facts.dtype == "fp32"
+    assert facts.notes == ("dtype fp32: this model is too small to gain from bf16",)
+
+
+def test_int8_is_for_cpus() -> None:
+    from shards import devices
+
+    spec = ShardSpec(name="m/cuda:0", model="m", source="m", device="cuda:0", dtype="int8")
+    with pytest.raises(Refusal, match="int8 is for CPUs") as refusal:
+        devices.pick_dtype(spec, "cuda:0", 64, 128, lambda line: None)
+    assert refusal.value.exit_code is ExitCode.SPEC
+
+
+def load(folder: Path, **settings: Any) -> CausalEngine:
+    spec = ShardSpec(name="m/cpu", model="m", source=str(folder), **settings)
+    engine = load_engine(spec, lambda line: None)
+    assert isinstance(engine, CausalEngine)
+    return engine

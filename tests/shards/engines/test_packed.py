@@ -1,0 +1,153 @@
+"""Packed batches and kept prefixes: the same margins, whatever the company; and what they save."""
+
+import random
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shards.engines import load_engine, qwen3
+from shards.engines.causal import CausalEngine
+from shards.pairs import EncodedPair
+from shards.wire.spec import ShardSpec
+from tests import checkpoints
+from tests.shards.engines import reference
+
+TOLERANCE = 1e-4  # of the margin, in fp32
+QUERIES = ("capital of France?", "столица Франции", "中国的首都是哪里？", "x")
+INSTRUCTIONS = ("", "Find the passage that answers.", "按相关性判断")
+DOCUMENTS = (*checkpoints.SAMPLES, "", " ", "Paris", ": (", checkpoints.SAMPLES[0] * 12)
+
+
+@cache
+def engine_of(folder: Path, **settings: Any) -> CausalEngine:
+    settings = {"dtype": "fp32"} | settings
+    spec = ShardSpec(name="m/cpu", model="m", source=str(folder), **settings)
+    engine = load_engine(spec, lambda line: None)
+    assert isinstance(engine, CausalEngine)
+    return engine
+
+
+def pairs_of(
+    engine: CausalEngine, query: str, documents: Sequence[str], instruction: str = ""
+) -> list[EncodedPair]:
+    return engine.encoder.encode(query, documents, instruction=instruction, max_document_tokens=0)
+
+
+def plain(pair: EncodedPair) -> EncodedPair:
+    return EncodedPair(pair.token_ids, pair.document_start, pair.truncated)
+
+
+@cache
+def alone(folder: Path, query: str, document: str, instruction: str) -> float:
+    """The margin of a pair that shares nothing, computed by itself."""
+    engine = engine_of(folder, prefix_cache_mb=0)
+    (pair,) = pairs_of(engine, query, [document], instruction)
+    return engine.score([plain(pair)])[0]
+
+
+@pytest.mark.parametrize("instruction", INSTRUCTIONS)
+def test_pairs_that_share_nothing_equal_the_model_card(
+    instruction: str, models: dict[str, Path]
+) -> None:
+    folder = models["qwen3"]
+    ours = [alone(folder, QUERIES[1], document, instruction) for document in DOCUMENTS]
+    asked = instruction or reference.TASK
+    expected = reference.causal_margins(folder, QUERIES[1], DOCUMENTS, asked)
+    assert ours == pytest.approx(expected, abs=TOLERANCE)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(QUERIES),
+            st.sampled_from(DOCUMENTS),
+            st.sampled_from(INSTRUCTIONS),
+            st.booleans(),
+        ),
+        min_size=1,
+        max_size=24,
+    ),
+    st.sampled_from([0, 1, 64]),
+)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_company_any_order_and_anything_kept(
+    models_folder: Path, asked: list[tuple[str, str, str, bool]], cache_mb: int
+) -> None:
+    engine = engine_of(models_folder, prefix_cache_mb=cache_mb)
+    batch = []
+    for query, document, instruction, shares in asked:
+        (pair,) = pairs_of(engine, query, [document], instruction)
+        batch.append(pair if shares else plain(pair))
+    expected = [alone(models_folder, *one[:3]) for one in asked]
+    assert engine.score(batch) == pytest.approx(expected, abs=TOLERANCE)
+    assert engine.score(batch[::-1]) == pytest.approx(expected[::-1], abs=TOLERANCE)
+
+
+@pytest.fixture(scope="session")
+def models_folder(models: dict[str, Path]) -> Path:
+    """A checkpoint of four layers, whose queries share key heads."""
+    return models["qwen3-untied"]
+
+
+def test_a_prefix_is_computed_once_and_kept(models: dict[str, Path], tmp_path: Path) -> None:
+    engine = engine_of(models["qwen3"], max_length=4000)  # an engine of this test's own
+    documents = [*checkpoints.SAMPLES[:3]]
+    first = pairs_of(engine, "q", documents)
+    prefix = first[0].prefix
+    assert prefix is not None
+    own = [pair.own_tokens for pair in first]
+    margins = engine.score(first)
+    work = engine.last_work
+    assert (work.prefix_hits, work.prefix_misses) == (0, 2)
+    assert list(work.computed) == [len(prefix) + own[0], *own[1:]]
+    assert list(work.saved) == [0, len(prefix), len(prefix)]
+
+    assert engine.score(first) == pytest.approx(margins, abs=1e-6)
+    work = engine.last_work
+    assert (work.prefix_hits, work.prefix_misses) == (2, 0)
+    assert list(work.computed) == own
+
+    engine.score(pairs_of(engine, "another query", documents))
+    work = engine.last_work
+    assert (work.prefix_hits, work.prefix_misses) == (1, 1)  # system prompt and instruction
+    assert work.saved[0] == prefix.ends[0]
+
+
+def test_system_prompt_and_instruction_are_warm(models: dict[str, Path]) -> None:
+    engine = engine_of(models["qwen3"], max_length=3000)
+    engine.warm_up()
+    engine.score(pairs_of(engine, "the first query", ["a document"]))
+    assert (engine.last_work.prefix_hits, engine.last_work.prefix_misses) == (1, 1)
+
+
+def test_a_long_document_is_scored_in_pieces(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows and scores are bounded, however long a pair is, and the pieces are the whole."""
+    most = []
+    softmax = torch.Tensor.softmax
+
+    def noting(scores: Any, *args: Any, **kwargs: Any) -> Any:
+        most.append(scores.numel())
+        return softmax(scores, *args, **kwargs)
+
+    monkeypatch.setattr(torch.Tensor, "softmax", noting)
+    engine = engine_of(models["qwen3"], max_length=6000)
+    text = " ".join(random.Random(1).choices(" ".join(checkpoints.SAMPLES).split(), k=2500))
+    pairs = pairs_of(engine, "q", [text, "short"])
+    monkeypatch.setattr(qwen3, "_MOST_SCORES", 1 << 16)
+    in_pieces = engine.score(pairs)
+    heads = 4
+    assert len(pairs[0]) > 3000
+    assert max(most) <= heads << 16
+    monkeypatch.setattr(qwen3, "_MOST_SCORES", 1 << 30)
+    monkeypatch.setattr(qwen3, "_ROWS", 1 << 20)
+    assert engine.score(pairs) == pytest.approx(in_pieces, abs=TOLERANCE)
+    expected = reference.causal_margins(models["qwen3"], "q", [text, "short"])
+    assert in_pieces == pytest.approx(expected, abs=TOLERANCE)

@@ -14,10 +14,11 @@ from typing import Any, Protocol
 import torch
 
 from shards.checkpoint import Checkpoint, empty_model, is_plain, load_model
+from shards.engines.elementwise import rms_normed
 from shards.engines.linears import FORMATS
 from shards.engines.padding import padded_ids
 from shards.engines.prefixes import PrefixCache
-from shards.engines.qwen3 import Qwen3, Shape, rms_normed
+from shards.engines.qwen3 import Qwen3, Shape
 from shards.engines.qwen3_weights import Tensors, read_layer, shape_of
 from shards.pairs import Batch
 from shards.refusal import Report

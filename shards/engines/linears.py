@@ -12,7 +12,7 @@ from torch.nn import functional
 from shards.engines.int8 import Int8Linear
 
 Linear = Callable[[torch.Tensor], torch.Tensor]
-"""Takes `[rows, inputs]` and returns `[rows, outputs]`."""
+"""Takes `[rows, inputs]` in any float format and returns `[rows, outputs]` in that of the states."""
 
 FORMATS = {
     "fp32": torch.float32,
@@ -39,7 +39,7 @@ def pack(weight: torch.Tensor, bias: torch.Tensor | None, dtype: str, device: st
     weight = weight.to(device, form)
     if device == "cpu" and _onednn_takes(form):
         return _onednn(weight, bias)
-    return lambda states: functional.linear(states, weight, bias)
+    return lambda states: functional.linear(states.to(form), weight, bias)
 
 
 def _onednn_takes(form: torch.dtype) -> bool:
@@ -51,11 +51,12 @@ def _onednn_takes(form: torch.dtype) -> bool:
 
 
 def _onednn(weight: torch.Tensor, bias: torch.Tensor | None) -> Linear:
+    form = weight.dtype
     packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), _TYPICAL_ROWS)
     product = torch.ops.mkldnn._linear_pointwise
 
     def linear(states: torch.Tensor) -> torch.Tensor:
-        result: torch.Tensor = product(states, packed, bias, "none", [], "")
+        result: torch.Tensor = product(states.to(form), packed, bias, "none", [], "")
         return result
 
     return linear

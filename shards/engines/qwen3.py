@@ -17,17 +17,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional
 
-from shards.engines.attention import attend
+from shards.engines.attention import attention_for, moved
+from shards.engines.elementwise import Steps, steps_for, turns
 from shards.engines.linears import Linear
 from shards.engines.prefixes import PrefixCache
-from shards.engines.segments import Plan, group, plan_batch
+from shards.engines.segments import Plan, plan_batch
 from shards.pairs import Batch
 from shards.work import Work
 
-_ROWS = 512  # that go through all steps between two attentions together
-_MOST_SCORES = 1 << 20  # of one head at a time
+_ROWS = 512  # of a CPU's cache
+_GPU_ROWS = 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +85,27 @@ class Qwen3:
         cache: PrefixCache,
     ) -> None:
         """Take the weights, all on one device; `table` may be of any float format."""
-        self._shape = shape
         self._table = table
         self._layers = layers
-        self._form = form
         self._cache = cache
-        powers = torch.arange(0, shape.head_dim, 2, dtype=torch.float32) / shape.head_dim
         self.last_work = Work([], [])
-        self._speeds = 1.0 / shape.theta**powers
+        device = str(table.device)
+        powers = torch.arange(0, shape.head_dim, 2, dtype=torch.float32) / shape.head_dim
+        speeds = (1.0 / shape.theta**powers).to(device)
+        self._setting = _Setting(shape, steps_for(device), speeds, form, device)
 
     def last_states(self, batch: Batch) -> torch.Tensor:
         """Return the states of each pair's last token before the final norm, `[pairs, hidden]`."""
+        try:
+            return self._last_states(batch)
+        except (MemoryError, torch.OutOfMemoryError):
+            self._cache.clear()  # before smaller batches are tried
+            raise
+
+    def _last_states(self, batch: Batch) -> torch.Tensor:
         plan = plan_batch(batch, self._cache)
-        states = self._table[plan.token_ids].to(self._form)
-        one_pass = _Pass(self._shape, plan, self._speeds, self._form)
+        one_pass = _Pass(self._setting, plan)
+        states = self._table[moved(plan.token_ids, self._setting.device)].to(self._setting.form)
         for at, layer in enumerate(self._layers[:-1]):
             one_pass.layer(at, layer, states)
         last = one_pass.last_layer(len(self._layers) - 1, self._layers[-1], states)
@@ -108,70 +115,89 @@ class Qwen3:
         return last
 
 
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """What all passes of a model share."""
+
+    shape: Shape
+    steps: Steps
+    speeds: torch.Tensor
+    form: torch.dtype
+    device: str
+
+    def empty(self, *size: int) -> torch.Tensor:
+        return torch.empty(size, dtype=self.form, device=self.device)
+
+    def tiles(self, rows: int) -> Iterator[slice]:
+        """Yield the rows that go through all steps between two attentions together."""
+        most = _ROWS if self.device == "cpu" else _GPU_ROWS
+        for first in range(0, rows, most):
+            yield slice(first, min(rows, first + most))
+
+
 class _Pass:
     """What the layers of one pass share: the pool of keys and values, and who attends to what."""
 
-    def __init__(self, shape: Shape, plan: Plan, speeds: torch.Tensor, form: torch.dtype) -> None:
+    def __init__(self, setting: _Setting, plan: Plan) -> None:
+        shape = setting.shape
+        self._setting = setting
         self._shape = shape
         self._plan = plan
-        self._form = form
-        self._turns = _turns(plan.positions, speeds)
+        self._ends = moved(plan.ends, setting.device)
+        self._turns = turns(moved(plan.positions, setting.device), setting.speeds)
         pool = (shape.kv_heads, plan.kept_rows + plan.tokens, shape.head_dim)
-        self._keys, self._values = torch.empty(pool, dtype=form), torch.empty(pool, dtype=form)
+        self._keys, self._values = setting.empty(*pool), setting.empty(*pool)
         self._queries = self._rows_and_one(plan.tokens)
         self._attended = torch.empty_like(self._queries)
-        self._groups = group(plan.askings, rows=plan.tokens, most_scores=_MOST_SCORES)
+        self._attend = attention_for(plan.askings, plan.tokens, setting.device, setting.form)
         self.computed = [
-            torch.empty((shape.layers, 2, shape.kv_heads, length, shape.head_dim), dtype=form)
+            setting.empty(shape.layers, 2, shape.kv_heads, length, shape.head_dim)
             for _, (_, length) in plan.new
         ]
 
     def _rows_and_one(self, rows: int) -> torch.Tensor:
         """Return room for queries; the row after the last one is nobody's, see `segments`."""
         shape = self._shape
-        room = torch.empty(
-            (shape.kv_heads, rows + 1, shape.share * shape.head_dim), dtype=self._form
-        )
+        room = self._setting.empty(shape.kv_heads, rows + 1, shape.share * shape.head_dim)
         room[:, rows] = 0
         return room
 
     def layer(self, at: int, layer: Layer, states: torch.Tensor) -> None:
         """Take the states of all tokens through one layer, in place."""
         self._project(at, layer, states)
-        for one in self._groups:
-            attend(self._queries, self._keys, self._values, one, self._attended, _MOST_SCORES)
-        for rows in _tiles(len(states)):
+        self._attend(self._queries, self._keys, self._values, self._attended)
+        for rows in self._setting.tiles(len(states)):
             self._after(layer, self._attended[:, rows], states[rows])
 
     def last_layer(self, at: int, layer: Layer, states: torch.Tensor) -> torch.Tensor:
         """Return the states of the last tokens after the last layer."""
         assert layer.q is not None
         self._project(at, layer, states)
-        ends = self._plan.ends
+        ends, setting, shape = self._ends, self._setting, self._shape
         last = states[ends]
-        normed = rms_normed(last, layer.norm, self._shape.eps)
-        norms = layer.turned_norms[self._shape.kv_heads :]
+        flat = layer.q(setting.steps.normed(last, layer.norm, shape.eps))
+        norms = layer.turned_norms[shape.kv_heads :]
+        turned = setting.steps.turned(flat, norms, self._turns[ends], shape.eps)
         queries = self._rows_and_one(len(ends))
-        self._put_queries(
-            queries[:, :-1], _turned(layer.q(normed), norms, self._turns[ends], self._shape.eps)
-        )
+        self._put_queries(queries[:, :-1], turned)
         attended = torch.empty_like(queries)
-        for one in group(self._plan.last_askings, rows=len(ends), most_scores=_MOST_SCORES):
-            attend(queries, self._keys, self._values, one, attended, _MOST_SCORES)
+        attend = attention_for(self._plan.last_askings, len(ends), setting.device, setting.form)
+        attend(queries, self._keys, self._values, attended)
         self._after(layer, attended[:, :-1], last)
         return last
 
     def _project(self, at: int, layer: Layer, states: torch.Tensor) -> None:
         """Fill the pool, and the queries unless this is the last layer."""
-        shape, width = self._shape, self._shape.kv_heads * self._shape.head_dim
+        shape, steps = self._shape, self._setting.steps
+        width = shape.kv_heads * shape.head_dim
         first = self._bring_kept(at)
-        for rows in _tiles(len(states)):
-            product = layer.vkq(rms_normed(states[rows], layer.norm, shape.eps))
+        for rows in self._setting.tiles(len(states)):
+            product = layer.vkq(steps.normed(states[rows], layer.norm, shape.eps))
             pool = slice(first + rows.start, first + rows.stop)
             values = product[:, :width].view(-1, shape.kv_heads, shape.head_dim)
             self._values[:, pool] = values.transpose(0, 1)
             norms = layer.turned_norms[: (product.shape[1] - width) // shape.head_dim]
-            turned = _turned(product[:, width:], norms, self._turns[rows], shape.eps)
+            turned = steps.turned(product[:, width:], norms, self._turns[rows], shape.eps)
             self._keys[:, pool] = turned[:, : shape.kv_heads].transpose(0, 1)
             if layer.q is None:
                 self._put_queries(self._queries[:, rows], turned[:, shape.kv_heads :])
@@ -198,41 +224,6 @@ class _Pass:
         """What follows attention: the output product and the feed-forward block, in place."""
         flat = attended.transpose(0, 1).reshape(len(states), -1)
         states.add_(layer.out(flat))
-        product = layer.gate_up(rms_normed(states, layer.mlp_norm, self._shape.eps))
-        gate, up = product.chunk(2, dim=1)
-        states.add_(layer.down(functional.silu(gate).mul_(up)))
-
-
-def _tiles(rows: int) -> Iterator[slice]:
-    for first in range(0, rows, _ROWS):
-        yield slice(first, min(rows, first + _ROWS))
-
-
-def _turns(positions: torch.Tensor, speeds: torch.Tensor) -> torch.Tensor:
-    """Return the turn of each position as complex numbers, `[positions, 1, head_dim / 2]`."""
-    angles = positions[:, None, None] * speeds
-    return torch.polar(torch.ones_like(angles), angles)
-
-
-def rms_normed(states: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
-    """Return the rows over their root mean square, times `weight`; computed in fp32."""
-    exact = torch.empty(states.shape, dtype=torch.float32).copy_(states)
-    return exact.mul_(_over_rms(exact, eps)).mul_(weight).to(states.dtype)
-
-
-def _turned(
-    flat: torch.Tensor, norms: torch.Tensor, turns: torch.Tensor, eps: float
-) -> torch.Tensor:
-    """Return heads normed and turned to their positions, `[rows, heads, head_dim]`."""
-    rows, (heads, dim) = len(flat), norms.shape
-    exact = torch.empty((rows, heads, dim), dtype=torch.float32)
-    exact.view(rows, -1).copy_(flat)
-    over_rms = _over_rms(exact, eps)
-    exact.mul_(norms)
-    torch.view_as_complex(exact.view(rows, heads, -1, 2)).mul_(turns)
-    return exact.mul_(over_rms).to(flat.dtype)
-
-
-def _over_rms(exact: torch.Tensor, eps: float) -> torch.Tensor:
-    norm: torch.Tensor = torch.linalg.vector_norm(exact, dim=-1, keepdim=True)
-    return norm.square_().mul_(1 / exact.shape[-1]).add_(eps).rsqrt_()
+        steps = self._setting.steps
+        product = layer.gate_up(steps.normed(states, layer.mlp_norm, self._shape.eps))
+        states.add_(layer.down(steps.gated(product)))

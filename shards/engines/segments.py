@@ -11,7 +11,7 @@ nobody's), keys on the left, where `left` hides them.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,7 +22,7 @@ from shards.work import Work
 
 Span = tuple[int, int]  # first row and number of rows
 
-_PADDED_SHARE = 0.2  # of a group's scores; beyond it the next segment starts another group
+_PADDED_SHARE = 0.1  # of a group's scores; beyond it the next segment starts another group
 _FREE_SCORES = 1 << 14  # of one head; below it a group costs its launch, however it is padded
 
 
@@ -60,6 +60,13 @@ class Group:
     length: int
     past: int
     left: torch.Tensor | None
+
+    def on(self, device: str) -> "Group":
+        """Return the group on another device."""
+        left = None if self.left is None else self.left.to(device)
+        return replace(
+            self, rows=self.rows.to(device), attended=self.attended.to(device), left=left
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shards.engines import load_engine, qwen3
+from shards.engines import attention, load_engine, qwen3
 from shards.engines.causal import CausalEngine
 from shards.pairs import EncodedPair
 from shards.wire.spec import ShardSpec
@@ -141,12 +141,12 @@ def test_a_long_document_is_scored_in_pieces(
     engine = engine_of(models["qwen3"], max_length=6000)
     text = " ".join(random.Random(1).choices(" ".join(checkpoints.SAMPLES).split(), k=2500))
     pairs = pairs_of(engine, "q", [text, "short"])
-    monkeypatch.setattr(qwen3, "_MOST_SCORES", 1 << 16)
+    monkeypatch.setattr(attention, "MOST_SCORES", 1 << 16)
     in_pieces = engine.score(pairs)
     heads = 4
     assert len(pairs[0]) > 3000
     assert max(most) <= heads << 16
-    monkeypatch.setattr(qwen3, "_MOST_SCORES", 1 << 30)
+    monkeypatch.setattr(attention, "MOST_SCORES", 1 << 30)
     monkeypatch.setattr(qwen3, "_ROWS", 1 << 20)
     assert engine.score(pairs) == pytest.approx(in_pieces, abs=TOLERANCE)
     expected = reference.causal_margins(models["qwen3"], "q", [text, "short"])

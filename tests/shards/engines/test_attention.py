@@ -1,0 +1,123 @@
+"""Attention and what lies beside it: every way to compute it gives the same, on a CPU."""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from shards.engines import attention, load_engine, qwen3
+from shards.engines.attention import Flash, Grouped
+from shards.engines.elementwise import IN_PLACE, PLAIN, steps_for, turns
+from shards.engines.segments import Asking
+from shards.wire.spec import ShardSpec
+from tests import checkpoints
+
+KV_HEADS, SHARE, DIM = 2, 3, 8
+
+
+def varlen(
+    queries: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    query_ends: torch.Tensor,
+    key_ends: torch.Tensor,
+    longest_query: int,
+    longest_key: int,
+    *,
+    scale: float,
+    window_size: tuple[int, int],
+    enable_gqa: bool,
+) -> torch.Tensor:
+    """What PyTorch's `varlen_attn` says it does, by its documentation, one row after the other."""
+    assert (scale, window_size, enable_gqa) == (1.0, (-1, 0), True)
+    out = []
+    share = queries.shape[1] // keys.shape[1]
+    for at in range(len(query_ends) - 1):
+        asked = queries[query_ends[at] : query_ends[at + 1]]
+        seen = slice(int(key_ends[at]), int(key_ends[at + 1]))
+        key, value = (one[seen].repeat_interleave(share, 1) for one in (keys, values))
+        assert len(asked) <= longest_query
+        assert len(key) <= longest_key
+        scores = torch.einsum("qhd,khd->hqk", asked, key)
+        hidden = torch.ones(len(asked), len(key)).triu(1 + len(key) - len(asked)).bool()
+        weights = scores.masked_fill(hidden, float("-inf")).softmax(-1)
+        out.append(torch.einsum("hqk,khd->qhd", weights, value))
+    return torch.cat(out)
+
+
+def askings_of(lengths: Sequence[tuple[int, int]], kept: int) -> list[Asking]:
+    """Segments of (length, kept rows that they attend to); each also attends to the one before."""
+    askings: list[Asking] = []
+    row = 0
+    for length, past in lengths:
+        before = ((0, past),) if past else ()
+        if askings and askings[-1].length < 5:
+            start, count = askings[-1].rows
+            before = (*before, (kept + start, count))
+        askings.append(Asking((row, length), (*before, (kept + row, length))))
+        row += length
+    return askings
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_groups_equal_flash_attention(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = random.Random(seed)
+    monkeypatch.setattr(attention, "MOST_SCORES", draw.choice([50, 2000, 1 << 20]))
+    kept = 9
+    lengths = [(draw.choice([1, 2, 3, 7, 40]), draw.choice([0, 4, 9])) for _ in range(12)]
+    askings = askings_of(lengths, kept)
+    rows = sum(length for length, _ in lengths)
+    torch.manual_seed(seed)
+    queries = torch.randn(KV_HEADS, rows + 1, SHARE * DIM)
+    keys, values = torch.randn(2, KV_HEADS, kept + rows, DIM)
+    found = []
+    for attend in (Grouped(askings, rows, "cpu"), Flash(askings, "cpu", varlen)):
+        out = torch.full_like(queries, float("nan"))
+        attend(queries.clone(), keys, values, out)
+        found.append(out[:, :-1])
+    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-5)
+
+
+def test_in_place_steps_equal_the_plain_formulas() -> None:
+    torch.manual_seed(0)
+    states, weight = torch.randn(50, 64), torch.rand(64)
+    before = states.clone()
+    torch.testing.assert_close(
+        IN_PLACE.normed(states, weight, 1e-6), PLAIN.normed(states, weight, 1e-6)
+    )
+    torch.testing.assert_close(IN_PLACE.gated(states), PLAIN.gated(states))
+    norms, speeds = torch.rand(KV_HEADS, 32), torch.rand(16)
+    turned = turns(torch.arange(50), speeds)
+    torch.testing.assert_close(
+        IN_PLACE.turned(states, norms, turned, 1e-6), PLAIN.turned(states, norms, turned, 1e-6)
+    )
+    assert torch.equal(states, before)
+    assert steps_for("cpu") is IN_PLACE
+
+
+def test_the_way_of_a_gpu_gives_the_same_margins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Flash attention and plain formulas, uncompiled, through a whole model."""
+    spec = ShardSpec(name="m/cpu", model="m", source=str(checkpoints.qwen3(tmp_path)), dtype="fp32")
+    documents = (*checkpoints.SAMPLES, "", "x")
+
+    def margins() -> list[float]:
+        engine = load_engine(spec, lambda line: None)
+        first, second = (
+            engine.encoder.encode(query, documents, instruction="", max_document_tokens=0)
+            for query in ("first", "second query")
+        )
+        return [*engine.score(first[:3]), *engine.score([*first, *second])]
+
+    expected = margins()
+
+    def flash(askings: Sequence[Asking], rows: int, device: str, form: Any) -> Flash:
+        return Flash(askings, device, varlen)
+
+    monkeypatch.setattr(qwen3, "attention_for", flash)
+    monkeypatch.setattr(qwen3, "steps_for", lambda device: PLAIN)
+    assert margins() == pytest.approx(expected, abs=1e-4)

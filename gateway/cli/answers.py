@@ -3,13 +3,15 @@
 A printer is told each answer as it comes, and when there are no more.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import click
 
 from gateway.cli.inputs import BadInput, Document, Question
 from gateway.cli.say import console
+from gateway.cli.spoken import DETAILS
 
 TREC_TAG = "rerank-gateway"
 
@@ -21,12 +23,19 @@ class Ranked:
     index: int
     relevance_score: float
     document: Document
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Return it with the id, if there is one."""
         named = {"id": self.document.id} if self.document.id else {}
         score = {"relevance_score": self.relevance_score}
-        return {"index": self.index, **named, **score, "document": self.document.text}
+        return {
+            "index": self.index,
+            **named,
+            **score,
+            **self.details,
+            "document": self.document.text,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +143,14 @@ def _word(id: str) -> str:
     return id
 
 
+def _in_words(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{value['start']}-{value['end']}"
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    return f"{value:.4f}" if isinstance(value, float) else str(value if value is not None else "")
+
+
 def _print_table(answer: Answer) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table as Grid
@@ -143,8 +160,13 @@ def _print_table(answer: Answer) -> None:
     grid.title_justify = "left"
     grid.add_column("relevance_score", justify="right")
     grid.add_column("index", justify="right")
+    told = [name for name in DETAILS if any(name in one.details for one in answer.results)]
+    for name in told:
+        grid.add_column(name, justify="right")
     grid.add_column("document", overflow="fold")
     for one in answer.results:
+        details = [_in_words(one.details.get(name)) for name in told]
         text = Text(one.document.text)
-        grid.add_row(f"{one.relevance_score:.6f}", one.document.id or str(one.index), text)
+        name = one.document.id or str(one.index)
+        grid.add_row(f"{one.relevance_score:.6f}", name, *details, text)
     console().print(grid)

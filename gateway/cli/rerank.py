@@ -22,11 +22,12 @@ from gateway.cli.candidates import read_candidates, read_top_lists
 from gateway.cli.flags import model_options, model_trees, parse_model
 from gateway.cli.inputs import BadInput, Question, read_documents, read_questions, read_text
 from gateway.cli.say import console, fail, report
-from gateway.cli.scorers import Refused, Score, Scorer, Unreachable, local, remote
+from gateway.cli.scorers import Reading, Refused, Score, Scorer, Unreachable, local, remote
 from gateway.cli.spoken import SPOKEN
 
 if TYPE_CHECKING:
     from gateway.config import Settings
+    from gateway.domain import Policy
 
 PART = 128
 """Documents of one question that are scored together."""
@@ -58,6 +59,19 @@ PROGRESS_AFTER_SECONDS = 2.0
 )
 @model_options
 @click.option("--instruction", help="What relevance means, for models that read it.")
+@click.option(
+    "--long-documents",
+    type=click.Choice(["truncate", "passages", "error"]),
+    help="What happens to documents that are too long; default what the model is set to.",
+)
+@click.option(
+    "--max-passages",
+    type=click.IntRange(min=1),
+    help="Read long documents in passages, at most so many of each.",
+)
+@click.option(
+    "--details", is_flag=True, help="Show margin, tokens, truncation and the best passage's span."
+)
 @click.option("--top-n", type=click.IntRange(min=1), help="Only the best ones.")
 @click.option(
     "--url", envvar="GATEWAY_URL", help="A running gateway; else shards are started here."
@@ -145,19 +159,23 @@ def _scorer(
     api_key: str | None,
     model: str | None,
     instruction: str | None,
+    long_documents: "Policy | None",
+    max_passages: int | None,
+    details: bool,
     **described: Any,
 ) -> AbstractAsyncContextManager[Scorer]:
+    reading = Reading(long_documents, max_passages, details)
     if url:
         idle = [name for name, value in described.items() if value not in (None, ())]
         if idle:
             raise click.UsageError(f"{', '.join(idle)}: the gateway behind --url decides that")
-        options = {"model": model, "instruction": instruction}
+        options = {"model": model, "instruction": instruction, **reading.fields()}
         return remote(url, SPOKEN[dialect], options, read_text(api_key) if api_key else None)
     settings = _local_settings(model, described)
     from gateway import logs
 
     logs.configure("warning")
-    return local(settings, next(iter(settings.models)), instruction)
+    return local(settings, next(iter(settings.models)), instruction, reading)
 
 
 def _local_settings(model: str | None, described: dict[str, Any]) -> "Settings":
@@ -234,7 +252,7 @@ async def _answer(scorer: Scorer, question: Question, top_n: int | None, advance
     return Answer(
         question,
         tuple(
-            Ranked(index, scores[index].relevance_score, documents[index])
+            Ranked(index, scores[index].relevance_score, documents[index], scores[index].details)
             for index in order[:top_n]
         ),
     )

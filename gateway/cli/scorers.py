@@ -4,12 +4,13 @@ import io
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from gateway.cli.spoken import Spoken
     from gateway.config import Settings
+    from gateway.domain import Policy
 
 PATIENCE_SECONDS = 600.0
 """How long one part of a request may take; loading the model included."""
@@ -25,10 +26,31 @@ class Unreachable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One document's score; `order` decides the rank: the margin where it is known."""
+    """One document's score; `order` decides the rank: the margin where it is known.
+
+    `details` say how the document was read, if they were asked for.
+    """
 
     relevance_score: float
     order: float
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How documents are to be read, and whether results tell it; `None` for the model's way."""
+
+    long_documents: "Policy | None" = None
+    max_passages: int | None = None
+    details: bool = False
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of a request that say it."""
+        return {
+            "long_documents": self.long_documents,
+            "max_chunks_per_doc": self.max_passages,
+            "return_details": self.details or None,
+        }
 
 
 class Scorer(Protocol):
@@ -41,7 +63,7 @@ class Remote:
     """A gateway, or any other server that speaks one of the APIs that we know."""
 
     def __init__(
-        self, session: Any, url: str, spoken: "Spoken", options: Mapping[str, str | None]
+        self, session: Any, url: str, spoken: "Spoken", options: Mapping[str, Any]
     ) -> None:
         self._session = session
         self._url = spoken.url(url)
@@ -70,9 +92,16 @@ class Remote:
     def _read(self, said: bytes, documents: int) -> list[Score]:
         import orjson
 
+        from gateway.cli.spoken import found_details
+
         try:
-            scores = dict(self._spoken.scores(orjson.loads(said)))
-            return [Score(scores[index], scores[index]) for index in range(documents)]
+            reply = orjson.loads(said)
+            scores = dict(self._spoken.scores(reply))
+            told = found_details(reply) if self._options.get("return_details") else {}
+            return [
+                Score(scores[index], scores[index], told.get(index, {}))
+                for index in range(documents)
+            ]
         except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError) as error:
             raise Refused(
                 f"{self._url} answered, but not with a score for each document in this API "
@@ -100,7 +129,7 @@ def _message(said: bytes) -> str:
 
 @asynccontextmanager
 async def remote(
-    url: str, spoken: "Spoken", options: Mapping[str, str | None], api_key: str | None = None
+    url: str, spoken: "Spoken", options: Mapping[str, Any], api_key: str | None = None
 ) -> AsyncIterator[Scorer]:
     """Yield a scorer that asks a URL; options are further fields of its requests."""
     import aiohttp
@@ -114,14 +143,20 @@ async def remote(
 class Local:
     """The gateway's own fleet and reranker, in this process, without HTTP."""
 
-    def __init__(self, reranker: Any, model: str, instruction: str | None) -> None:
+    def __init__(
+        self, reranker: Any, model: str, instruction: str | None, reading: Reading
+    ) -> None:
         self._reranker = reranker
         self._model = model
         self._instruction = instruction
+        self._reading = reading
         self._asked = 0
 
     async def score(self, query: str, documents: Sequence[str]) -> list[Score]:
         """Score once; raises `Refused`."""
+        import msgspec
+
+        from gateway.dialects.showing import details
         from gateway.domain import Document, RerankRequest
         from gateway.errors import GatewayError
 
@@ -130,6 +165,9 @@ class Local:
             documents=tuple(map(Document, documents)),
             model=self._model,
             instruction=self._instruction,
+            long_documents=self._policy,
+            most_passages=self._reading.max_passages,
+            return_details=self._reading.details,
         )
         self._asked += 1
         deadline = time.monotonic() + PATIENCE_SECONDS
@@ -139,11 +177,21 @@ class Local:
             )
         except GatewayError as error:
             raise Refused(error.message) from None
-        return [Score(one.relevance_score, one.margin) for one in result.scored]
+        return [
+            Score(one.relevance_score, one.margin, msgspec.to_builtins(details(request, one)))
+            for one in result.scored
+        ]
+
+    @property
+    def _policy(self) -> "Policy | None":
+        reading = self._reading
+        return reading.long_documents or ("passages" if reading.max_passages else None)
 
 
 @asynccontextmanager
-async def local(settings: "Settings", model: str, instruction: str | None) -> AsyncIterator[Scorer]:
+async def local(
+    settings: "Settings", model: str, instruction: str | None, reading: Reading
+) -> AsyncIterator[Scorer]:
     """Yield a scorer with shards of its own, which end with it."""
     from gateway.config import model_specs
     from gateway.fleet import Fleet
@@ -154,6 +202,6 @@ async def local(settings: "Settings", model: str, instruction: str | None) -> As
     fleet = Fleet(model_specs(settings), FleetPolicy.of(settings), Metrics())
     await fleet.start()
     try:
-        yield Local(Reranker(fleet), model, instruction)
+        yield Local(Reranker(fleet), model, instruction, reading)
     finally:
         await fleet.stop()

@@ -59,6 +59,22 @@ def _found(key: str, score: str) -> Callable[[Any], Found]:
     return lambda reply: [(one["index"], one[score]) for one in (reply[key] if key else reply)]
 
 
+DETAILS = ("margin", "tokens", "truncated", "passages", "span")
+"""What results say more if they are asked for `return_details`."""
+
+
+def found_details(reply: Any) -> dict[int, Body]:
+    """Return what a reply of ours, in any API, says of each document, by its index."""
+    if isinstance(reply, dict):
+        names = ("results", "rankings", "details", "data")
+        reply = next((reply[name] for name in names if name in reply), ())
+    return {
+        one.get("index", place): {name: one[name] for name in DETAILS if name in one}
+        for place, one in enumerate(reply)
+        if isinstance(one, dict)
+    }
+
+
 def _logits(reply: Mapping[str, Any]) -> Found:
     return [(one["index"], sigmoid(one["logit"])) for one in reply["rankings"]]
 

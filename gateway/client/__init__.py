@@ -24,6 +24,7 @@ from gateway.client.errors import (
 from gateway.client.ranking import Ranked, Ranking
 from gateway.client.retries import Retries
 from gateway.client.synchronous import Client
+from gateway.client.wire import Details
 
 __all__ = [
     "AsyncClient",
@@ -31,6 +32,7 @@ __all__ = [
     "ClientError",
     "ConnectionFailed",
     "DeadlineExceeded",
+    "Details",
     "InvalidRequest",
     "Overloaded",
     "Ranked",

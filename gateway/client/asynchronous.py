@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Self, TypedDict
+from typing import Literal, Self, TypeAlias, TypedDict
 
 import aiohttp
 
@@ -28,6 +28,10 @@ TIMEOUT_SECONDS = 60.0
 PARTS_AT_ONCE = 4
 PART_BYTES = 4_000_000
 """Half of what the gateway takes; escapes may double what is written."""
+
+
+LongDocuments: TypeAlias = Literal["truncate", "passages", "error"]
+"""A document is cut, or read in passages of which the best one counts, or its request is refused."""
 
 
 class Options(TypedDict, total=False):
@@ -98,6 +102,9 @@ class AsyncClient:
         instruction: str | None = None,
         model: str | None = None,
         return_documents: bool = True,
+        return_details: bool = False,
+        long_documents: LongDocuments | None = None,
+        max_passages: int | None = None,
         boosts: Mapping[str, float] | None = None,
         first_stage_weight: float = 0.0,
         timeout: float | None = None,  # noqa: ASYNC109 - retries too
@@ -112,6 +119,10 @@ class AsyncClient:
             instruction: what relevance means, for models that read it.
             model: which model is to score.
             return_documents: whether results have the caller's documents.
+            return_details: whether results tell how their document was read.
+            long_documents: what happens to a document that the model cannot read at once; unset
+                for what the model is configured for.
+            max_passages: the most passages of one document; with it alone they are `passages`.
             boosts: weights by metadata key; see `gateway.client.ranking` for the formula.
             first_stage_weight: the first stage's share of the score, from 0 to 1.
             timeout: seconds for everything.
@@ -119,11 +130,10 @@ class AsyncClient:
         Raises:
             ClientError: the class says why; see `gateway.client.errors`.
         """
+        _check_numbers(top_n=top_n, max_passages=max_passages)
         candidates = read_candidates(documents)
         blend = Blend(first_stage_weight, boosts or {})
         blend.check(candidates)
-        if top_n is not None and top_n < 0:
-            raise InvalidRequest(f"top_n is {top_n}: send 0 or more")
         seconds = self._timeout_seconds if timeout is None else timeout
         call = Call(
             query,
@@ -131,6 +141,9 @@ class AsyncClient:
                 "instruction": instruction,
                 "model": model or self._model,
                 "top_n": None if blend else top_n,
+                "return_details": return_details or None,
+                "long_documents": long_documents,
+                "max_chunks_per_doc": max_passages,
             },
             time.monotonic() + seconds,
         )
@@ -219,6 +232,12 @@ class AsyncClient:
                 timeout=aiohttp.ClientTimeout(total=None),
             )
         return self._session
+
+
+def _check_numbers(**numbers: int | None) -> None:
+    for name, number in numbers.items():
+        if number is not None and number < 0:
+            raise InvalidRequest(f"{name} is {number}: send 0 or more")
 
 
 def _ranking(

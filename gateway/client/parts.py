@@ -6,8 +6,9 @@ scores: margins decide the order even where their sigmoids round to the same num
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from gateway.client.wire import Reply, Scored
+from gateway.client.wire import Reply
 from gateway.domain import sigmoid
 
 
@@ -35,13 +36,13 @@ def split(sizes: Sequence[int], *, documents: int, size: int) -> list[range]:
 def merge(parts: Sequence[range], replies: Sequence[Reply]) -> Reply:
     """Return one reply for all parts, whose scores are margins, as one request would have got."""
     margins = [
-        (one.relevance_score, part[one.index])
+        replace(one, index=part[one.index])
         for part, reply in zip(parts, replies, strict=True)
         for one in reply.scored
     ]
-    margins.sort(key=lambda one: (-one[0], one[1]))
+    margins.sort(key=lambda one: (-one.relevance_score, one.index))
     return Reply(
-        scored=tuple(Scored(index, sigmoid(margin)) for margin, index in margins),
+        scored=tuple(replace(one, relevance_score=sigmoid(one.relevance_score)) for one in margins),
         model=replies[0].model,
         tokens=sum(reply.tokens for reply in replies),
         request_ids=tuple(id for reply in replies for id in reply.request_ids),

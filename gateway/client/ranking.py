@@ -16,7 +16,7 @@ from typing import Any
 
 from gateway.client.candidates import Candidate
 from gateway.client.errors import InvalidRequest
-from gateway.client.wire import Scored
+from gateway.client.wire import Details, Scored
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class Ranked:
         relevance_score: the model's, in [0, 1].
         score: what decided the order; the same unless the first stage or boosts had a say.
         first_stage_score: as the caller gave it, if it did.
+        details: how the document was read, if that was asked for.
     """
 
     index: int
@@ -36,6 +37,7 @@ class Ranked:
     relevance_score: float
     score: float
     first_stage_score: float | None = None
+    details: Details | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,7 @@ def ranked(
             relevance_score=scored[place].relevance_score,
             score=scores[place],
             first_stage_score=asked[place].first_stage_score,
+            details=scored[place].details,
         )
         for place in order[:top_n]
     )

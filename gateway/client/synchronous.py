@@ -9,7 +9,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
-from gateway.client.asynchronous import DEFAULT_URL, AsyncClient, Options
+from gateway.client.asynchronous import DEFAULT_URL, AsyncClient, LongDocuments, Options
 from gateway.client.ranking import Ranking
 
 T = TypeVar("T")
@@ -87,6 +87,9 @@ class Client:
         instruction: str | None = None,
         model: str | None = None,
         return_documents: bool = True,
+        return_details: bool = False,
+        long_documents: LongDocuments | None = None,
+        max_passages: int | None = None,
         boosts: Mapping[str, float] | None = None,
         first_stage_weight: float = 0.0,
         timeout: float | None = None,
@@ -97,6 +100,9 @@ class Client:
                 query,
                 documents,
                 top_n=top_n,
+                return_details=return_details,
+                long_documents=long_documents,
+                max_passages=max_passages,
                 instruction=instruction,
                 model=model,
                 return_documents=return_documents,

@@ -18,11 +18,32 @@ _LONGEST_TEXT = 500
 
 
 @dataclass(frozen=True, slots=True)
+class Details:
+    """How a document was read.
+
+    Attributes:
+        margin: the number before the sigmoid.
+        tokens: what was read for it, all passages with query and prompt.
+        truncated: whether a part of it was not read.
+        passages: in how many pairs it was read.
+        span: start and end of the best passage in the text that was sent, in characters; `None`
+            where the document was cut.
+    """
+
+    margin: float
+    tokens: int
+    truncated: bool
+    passages: int
+    span: tuple[int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Scored:
     """One document's score; a margin if `raw_scores` was asked for."""
 
     index: int
     relevance_score: float
+    details: Details | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +84,8 @@ def read_reply(raw: bytes, *, documents: int, request_id: str | None) -> Reply:
     try:
         said = orjson.loads(raw)
         scored = tuple(
-            Scored(one["index"], float(one["relevance_score"])) for one in said["results"]
+            Scored(one["index"], float(one["relevance_score"]), _details(one))
+            for one in said["results"]
         )
         places = {one.index for one in scored}
         if len(places) != len(scored) or not places <= set(range(documents)):
@@ -81,6 +103,20 @@ def read_reply(raw: bytes, *, documents: int, request_id: str | None) -> Reply:
             status=200,
             request_id=request_id,
         ) from None
+
+
+def _details(one: Mapping[str, Any]) -> Details | None:
+    """Return the details of a result, if it has them."""
+    if "margin" not in one or "passages" not in one:
+        return None
+    span = one.get("span")
+    return Details(
+        margin=float(one["margin"]),
+        tokens=int(one["tokens"]),
+        truncated=bool(one["truncated"]),
+        passages=int(one["passages"]),
+        span=(int(span["start"]), int(span["end"])) if span else None,
+    )
 
 
 def read_error(status: int, headers: Mapping[str, str], raw: bytes) -> ClientError:

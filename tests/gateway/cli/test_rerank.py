@@ -254,3 +254,46 @@ def test_flags_that_the_gateway_behind_the_url_decides_are_refused(served: str) 
     result = run("-q", "a", "-d", "b", "--url", served, "--dtype", "bf16")
     assert result.exit_code == 2
     assert "dtype: the gateway behind --url decides that" in result.stderr
+
+
+LONG = " ".join(f"word{number}" for number in range(9000))
+
+
+@pytest.mark.parametrize("dialect", SPOKEN)
+def test_details_of_a_gateway_in_every_dialect(served: str, tmp_path: Path, dialect: str) -> None:
+    path = tmp_path / "long.txt"
+    path.write_text(f"short\n{LONG}\n")
+    told = ("--details", "--long-documents", "passages")
+    result = run("-q", "q", str(path), "--url", served, "--dialect", dialect, *told)
+    assert result.exit_code == 0, result.stderr
+    short, long = sorted(lines(result.stdout), key=lambda one: one["index"])
+    assert short["margin"] == margin("q", "short")
+    assert (short["tokens"], short["truncated"], short["passages"]) == (3, False, 1)
+    assert long["passages"] == 2
+    assert long["margin"] == margin("q", LONG[long["span"]["start"] : long["span"]["end"]])
+
+
+def test_details_of_shards_of_our_own(tmp_path: Path) -> None:
+    path = tmp_path / "long.txt"
+    path.write_text(f"short\n{LONG}\n")
+    done = gateway("rerank", "-q", "q", str(path), *LOCAL, "--max-passages", "1", "--details")
+    assert done.returncode == 0, done.stderr
+    short, long = sorted(lines(done.stdout), key=lambda one: one["index"])
+    assert (short["span"], short["truncated"]) == ({"start": 0, "end": 5}, False)
+    assert (long["passages"], long["truncated"]) == (1, True)
+    assert long["span"]["start"] == 0
+
+
+def test_a_table_shows_details(served: str, file: str) -> None:
+    result = run("-q", "столица", file, "--url", served, "--format", "table", "--details")
+    assert "margin" in result.stdout
+    assert "0-6" in result.stdout
+    assert "truncated" in result.stdout
+
+
+def test_a_long_document_may_be_refused(served: str, tmp_path: Path) -> None:
+    path = tmp_path / "long.txt"
+    path.write_text(LONG)
+    result = run("-q", "q", str(path), "--url", served, "--long-documents", "error")
+    assert result.exit_code == 1
+    assert "too long" in result.stderr

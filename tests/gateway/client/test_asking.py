@@ -17,6 +17,7 @@ from gateway.client import (
     ClientError,
     ConnectionFailed,
     DeadlineExceeded,
+    Details,
     InvalidRequest,
     Overloaded,
     Retries,
@@ -248,3 +249,42 @@ def test_closing_ends_the_thread_and_what_it_was_doing(served: str) -> None:
     client.close()
     with pytest.raises(RuntimeError, match="closed"):
         client.rerank("q", ["a"])
+
+
+LONG = " ".join(f"word{number}" for number in range(9000))
+
+
+def test_details_tell_how_documents_were_read(served: str) -> None:
+    with Client(served) as client:
+        plain = client.rerank("q", ["short", LONG])
+        ranking = client.rerank(
+            "q", ["short", LONG], return_details=True, long_documents="passages"
+        )
+    assert [one.details for one in plain] == [None, None]
+    assert any("1 of 2 documents were truncated" in warning for warning in plain.warnings)
+    short, long = sorted(ranking, key=lambda one: one.index)
+    assert short.details == Details(margin("q", "short"), 3, False, 1, (0, 5))
+    assert long.details is not None
+    assert (long.details.passages, long.details.truncated) == (2, False)
+    assert long.details.span is not None
+    start, end = long.details.span
+    assert long.details.margin == margin("q", LONG[start:end])
+    assert long.relevance_score == sigmoid(long.details.margin)
+
+
+def test_details_come_through_in_parts(served: str) -> None:
+    with Client(served, part_documents=7) as client:
+        ranking = client.rerank("q", DOCUMENTS, return_details=True)
+    for one in ranking:
+        assert one.details is not None
+        assert one.details.margin == margin("q", DOCUMENTS[one.index])
+        assert one.details.span == (0, len(DOCUMENTS[one.index]))
+
+
+def test_fewer_passages_than_there_are_is_told(served: str) -> None:
+    with Client(served) as client:
+        (one,) = client.rerank("q", [LONG], max_passages=1, return_details=True)
+        with pytest.raises(InvalidRequest, match="max_passages is -1"):
+            client.rerank("q", [LONG], max_passages=-1)
+    assert one.details is not None
+    assert (one.details.passages, one.details.truncated) == (1, True)

@@ -33,6 +33,7 @@ from gateway.metrics import Metrics
 from gateway.middleware import Call, call_of
 from gateway.replies import reply
 from gateway.reranker import Reranker
+from gateway.tracing import Tracing
 
 TIMEOUT_HEADER = "X-Request-Timeout-Ms"
 _LONGEST_TIMEOUT_DIGITS = 12
@@ -44,6 +45,7 @@ class Api:
 
     Attributes:
         gate: who is let in.
+        tracing: sends spans, where that is wanted.
         default_timeout_seconds: how long a request may take when it does not say.
         max_timeout_seconds: the most it may ask for.
         connections: the most at a time, which `/info` tells.
@@ -59,6 +61,7 @@ class Api:
     default_timeout_seconds: float
     max_timeout_seconds: float
     connections: int
+    tracing: Tracing | None = None
     leaving: bool = False
     stopping: bool = False
     started: float = field(default_factory=time.monotonic)
@@ -80,6 +83,7 @@ class Api:
             request_id=call.request_id,
             deadline=deadline,
             caller=Caller(call.key.id, call.key.weight) if call.key else ANYONE,
+            timeline=call.timeline,
         )
         result = await _unless_client_leaves(request.receive, scoring)
         call.documents, call.tokens = len(result.scored), result.tokens
@@ -93,8 +97,22 @@ class Api:
         """Count a rerank request that got its answer."""
         if call.is_rerank:
             self.metrics.request_finished(call.model, call.dialect.name, call.status, call.seconds)
+        if call.is_rerank and self.tracing is not None:
+            self._trace(self.tracing, call)
         if call.is_rerank and call.key is not None:
             self.gate.finished(call.key, call.status, documents=call.documents, tokens=call.tokens)
+
+    def _trace(self, tracing: Tracing, call: Call) -> None:
+        about = {"request_id": call.request_id, "model": call.model, "api": call.dialect.name}
+        counts = {"documents": call.documents, "tokens": call.tokens}
+        tracing.request_finished(
+            started=call.started,
+            now=time.monotonic(),
+            traceparent=call.trace.header if call.trace else None,
+            timeline=call.timeline,
+            code=call.status,
+            attributes={**about, **counts},
+        )
 
     def _timeout_seconds(self, headers: Headers) -> float:
         text = headers.get(TIMEOUT_HEADER)

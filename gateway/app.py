@@ -15,7 +15,7 @@ from starlette.types import Scope
 from gateway.admin import Admin
 from gateway.api import Api
 from gateway.auth import Auth
-from gateway.config import Settings, model_specs
+from gateway.config import ConfigError, Problem, Settings, model_specs
 from gateway.dialects import Limits, place_of
 from gateway.endpoints import READS
 from gateway.fleet import Fleet
@@ -27,6 +27,7 @@ from gateway.policy import FleetPolicy
 from gateway.reload import Reloads, Renewal
 from gateway.replies import error_reply, on_http_error
 from gateway.reranker import Reranker
+from gateway.tracing import Tracing, TracingUnavailable
 
 
 def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -> Starlette:
@@ -35,7 +36,7 @@ def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -
     A reload serves what `read` returns, in a thread of its own; without it `settings` once more.
 
     Raises:
-        ConfigError: the file of keys is not fit to be used.
+        ConfigError: the file of keys is not fit to be used, or tracing is wanted and not installed.
     """
     api = _api(settings)
     reloads = Reloads(api.fleet, settings, read or (lambda: settings), api.metrics)
@@ -73,6 +74,7 @@ def _api(settings: Settings) -> Api:
             query_bytes=settings.limits.query_bytes,
         ),
         gate=Gate(metrics, keys.ring if keys else None),
+        tracing=_tracing() if settings.tracing else None,
         default_timeout_seconds=settings.default_timeout_seconds,
         max_timeout_seconds=settings.max_timeout_seconds,
         connections=settings.http.connections,
@@ -86,6 +88,14 @@ def _new_keys(gate: Gate, settings: Settings) -> Renewal:
         return Renewal(partial(gate.rotate, keys.ring), keys.warnings)
     dropped = "keys_file is gone: the keys stay in force until the gateway is started again"
     return Renewal(lambda: None, () if gate.is_open else (dropped,))
+
+
+def _tracing() -> Tracing:
+    try:
+        return Tracing.from_environment()
+    except TracingUnavailable as error:
+        remedy = "Or set tracing = false"
+        raise ConfigError([Problem(path=("tracing",), message=str(error), remedy=remedy)]) from None
 
 
 class _RerankRoute(Route):
@@ -126,5 +136,7 @@ def _lifespan(
             with contextlib.suppress(asyncio.CancelledError):
                 await reloading
             await api.fleet.stop()
+            if api.tracing is not None:
+                await asyncio.to_thread(api.tracing.close)
 
     return lifespan

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from gateway.domain import ANYONE, Caller, LongDocuments
+from gateway.timeline import Timeline
 from shards.wire.messages import Score, Scores
 
 _TIMES_ENCODED = 3  # to see that it is too long; with offsets; and passage by passage
@@ -26,6 +27,7 @@ class Job:
         keep_end: whether a document that is too long loses its start instead of its end.
         reading: what happens to it otherwise.
         caller: whose it is.
+        timeline: where it is noted what it took.
     """
 
     queries: tuple[str, ...]
@@ -41,6 +43,7 @@ class Job:
     keep_end: bool = False
     reading: LongDocuments = field(default_factory=LongDocuments)
     caller: Caller = ANYONE
+    timeline: Timeline = field(default_factory=Timeline)
 
     @property
     def pairs(self) -> Iterator[tuple[str, str]]:
@@ -104,4 +107,5 @@ def merged(answers: Sequence[Scores]) -> Scores:
         saved_tokens=sum(answer.saved_tokens for answer in answers),
         queue_ns=sum(answer.queue_ns for answer in answers),
         compute_ns=sum(answer.compute_ns for answer in answers),
+        encode_ns=sum(answer.encode_ns for answer in answers),
     )

@@ -26,6 +26,9 @@ from gateway.dialects import Dialect, dialect_of, place_of
 from gateway.errors import BodyTooLarge, GatewayError, InternalError, UnsupportedMediaType
 from gateway.keys import Key
 from gateway.metrics import UNKNOWN_MODEL
+from gateway.timeline import Timeline
+from gateway.trace_context import HEADER as TRACE_HEADER
+from gateway.trace_context import TraceContext, trace_context
 
 CLIENT_LEFT = 499
 """The code that is counted when the client did not wait for the answer, as nginx has it."""
@@ -58,6 +61,8 @@ class Call:
         key: what the client has shown, if there are keys.
         is_operator: whether it may do whatever the operator may, because of where it comes from.
         documents, tokens: what was scored for it.
+        timeline: where the time of its jobs went.
+        trace: the trace it belongs to, if the client says so.
         headers: what the reply has beside its own, errors included.
         notes: what the log line has beside its own; never a text of the client's.
     """
@@ -72,6 +77,8 @@ class Call:
     is_operator: bool = False
     documents: int = 0
     tokens: int = 0
+    timeline: Timeline = field(default_factory=Timeline)
+    trace: TraceContext | None = None
     headers: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
 
@@ -98,10 +105,14 @@ class RequestId:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _decent_id(Headers(scope=scope).get("x-request-id", ""))
+        sent = Headers(scope=scope)
+        request_id = _decent_id(sent.get("x-request-id", ""))
         path = scope["path"]
         is_rerank = scope["method"] == "POST" and place_of(path) is not None
         call = Call(request_id, dialect_of(path), is_rerank, is_operator=OPERATOR in scope)
+        call.trace = trace_context(sent.get(TRACE_HEADER))
+        if call.trace:
+            call.headers[TRACE_HEADER] = call.trace.header
         scope[_KEY] = call
 
         async def send_with_id(message: Message) -> None:
@@ -229,10 +240,28 @@ def _log(call: Call, scope: Scope) -> None:
             "method": scope["method"],
             "path": scope["path"][:_LONGEST_PATH],
             "code": call.status,
-            "ms": round(call.seconds * 1000, 1),
+            "ms": _ms(call.seconds),
+            **(_scoring(call) if call.is_rerank else {}),
+            **({"trace_id": call.trace.trace_id} if call.trace else {}),
             **call.notes,
         },
     )
+
+
+def _scoring(call: Call) -> dict[str, object]:
+    """Return what was scored for a request, and where the time went."""
+    return {
+        "model": call.model,
+        "api": call.dialect.name,
+        "documents": call.documents,
+        "tokens": call.tokens,
+        "queue_ms": _ms(call.timeline.longest_wait_seconds),
+        "compute_ms": _ms(call.timeline.compute_seconds),
+    }
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 1)
 
 
 def _level(call: Call, scope: Scope) -> int:

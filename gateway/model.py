@@ -36,6 +36,7 @@ from gateway.snapshot import model_status
 from gateway.status import ModelStatus
 from gateway.supervisor import Supervisor
 from gateway.tally import Tally
+from gateway.timeline import job_times
 from shards.wire.messages import Ready, Scores
 
 _logger = logging.getLogger(__name__)
@@ -314,6 +315,8 @@ class Model:
             queue_seconds=waiter.sent - waiter.joined + scores.queue_ns / 1e9,
             compute_seconds=scores.compute_ns / 1e9,
         )
+        times = job_times(shard.spec.name, waiter.joined, waiter.sent, now, scores)
+        job.timeline.note(times)
         for pairs, batch_tokens, micros in zip(
             scores.batch_pairs, scores.batch_tokens, scores.batch_us, strict=True
         ):

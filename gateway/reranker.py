@@ -32,6 +32,7 @@ from gateway.fleet import Fleet
 from gateway.job import Job
 from gateway.model import Model
 from gateway.notes import limit, notes, ties
+from gateway.timeline import Timeline
 from shards.wire.messages import MAX_JOB_BYTES, MAX_JOB_DOCUMENTS, Scores
 
 _SMALLEST_JOB_TOKENS = 512  # below it, splitting costs more than it gains
@@ -60,6 +61,7 @@ class Reranker:
         deadline: float,
         model: str | None = None,
         caller: Caller = ANYONE,
+        timeline: Timeline | None = None,
     ) -> RerankResult:
         """Score a request.
 
@@ -69,6 +71,7 @@ class Reranker:
             deadline: `time.monotonic()` seconds after which nobody wants the answer.
             model: which one scores; `None` for the one that the request names.
             caller: whose turn it takes in line.
+            timeline: where it is noted what its jobs took, as they are answered.
 
         Raises:
             GatewayError: why there is no result.
@@ -76,7 +79,7 @@ class Reranker:
         started = time.monotonic()
         scoring = self._fleet.model(self._fleet.resolve(model or request.model))
         _refuse_quarantined(request, scoring, started)
-        parts = list(_split(request, scoring, deadline, caller))
+        parts = list(_split(request, scoring, deadline, caller, timeline))
         with scoring.admitted(_ask(parts, deadline - started)):
             try:
                 async with asyncio.timeout(deadline - started):
@@ -108,9 +111,14 @@ def _ask(parts: Sequence[_Part], remaining_seconds: float) -> Ask:
 
 
 def _split(
-    request: RerankRequest, model: Model, deadline: float, caller: Caller = ANYONE
+    request: RerankRequest,
+    model: Model,
+    deadline: float,
+    caller: Caller = ANYONE,
+    timeline: Timeline | None = None,
 ) -> Iterator[_Part]:
     """Cut a request into jobs."""
+    timeline = timeline or Timeline()
     texts = [len(document.text.encode()) for document in request.documents]
     queries = [len(query.encode()) for query in request.queries]
     extra = len((request.instruction or "").encode())
@@ -136,6 +144,7 @@ def _split(
                 keep_end=request.keep_end,
                 reading=reading,
                 caller=caller,
+                timeline=timeline,
             ),
             indices,
         )

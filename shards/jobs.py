@@ -40,6 +40,7 @@ class Job:
     handed_out: int = 0
     started_ns: int = 0
     compute_ns: int = 0
+    encode_ns: int = 0
     computed_tokens: int = 0
     saved_tokens: int = 0
     _waiting: Iterator[WaitingPair] = field(default_factory=lambda: iter(()))
@@ -83,6 +84,7 @@ class Job:
             saved_tokens=self.saved_tokens,
             queue_ns=self.started_ns - self.accepted_ns,
             compute_ns=self.compute_ns,
+            encode_ns=self.encode_ns,
             passages=tuple(len(one.pairs) for one in self.documents) if self.in_passages else (),
             starts=tuple(start for start, _ in spans),
             ends=tuple(end for _, end in spans),

@@ -221,6 +221,7 @@ class Shard:
             _logger.exception("a job could not be encoded")
             self._fail(score.job, ENGINE_ERROR, f"encoding failed: {type(error).__name__}")
         else:
+            job.encode_ns = time.monotonic_ns() - job.accepted_ns
             self._admit(job, documents, score)
         self._pipe.arena.encoding(0)
 

@@ -273,6 +273,10 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = "auto"
     """`auto` is for people on a terminal, one JSON object per line elsewhere."""
 
+    tracing: bool = False
+    """Whether spans are sent by OpenTelemetry, to where the OTEL_* variables say. Needs the extra
+    `otel`. A `traceparent` of a client is logged and sent back either way."""
+
     limits: LimitSettings = LimitSettings()
     http: HttpSettings = HttpSettings()
     supervision: SupervisionSettings = SupervisionSettings()

@@ -124,7 +124,8 @@ class Scores:
     job asked for passages, `passages` counts those of each document, and `starts` and `ends` are the
     characters of its best one; otherwise the three are empty. The last five tell of the
     batches that the shard has computed since its last answer, for whomever: computed pairs, tokens
-    and microseconds of each, and how many parts of prefixes were kept from before, and were not.
+    and microseconds of each, and how many parts of prefixes were kept from before, and were not. `queue_ns` is
+    the time in the shard before the first batch, `encode_ns` the part of it that the tokenizer took.
     """
 
     job: int
@@ -143,6 +144,7 @@ class Scores:
     saved_tokens: int = 0
     prefix_hits: int = 0
     prefix_misses: int = 0
+    encode_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

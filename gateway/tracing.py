@@ -88,7 +88,11 @@ class Tracing:
 
         below = set_span_in_context(server)
         for job in timeline.jobs:
-            about: dict[str, str | int] = {"shard": job.shard, "documents": job.documents, "tokens": job.tokens}
+            about: dict[str, str | int] = {
+                "shard": job.shard,
+                "documents": job.documents,
+                "tokens": job.tokens,
+            }
             for one in spans(job):
                 span = self._tracer.start_span(
                     one.name, context=below, start_time=clock.at(one.start), attributes=about

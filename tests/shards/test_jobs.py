@@ -48,6 +48,7 @@ def _scored(
 
 def test_a_job_is_answered_when_its_last_pair_is_scored() -> None:
     job = _job(1, [2, 8, 3])
+    job.encode_ns = 7
     table = _open(job)
     first, second, third = _pairs(job)
     assert _scored(table, [second], [0.5], started_ns=150, done_ns=160) == []
@@ -57,6 +58,7 @@ def test_a_job_is_answered_when_its_last_pair_is_scored() -> None:
     assert reply.truncated == (1,)
     assert reply.queue_ns == 50
     assert reply.compute_ns == 40
+    assert reply.encode_ns == 7
     assert reply.computed_tokens == 8 + 3 + 3
     assert 1 not in table
 

@@ -1,0 +1,116 @@
+"""A real gateway that sends its spans to a real collector, and the log line beside them."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests.system.running import Gateway, running
+
+_TRACE, _CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+_PARENT = f"00-{_TRACE}-{_CALLER}-01"
+_FAKE = '[models.fake]\nsource = "fake?delay_ms=20"\nengine = "fake"\n'
+_PATIENCE_SECONDS = 30.0
+
+
+class Collector:
+    """Takes spans by OTLP over HTTP."""
+
+    def __init__(self) -> None:
+        self.spans: list[Any] = []
+        self.services: set[str] = set()
+        self._arrived = asyncio.Event()
+
+    async def take(self, request: web.Request) -> web.Response:
+        sent = ExportTraceServiceRequest.FromString(await request.read())
+        for resource in sent.resource_spans:
+            named = {one.key: one.value.string_value for one in resource.resource.attributes}
+            self.services.add(named["service.name"])
+            for scope in resource.scope_spans:
+                self.spans += scope.spans
+        self._arrived.set()
+        return web.Response(body=b"", content_type="application/x-protobuf")
+
+    async def until(self, name: str) -> Any:
+        """Wait for a span of this name."""
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            while not (found := [span for span in self.spans if span.name == name]):
+                self._arrived.clear()
+                await self._arrived.wait()
+        return found[0]
+
+
+@pytest.fixture
+async def collector(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Collector]:
+    found = Collector()
+    app = web.Application()
+    app.router.add_post("/v1/traces", found.take)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+    yield found
+    await runner.cleanup()
+
+
+async def ask(gateway: Gateway, **headers: str) -> Any:
+    body = {"query": "a secret", "documents": ["one", "two"]}
+    async with gateway.session.post(
+        f"{gateway.url}/v1/rerank", json=body, headers=headers
+    ) as reply:
+        assert reply.status == 200
+        return reply.headers
+
+
+async def test_a_request_becomes_spans_below_the_callers(
+    tmp_path: Path, collector: Collector
+) -> None:
+    async with running("tracing = true\n" + _FAKE, tmp_path) as gateway:
+        await gateway.until_ready()
+        headers = await ask(gateway, traceparent=_PARENT)
+        assert headers["traceparent"] == _PARENT
+        server = await collector.until("rerank")
+        compute = await collector.until("compute")
+    assert collector.services == {"rerank-gateway"}
+    assert server.trace_id.hex() == compute.trace_id.hex() == _TRACE
+    assert server.parent_span_id.hex() == _CALLER
+    below = [span for span in collector.spans if span.parent_span_id == server.span_id]
+    assert {"queue", "tokenise", "compute"} <= {span.name for span in below}
+    assert compute.end_time_unix_nano - compute.start_time_unix_nano >= 20_000_000
+    for span in below:
+        assert server.start_time_unix_nano <= span.start_time_unix_nano
+        assert span.end_time_unix_nano <= server.end_time_unix_nano
+    assert not any(b"secret" in span.SerializeToString() for span in collector.spans)
+
+
+async def test_a_collector_that_is_away_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+    async with running("tracing = true\n" + _FAKE, tmp_path) as gateway:
+        await gateway.until_ready()
+        for _ in range(5):
+            await ask(gateway)
+
+
+async def test_a_log_line_tells_what_was_scored_and_where_the_time_went(tmp_path: Path) -> None:
+    async with running(_FAKE, tmp_path) as gateway:
+        await gateway.until_ready()
+        await ask(gateway, traceparent=_PARENT)
+        lines = [json.loads(line) for line in gateway.log.read_text().splitlines()]
+    (line,) = [one for one in lines if one["event"] == "request" and one["method"] == "POST"]
+    assert (line["model"], line["documents"], line["code"]) == ("fake", 2, 200)
+    assert line["tokens"] > 0
+    assert line["compute_ms"] >= 20
+    assert 0 <= line["queue_ms"] <= line["ms"]
+    assert line["trace_id"] == _TRACE
+    assert "secret" not in json.dumps(line)

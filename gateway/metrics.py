@@ -225,11 +225,12 @@ class Metrics:
             histogram.observe(score)
         self._tied.labels(model).inc(tied)
 
-    def batch_computed(self, model: str, *, pairs: int, tokens: int, seconds: float) -> None:
-        """Count one batch that a shard has computed."""
-        self._batch_seconds.labels(model).observe(seconds)
-        self._batch_pairs.labels(model).observe(pairs)
-        self._batch_tokens.labels(model).observe(tokens)
+    def batches_computed(self, model: str, batches: Iterable[tuple[int, int, int]]) -> None:
+        """Count batches that a shard has computed: pairs, tokens and microseconds of each."""
+        for pairs, tokens, micros in batches:
+            self._batch_seconds.labels(model).observe(micros / 1e6)
+            self._batch_pairs.labels(model).observe(pairs)
+            self._batch_tokens.labels(model).observe(tokens)
 
     def prefixes_looked_up(self, model: str, *, hits: int, misses: int) -> None:
         """Count parts of prefixes that were kept from before, and that were not."""

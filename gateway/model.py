@@ -317,12 +317,7 @@ class Model:
         )
         times = job_times(shard.spec.name, waiter.joined, waiter.sent, now, scores)
         job.timeline.note(times)
-        for pairs, batch_tokens, micros in zip(
-            scores.batch_pairs, scores.batch_tokens, scores.batch_us, strict=True
-        ):
-            self._metrics.batch_computed(
-                self.spec.name, pairs=pairs, tokens=batch_tokens, seconds=micros / 1e6
-            )
+        self._metrics.batches_computed(self.spec.name, scores.batches)
         self._metrics.prefixes_looked_up(
             self.spec.name, hits=scores.prefix_hits, misses=scores.prefix_misses
         )

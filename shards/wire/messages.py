@@ -14,7 +14,7 @@ All numbers are little-endian. Margins are f32 because that is what a model comp
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from itertools import accumulate
 from typing import Any, NamedTuple, get_type_hints
@@ -145,6 +145,11 @@ class Scores:
     prefix_hits: int = 0
     prefix_misses: int = 0
     encode_ns: int = 0
+
+    @property
+    def batches(self) -> Iterator[tuple[int, int, int]]:
+        """Pairs, tokens and microseconds of each batch that it tells of."""
+        return zip(self.batch_pairs, self.batch_tokens, self.batch_us, strict=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,7 @@ def test_jobs() -> None:
     answer(metrics, tokens=300, padded_tokens=0)
     metrics.job_retried("m")
     metrics.job_cancelled("m")
-    metrics.batch_computed("m", pairs=4, tokens=512, seconds=0.3)
+    metrics.batches_computed("m", [(4, 512, 300_000)])
     found = samples(metrics)
     assert found["reranker_documents_total", "m", "m/cpu:0"] == 10
     assert found["reranker_tokens_total", "m", "m/cpu:0"] == 600

@@ -23,6 +23,7 @@ COMMANDS = {
     "download": "gateway.cli.download:download",
     "pack": "gateway.cli.pack:pack",
     "unpack": "gateway.cli.pack:unpack",
+    "completion": "gateway.cli.completion:completion",
 }
 
 

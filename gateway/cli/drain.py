@@ -4,12 +4,13 @@ import click
 
 from gateway.cli import exits
 from gateway.cli.admin import Status, ask, look_until, wait_option
+from gateway.cli.completion import model_names
 from gateway.cli.remote import url_option
 from gateway.cli.say import fail
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", shell_complete=model_names)
 @wait_option
 @url_option
 def drain(model: str, wait: bool, url: str) -> None:

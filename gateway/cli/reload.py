@@ -6,11 +6,12 @@ import click
 
 from gateway.cli import exits
 from gateway.cli.admin import ask, look_until, wait_option
+from gateway.cli.completion import model_names
 from gateway.cli.remote import url_option
 
 
 @click.command()
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=model_names)
 @wait_option
 @url_option
 def reload(model: str | None, wait: bool, url: str) -> None:

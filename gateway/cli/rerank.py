@@ -19,6 +19,7 @@ import click
 from gateway.cli import exits
 from gateway.cli.answers import PRINTERS, Answer, Printer, Ranked
 from gateway.cli.candidates import read_candidates, read_top_lists
+from gateway.cli.completion import model_names
 from gateway.cli.flags import model_options, model_trees, parse_model
 from gateway.cli.inputs import BadInput, Question, read_documents, read_questions, read_text
 from gateway.cli.say import console, fail, report
@@ -54,6 +55,7 @@ PROGRESS_AFTER_SECONDS = 2.0
 @click.option(
     "--model",
     metavar="[NAME=]SOURCE",
+    shell_complete=model_names,
     help="With --url a name that is served there; else a folder, a Hugging Face id or an embedded "
     "model; default embedded-bert.",
 )

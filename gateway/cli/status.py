@@ -1,9 +1,7 @@
 """`gateway status`: what `/status` says, as a table, as JSON, once or again and again."""
 
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +12,7 @@ from gateway.cli.say import console
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
 Status = dict[str, Any]
 
@@ -34,8 +33,6 @@ COLUMNS = (
     ("memory", "right"),
 )
 
-QUEUE_COLUMN = [name for name, _ in COLUMNS].index("queue")
-
 
 @click.command()
 @url_option
@@ -46,7 +43,7 @@ QUEUE_COLUMN = [name for name, _ in COLUMNS].index("queue")
     flag_value=2.0,
     type=click.FloatRange(min=0.1),
     metavar="[SECONDS]",
-    help="Refresh until Ctrl-C; every 2 seconds unless said.",
+    help="Look again and again, every 2 seconds unless said; `q` or Ctrl-C ends.",
 )
 def status(url: str, as_json: bool, watch: float | None) -> None:
     """Show models and shards of a running gateway.
@@ -55,7 +52,10 @@ def status(url: str, as_json: bool, watch: float | None) -> None:
     can score, or nothing answers.
     """
     if watch is not None:
-        raise SystemExit(_watch(url, as_json, watch))
+        from gateway.cli.watch import watch as keep_looking
+
+        look, show = partial(_look, url), partial(_show, as_json=True)
+        raise SystemExit(keep_looking(look, show, watch, url, as_json=as_json))
     found, code = _look(url)
     _show(found, as_json)
     raise SystemExit(code)
@@ -93,61 +93,67 @@ def _show(found: Status | str, as_json: bool) -> None:
         console().print(render(found))
 
 
-def _watch(url: str, as_json: bool, seconds: float) -> int:
-    """Look again and again, until Ctrl-C; return the code of the last look."""
-    code = exits.DOWN
-    try:
-        with _display(as_json) as show:
-            while True:
-                found, code = _look(url)
-                show(found)
-                time.sleep(seconds)
-    except KeyboardInterrupt:
-        return code
+def render(
+    found: Status,
+    columns: Sequence[tuple[str, str]] = COLUMNS,
+    trends: Mapping[str, str] | None = None,
+    most_rows: int | None = None,
+) -> "Table":
+    """Return the table: a line per model, below it one per shard, below that its troubles.
 
-
-@contextmanager
-def _display(as_json: bool) -> Iterator[Callable[[Status | str], None]]:
-    """Yield what shows a status: in place on a terminal, one after the other elsewhere."""
-    if as_json or not sys.stdout.isatty():
-        yield lambda found: _show(found, as_json)
-        return
-    from rich.live import Live
-
-    with Live(console=console(), auto_refresh=False) as live:
-        yield lambda found: live.update(
-            found if isinstance(found, str) else render(found), refresh=True
-        )
-
-
-def render(found: Status) -> "Table":
-    """Return the table: a line per model, below it one per shard, below that its troubles."""
+    Args:
+        found: what `/status` says.
+        columns: their names, and how they are justified.
+        trends: what the column `trend` shows, by the name of the shard.
+        most_rows: how many lines there may be; what is left out is counted below the table.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     head = f"rerank gateway {found['version']}, up {_duration(found['uptime_seconds'])}"
     table = Table(box=SIMPLE_HEAD, title=head, title_justify="left", pad_edge=False)
-    for name, justify in COLUMNS:
+    for name, justify in columns:
         table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    troubles: list[Text] = []
-    for model in _editions(found):
-        waiting = str(model["queue"]) if model.get("queue") else ""
-        blanks = [""] * (QUEUE_COLUMN - 2)
-        table.add_row(
-            Text(model["title"], style="bold"), _coloured(model["state"]), *blanks, waiting
-        )
-        for shard in model["shards"]:
-            table.add_row(*_cells(shard))
-            lines = [shard["last_error"], *shard.get("warnings", ())]
-            troubles += [Text(f"{shard['name']}: {line}") for line in lines if line]
-            notes = shard.get("notes", ())
-            troubles += [Text(f"{shard['name']}: {line}", style="dim") for line in notes]
-    troubles += [Text(f"the last reload failed: {line}") for line in _reload_errors(found)]
-    if troubles:
-        table.caption = Text("\n").join(troubles)
+    rows = list(_rows(found, trends or {}))
+    for row in rows[:most_rows]:
+        table.add_row(*(row.get(name, "") for name, _ in columns))
+    notes = _troubles(found)
+    if most_rows is not None and len(rows) > most_rows:
+        left_out = f"{len(rows) - most_rows} more lines: `gateway status` shows all"
+        notes = [Text(f"... {left_out}"), *notes[:most_rows]]
+    if notes:
+        table.caption = Text("\n").join(notes)
         table.caption_justify = "left"
     return table
+
+
+def _rows(found: Status, trends: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Yield the lines of the table by the names of their columns."""
+    from rich.text import Text
+
+    for model in _editions(found):
+        yield {
+            "shard": Text(model["title"], style="bold"),
+            "state": _coloured(model["state"]),
+            "queue": str(model["queue"]) if model.get("queue") else "",
+        }
+        for shard in model["shards"]:
+            yield {**_cells(shard), "trend": Text(trends.get(shard["name"], ""), style="cyan")}
+
+
+def _troubles(found: Status) -> "list[Text]":
+    """Return what went wrong, what shards want to be known, and, quietly, what they have noted."""
+    from rich.text import Text
+
+    lines: list[Text] = []
+    for model in _editions(found):
+        for shard in model["shards"]:
+            troubles = [shard["last_error"], *shard.get("warnings", ())]
+            lines += [Text(f"{shard['name']}: {line}") for line in troubles if line]
+            notes = shard.get("notes", ())
+            lines += [Text(f"{shard['name']}: {line}", style="dim") for line in notes]
+    return [*lines, *(Text(f"the last reload failed: {line}") for line in _reload_errors(found))]
 
 
 def _editions(found: Status) -> Iterator[dict[str, Any]]:
@@ -174,23 +180,22 @@ def _title(model: dict[str, Any]) -> str:
     return f"{model['name']} ({', '.join(notes)})" if notes else str(model["name"])
 
 
-def _cells(shard: dict[str, Any]) -> tuple[Any, ...]:
-    state = shard["state"]
-    stage = shard.get("stage", "")
-    return (
-        f"  {shard['name']}",
-        _coloured(f"{state} ({stage})" if stage and state != "ready" else state),
-        str(shard["pid"] or "-"),
-        shard["device"],
-        shard["dtype"],
-        str(shard["generation"]),
-        str(shard["restarts"]),
-        str(shard["queue"]),
-        f"{shard.get('documents_per_second', 0):.1f}",
-        f"{shard['p50_ms']:.1f}",
-        f"{shard['p95_ms']:.1f}",
-        _bytes(shard["memory_bytes"]),
-    )
+def _cells(shard: dict[str, Any]) -> dict[str, Any]:
+    state, stage = shard["state"], shard.get("stage", "")
+    return {
+        "shard": f"  {shard['name']}",
+        "state": _coloured(f"{state} ({stage})" if stage and state != "ready" else state),
+        "pid": str(shard["pid"] or "-"),
+        "device": shard["device"],
+        "dtype": shard["dtype"],
+        "generation": str(shard["generation"]),
+        "restarts": str(shard["restarts"]),
+        "queue": str(shard["queue"]),
+        "docs/s": f"{shard.get('documents_per_second', 0):.1f}",
+        "p50 ms": f"{shard['p50_ms']:.1f}",
+        "p95 ms": f"{shard['p95_ms']:.1f}",
+        "memory": _bytes(shard["memory_bytes"]),
+    }
 
 
 def _coloured(state: str) -> Any:

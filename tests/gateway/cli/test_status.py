@@ -1,13 +1,8 @@
 """`gateway status`: the table, the JSON, and above all the exit code."""
 
-import contextlib
 import io
 import json
-import os
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,7 +16,7 @@ from rich.console import Console
 
 from gateway.cli import cli
 from gateway.cli.status import exit_code, render
-from tests.gateway.cli.conftest import CLEAN, Serving
+from tests.gateway.cli.conftest import Serving
 
 SHARD = {
     "name": "bert/cpu:0",
@@ -202,45 +197,3 @@ def test_no_url_at_all() -> None:
     result = run("--url", "nonsense")
     assert result.exit_code == 2
     assert "nonsense" in result.stderr
-
-
-@contextlib.contextmanager
-def _watching(command: list[str], **how: Any) -> Iterator[subprocess.Popen[Any]]:
-    """Run a command that goes on by itself, and end it in any case."""
-    with subprocess.Popen(command, **how) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def test_watching_on_a_terminal_refreshes_in_place(served: str) -> None:
-    ours, its = os.openpty()
-    command = [sys.executable, "-m", "gateway", "status", "--url", served, "--watch", "0.1"]
-    with _watching(command, stdout=its, env={**CLEAN, "TERM": "xterm"}) as process:
-        os.close(its)
-        seen = b""
-        while seen.count(b"rerank gateway") < 3:
-            seen += os.read(ours, 4096)
-        process.send_signal(signal.SIGINT)
-        with contextlib.suppress(OSError):  # how a terminal says that its other end is gone
-            while os.read(ours, 4096):
-                pass
-        assert process.wait(20) == 0
-    os.close(ours)
-    assert b"\x1b[" in seen
-
-
-@pytest.mark.parametrize("form", [["--json"], []])
-def test_watching_refreshes_until_it_is_interrupted(served: str, form: list[str]) -> None:
-    command = [sys.executable, "-m", "gateway", "status", "--url", served, "--watch", "0.1", *form]
-    with _watching(command, stdout=subprocess.PIPE, text=True, env=CLEAN) as process:
-        assert process.stdout is not None
-        seen = 0
-        for line in process.stdout:
-            seen += "demo/cpu:0" in line
-            if seen == 2:
-                break
-        process.send_signal(signal.SIGINT)
-        process.stdout.read()
-        assert process.wait(20) == 0

@@ -56,6 +56,7 @@ function request(model) {
     query: find("query").value,
     documents: opened ?? linesOf(find("documents").value),
     ...(instruction ? { instruction } : {}),
+    ...(find("long").value ? { long_documents: find("long").value } : {}),
     ...(top ? { top_n: /^\d+$/.test(top) ? Number(top) : top } : {}), // the gateway says what is wrong with it
   };
 }

@@ -2,8 +2,9 @@
 
 import { drawing } from "./dom.js";
 
-const WIDTH = 150; // one unit per look
+const WIDTH = 150;
 const HEIGHT = 50;
+const FEWEST = 30; // looks that the whole width stands for, at least
 
 /** Returns an empty plot; its words are beside it, for everyone. */
 export function plot() {
@@ -24,19 +25,20 @@ export function draw(svg, ...lists) {
 }
 
 function pieces(list, peak) {
+  const step = WIDTH / (Math.max(list.length, FEWEST) - 1);
   const found = [[]];
   list.forEach((value, place) => {
     if (value === null) found.push([]);
-    else found.at(-1).push([WIDTH - list.length + 1 + place, HEIGHT - 1 - (value / peak) * (HEIGHT - 4)]);
+    else found.at(-1).push([WIDTH - (list.length - 1 - place) * step, HEIGHT - 1 - (value / peak) * (HEIGHT - 4)]);
   });
   return found.filter((points) => points.length);
 }
 
 function line(points) {
   const whole = points.length > 1 ? points : [[points[0][0] - 1, points[0][1]], points[0]];
-  return `M${whole.map(([x, y]) => `${x} ${y.toFixed(2)}`).join("L")}`;
+  return `M${whole.map(([x, y]) => `${x.toFixed(2)} ${y.toFixed(2)}`).join("L")}`;
 }
 
 function area(points) {
-  return `${line(points)}L${points.at(-1)[0]} ${HEIGHT}L${points[0][0]} ${HEIGHT}Z`;
+  return `${line(points)}L${points.at(-1)[0].toFixed(2)} ${HEIGHT}L${points[0][0].toFixed(2)} ${HEIGHT}Z`;
 }

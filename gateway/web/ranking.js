@@ -31,7 +31,8 @@ export function ranking(reply, documents, before) {
 }
 
 function row(result, place, text, before) {
-  const { margin = logit(result.relevance_score), tokens, truncated, span } = result;
+  const { margin, tokens, truncated, passages } = result;
+  const span = passages > 1 && result.span ? [result.span.start, result.span.end] : null; // else it is all of it
   const bar = element("span");
   bar.style.setProperty("--share", result.relevance_score);
   return element(
@@ -42,10 +43,10 @@ function row(result, place, text, before) {
       {},
       element("span", { class: "place" }, place),
       element("span", { class: "score", title: "relevance_score" }, result.relevance_score.toFixed(4)),
-      element("span", { class: "hint margin" }, `margin ${signed(margin)}`),
-      tokens === undefined ? null : element("span", { class: "hint" }, `${tokens} tokens`),
-      truncated ? element("span", { class: "tag", title: "The model read a part of this document" }, "truncated") : null,
       before ? change(before.get(result.index) - place) : null,
+      element("span", { class: "hint margin" }, `margin ${signed(margin)}`),
+      passages > 1 ? element("span", { class: "tag quiet" }, `${passages} passages`) : null,
+      truncated ? element("span", { class: "tag", title: `Only a part was read, in ${tokens} tokens` }, "truncated") : null,
       element("span", { class: "hint index" }, `#${result.index}`),
     ),
     element("div", { class: "bar", "aria-hidden": "true" }, bar),
@@ -90,10 +91,6 @@ function parts(points, span, start, end) {
   if (!span) return [lead + text(start, end)];
   const best = element("mark", { title: "The passage that decided" }, text(span[0], span[1]));
   return [lead + text(start, span[0]), best, text(span[1], end)];
-}
-
-function logit(score) {
-  return Math.log(score) - Math.log1p(-score);
 }
 
 function signed(margin) {

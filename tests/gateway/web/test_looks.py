@@ -145,7 +145,7 @@ def test_the_order_of_the_focus_is_that_of_the_page_and_it_is_seen(visit: Visit)
     names = [place["name"] for place in order]
     assert names[:4] == ["Skip to content", "Playground", "Status", "API"]
     assert names[8:] == [
-        *("query", "file", "documents", "model", "other", "instruction", "top"),
+        *("query", "file", "documents", "model", "other", "instruction", "long", "top"),
         *("rerank", "copy-curl", "copy-python"),
     ]
     assert all(place["ring"] == "solid" for place in order), order

@@ -1,6 +1,7 @@
 """The playground, as people use it: typed into, clicked at and read in a real browser."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -220,6 +221,52 @@ def test_a_file_that_cannot_be_read_says_where(
     page.locator("#file").set_input_files(file)  # type: ignore[arg-type]
     expect(page.get_by_role("alert")).to_contain_text(said)
     expect(page.get_by_label("Documents", exact=True)).to_be_visible()
+
+
+LONG = (
+    "Борщ варят из свёклы и капусты. " * 130
+    + "Париж 🗼 — столица Франции. "
+    + "Чай пьют с лимоном. " * 60
+)
+
+
+def test_a_document_that_was_cut_has_a_mark_and_a_warning(visit: Visit) -> None:
+    page = visit.open()
+    fill(page, QUERY, [LONG, "Париж — столица Франции."])
+    page.get_by_label("Long documents").select_option("truncate")
+    ranking = submit(page)
+    cut = ranking.locator(".result").filter(has_text="#0")
+    whole = ranking.locator(".result").filter(has_text="#1")
+    expect(cut.get_by_text("truncated")).to_be_visible()
+    expect(whole.get_by_text("truncated")).to_have_count(0)
+    expect(ranking.get_by_text("1 of 2 documents")).to_be_visible()
+
+
+def test_the_passage_that_decided_is_highlighted(visit: Visit) -> None:
+    page = visit.open()
+    fill(page, QUERY, [LONG, "Берлин — крупнейший город Германии."])
+    page.get_by_label("Long documents").select_option("passages")
+    ranking = submit(page)
+    assert indices(ranking) == [0, 1]
+    (said,) = (
+        result
+        for result in rerank(visit.url, **last_body(visit))["results"]
+        if result["passages"] > 1
+    )
+    mark = ranking.locator("mark")
+    assert mark.text_content() == LONG[said["span"]["start"] : said["span"]["end"]]
+    assert "Париж 🗼 — столица Франции." in (mark.text_content() or "")
+    expect(ranking.get_by_text(f"{said['passages']} passages")).to_be_visible()
+    expect(ranking.locator(".text").first).to_have_text(re.compile("^… "))
+    page.get_by_role("button", name="Whole document").click()
+    assert ranking.locator(".text").first.text_content() == LONG
+
+
+def test_long_documents_may_be_refused(visit: Visit) -> None:
+    page = visit.open()
+    fill(page, QUERY, [LONG])
+    page.get_by_label("Long documents").select_option("error")
+    expect(submit(page).get_by_role("alert")).to_contain_text("documents[0]")
 
 
 def test_a_long_document_is_opened_and_a_long_ranking_is_continued(visit: Visit) -> None:

@@ -218,6 +218,8 @@ async def _run(
                     failed = True
                     click.echo(f"error: {answer.error}", err=True)
                 printer.show(answer)
+        for warning in scorer.warnings:
+            click.echo(f"warning: {warning}", err=True)
     printer.end()
     return failed
 

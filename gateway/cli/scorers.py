@@ -54,7 +54,13 @@ class Reading:
 
 
 class Scorer(Protocol):
-    """Scores documents, in input order."""
+    """Scores documents, in input order.
+
+    Attributes:
+        warnings: what those who scored have to say of it, each once.
+    """
+
+    warnings: dict[str, None]
 
     async def score(self, query: str, documents: Sequence[str]) -> list[Score]: ...
 
@@ -69,6 +75,7 @@ class Remote:
         self._url = spoken.url(url)
         self._spoken = spoken
         self._options = {key: value for key, value in options.items() if value is not None}
+        self.warnings: dict[str, None] = {}
 
     async def score(self, query: str, documents: Sequence[str]) -> list[Score]:
         """Ask once; raises `Refused` or `Unreachable`."""
@@ -82,6 +89,8 @@ class Remote:
                 self._url, data=io.BytesIO(body), headers=headers
             ) as reply:
                 said = await reply.read()
+                if warning := reply.headers.get("x-gateway-warning"):
+                    self.warnings[warning] = None
                 if reply.status != 200:
                     raise Refused(f"{self._url} answered {reply.status}: {_message(said)}")
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -150,6 +159,7 @@ class Local:
         self._model = model
         self._instruction = instruction
         self._reading = reading
+        self.warnings: dict[str, None] = {}
         self._asked = 0
 
     async def score(self, query: str, documents: Sequence[str]) -> list[Score]:
@@ -177,6 +187,7 @@ class Local:
             )
         except GatewayError as error:
             raise Refused(error.message) from None
+        self.warnings |= dict.fromkeys(result.warnings)
         return [
             Score(one.relevance_score, one.margin, msgspec.to_builtins(details(request, one)))
             for one in result.scored

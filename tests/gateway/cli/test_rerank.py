@@ -297,3 +297,13 @@ def test_a_long_document_may_be_refused(served: str, tmp_path: Path) -> None:
     result = run("-q", "q", str(path), "--url", served, "--long-documents", "error")
     assert result.exit_code == 1
     assert "too long" in result.stderr
+
+
+def test_what_was_cut_is_told_on_stderr(served: str, tmp_path: Path) -> None:
+    path = tmp_path / "long.txt"
+    path.write_text(f"short\n{LONG}\n")
+    result = run("-q", "q", str(path), "--url", served, "--model", "demo")
+    assert "warning: 1 of 2 documents were truncated" in result.stderr
+    assert "warning" not in result.stdout
+    done = gateway("rerank", "-q", "q", str(path), *LOCAL)
+    assert "warning: 1 of 2 documents were truncated" in done.stderr

@@ -18,3 +18,14 @@ class Refusal(Exception):
     def __init__(self, message: str, exit_code: ExitCode = ExitCode.MODEL) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def notes_of(report: Report) -> tuple[list[str], Report]:
+    """Return a list, and a report that also notes each line in it."""
+    notes: list[str] = []
+
+    def note(line: str) -> None:
+        notes.append(line)
+        report(line)
+
+    return notes, note

@@ -22,7 +22,7 @@ from shards.engines.formats import said_of_int8, settle
 from shards.engines.padding import warm_up_batches
 from shards.engines.prefixes import PrefixCache
 from shards.pairs import Batch
-from shards.refusal import Refusal, Report
+from shards.refusal import Refusal, Report, notes_of
 from shards.wire.spec import ShardSpec
 from shards.work import Work
 
@@ -72,8 +72,8 @@ def load(spec: ShardSpec, report: Report) -> CausalEngine:
     tokenizer = load_tokenizer(checkpoint.folder)
     max_length = longest_pair(spec, checkpoint, tokenizer.max_length, template.max_length)
     device, device_warnings = devices.pick_device(spec)
-    notes: list[str] = []
-    dtype = devices.pick_dtype(spec, device, *checkpoint.sizes, _noting(report, notes))
+    notes, noting = notes_of(report)
+    dtype = devices.pick_dtype(spec, device, *checkpoint.sizes, noting)
     weights = read_weights(
         _auto_class(checkpoint),
         checkpoint,
@@ -142,16 +142,6 @@ def _row(model: Any, checkpoint: Checkpoint, encoder: CausalEncoder) -> torch.Te
     if _is_lm(checkpoint):
         return _answer_row(model, checkpoint, encoder)
     return _score_row(model, checkpoint)
-
-
-def _noting(report: Report, notes: list[str]) -> Report:
-    """Return a report that also notes each line, to be shown when the model is ready."""
-
-    def note(line: str) -> None:
-        notes.append(line)
-        report(line)
-
-    return note
 
 
 def _answer_row(model: Any, checkpoint: Checkpoint, encoder: CausalEncoder) -> torch.Tensor:

@@ -25,20 +25,36 @@ FORMATS = {
 _TYPICAL_ROWS = 256  # what oneDNN's layout is chosen for; others work as well
 
 
-def pack(weight: torch.Tensor, bias: torch.Tensor | None, dtype: str, device: str) -> Linear:
+def pack(
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    dtype: str,
+    device: str,
+    activation: str = "none",
+) -> Linear:
     """Return the product with `weight` (`[outputs, inputs]`, any float format) and `bias`.
 
     Args:
         dtype: `fp32`, `bf16`, `fp16` or `int8`.
         device: where states will be; int8 is for `cpu` alone.
+        activation: what follows the product: `none` or `gelu`, the exact one.
     """
+    linear = _pack(weight, bias, dtype, device, activation)
+    if activation == "none" or isinstance(linear, _Packed):
+        return linear
+    return lambda states: functional.gelu(linear(states))
+
+
+def _pack(
+    weight: torch.Tensor, bias: torch.Tensor | None, dtype: str, device: str, activation: str
+) -> Linear:
     if dtype == "int8":
         return Int8Linear(weight, bias)
     form = FORMATS[dtype]
     bias = None if bias is None else bias.to(device, form)
     weight = weight.to(device, form)
     if device == "cpu" and _onednn_takes(form):
-        return _onednn(weight, bias)
+        return _Packed(weight, bias, activation)
     return lambda states: functional.linear(states.to(form), weight, bias)
 
 
@@ -50,13 +66,18 @@ def _onednn_takes(form: torch.dtype) -> bool:
     return form == torch.float32
 
 
-def _onednn(weight: torch.Tensor, bias: torch.Tensor | None) -> Linear:
-    form = weight.dtype
-    packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), _TYPICAL_ROWS)
-    product = torch.ops.mkldnn._linear_pointwise
+class _Packed:
+    """A product in oneDNN's own layout, its bias and activation in the same step."""
 
-    def linear(states: torch.Tensor) -> torch.Tensor:
-        result: torch.Tensor = product(states.to(form), packed, bias, "none", [], "")
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, activation: str) -> None:
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), _TYPICAL_ROWS)
+        self._bias = bias
+        self._form = weight.dtype
+        self._activation = activation
+        self._kind = "none" if activation == "gelu" else ""  # of GELU: the exact one
+
+    def __call__(self, states: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
+            states.to(self._form), self._weight, self._bias, self._activation, [], self._kind
+        )
         return result
-
-    return linear

@@ -5,9 +5,14 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForSequenceClassification
 
-from shards.engines import load_engine
+from shards.checkpoint import open_checkpoint
+from shards.engines import bert_int8, formats, load_engine
 from shards.engines.classifier import ClassifierEngine
+from shards.engines.cross_encoders import head_in_fp32
+from shards.engines.int8 import int8_works
 from shards.pairs import EncodedPair
 from shards.refusal import Refusal
 from shards.wire.spec import ShardSpec
@@ -15,10 +20,13 @@ from tests import checkpoints
 from tests.shards.engines import reference
 
 
-def load(folder: Path, **settings: Any) -> ClassifierEngine:
+def spec_of(folder: Path, **settings: Any) -> ShardSpec:
     settings = {"dtype": "fp32"} | settings
-    spec = ShardSpec(name="m/cpu", model="m", source=str(folder), **settings)
-    engine = load_engine(spec, lambda line: None)
+    return ShardSpec(name="m/cpu", model="m", source=str(folder), **settings)
+
+
+def load(folder: Path, **settings: Any) -> ClassifierEngine:
+    engine = load_engine(spec_of(folder, **settings), lambda line: None)
     assert isinstance(engine, ClassifierEngine)
     return engine
 
@@ -28,10 +36,15 @@ def margins_of(engine: ClassifierEngine, *documents: str) -> list[float]:
     return engine.score(pairs)
 
 
+needs_int8 = pytest.mark.skipif(not int8_works(), reason="no int8 product in this build of PyTorch")
+
+EMBEDDED = Path(__file__).parents[3] / "shards" / "models" / "embedded-bert"
+
 FAMILIES: dict[str, dict[str, Any]] = {
     "roberta": {"pad_token_id": 0, "max_position_embeddings": 513, "type_vocab_size": 1},
     "distilbert": {"dim": 64, "hidden_dim": 128, "n_layers": 2, "n_heads": 4},
-    "electra": {"embedding_size": 64, "types": True},
+    "electra": {"embedding_size": 32, "types": True},
+    "camembert": {"pad_token_id": 0, "max_position_embeddings": 513, "type_vocab_size": 1},
     "deberta-v2": {
         "relative_attention": True,
         "pos_att_type": ["p2c", "c2p"],
@@ -91,12 +104,14 @@ def test_three_labels_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_head_runs_in_the_precision_it_is_stored_in(models: dict[str, Path]) -> None:
-    exact, rounded = load(models["bert"]), load(models["bert"], dtype="bf16")
-    head = rounded._model.classifier.weight
-    assert torch.equal(head, exact._model.classifier.weight)
-    assert rounded._model.dtype == torch.bfloat16
-    margins = margins_of(rounded, *checkpoints.SAMPLES)
+    margins = margins_of(load(models["bert"], dtype="bf16"), *checkpoints.SAMPLES)
     assert any(float(torch.tensor(margin).bfloat16()) != margin for margin in margins)
+    model = AutoModelForSequenceClassification.from_pretrained(models["bert"], dtype=torch.bfloat16)
+    model.requires_grad_(False)
+    head_in_fp32(model, open_checkpoint(spec_of(models["bert"]), lambda line: None))
+    stored = load_file(models["bert"] / "model.safetensors")
+    assert torch.equal(model.classifier.weight, stored["classifier.weight"])
+    assert torch.equal(model.bert.pooler.dense.weight, stored["bert.pooler.dense.weight"])
 
 
 def test_weights_stored_in_bf16_are_scored_in_fp32_where_asked(tmp_path: Path) -> None:
@@ -123,3 +138,48 @@ def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(tmp_path: Path) 
     folder = checkpoints.encoder(tmp_path, "bert", vocab_size=50)
     with pytest.raises(Refusal, match=r"the tokenizer has \d+ tokens, the model 50"):
         load(folder)
+
+
+@pytest.fixture
+def quick_int8(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "int8_gain", lambda *sizes: 1.9 if int8_works() else 0.0)
+
+
+@needs_int8
+@pytest.mark.usefixtures("quick_int8")
+def test_int8_serves_where_it_agrees_and_says_how_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shards.engines.agreement.LEAST_SPEARMAN", 0.98)  # it is a small model
+    facts = load(EMBEDDED, dtype="int8").facts
+    assert (facts.dtype, facts.packed, facts.warnings) == ("int8", True, ())
+    assert facts.notes[1].startswith("int8 against bf16: Spearman 0.9")
+
+
+@needs_int8
+@pytest.mark.usefixtures("quick_int8")
+def test_where_measured_ranges_do_not_agree_rows_are_quantised_as_they_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bert_int8, "_HEADROOM", 40.0)  # as if states were as large
+    monkeypatch.setattr("shards.engines.agreement.LEAST_SPEARMAN", 0.98)
+    engine = load(EMBEDDED, dtype="int8")
+    assert (engine.facts.dtype, engine.facts.warnings) == ("int8", ())
+    exact = margins_of(load(EMBEDDED, dtype="fp32"), *checkpoints.SAMPLES)
+    assert margins_of(engine, *checkpoints.SAMPLES) == pytest.approx(exact, abs=0.3)
+
+
+@needs_int8
+@pytest.mark.usefixtures("quick_int8")
+def test_int8_that_disagrees_is_not_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shards.engines.agreement.LEAST_SPEARMAN", 1.01)
+    engine = load(EMBEDDED, dtype="int8")
+    assert engine.facts.dtype == "bf16"
+    (warning,) = engine.facts.warnings
+    assert warning.startswith("int8 does not agree with bf16 (Spearman 0.9")
+    in_bf16 = margins_of(load(EMBEDDED, dtype="bf16"), *checkpoints.SAMPLES)
+    assert margins_of(engine, *checkpoints.SAMPLES) == pytest.approx(in_bf16, abs=1e-6)
+
+
+def test_a_family_without_int8_is_served_in_bf16(models: dict[str, Path]) -> None:
+    facts = load(models["modernbert"], dtype="int8").facts
+    assert (facts.dtype, facts.packed) == ("bf16", False)
+    assert facts.warnings == ("this kind of model has no int8 form: bf16 is used",)

@@ -1,0 +1,121 @@
+"""BERT and its kin (RoBERTa, XLM-R, CamemBERT, ELECTRA) over flat batches, see `unpadded`.
+
+transformers' own modules embed the tokens and judge the first one; what lies between, where the time
+goes, is done here: query, key and value in one product, bias and GELU inside the products, and some
+rows at a time through everything that follows attention, so that they stay in the cache.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch.nn import functional
+
+from shards.engines.linears import Linear
+from shards.engines.unpadded import FlatBatch, attend
+
+FAMILIES = frozenset({"bert", "roberta", "xlm-roberta", "camembert", "electra"})
+
+_OFFSET_FAMILIES = frozenset({"roberta", "xlm-roberta", "camembert"})  # positions from pad_id + 1
+_ROWS = 256  # at a time
+
+
+class Layer(Protocol):
+    """One layer of an encoder, in some number format."""
+
+    def project(self, states: torch.Tensor) -> torch.Tensor:
+        """Return queries, keys and values side by side, `[rows, 3 * hidden]`."""
+        ...
+
+    def finish(self, attended: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
+        """Return the states after the layer, `[rows, hidden]`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """The weights of a LayerNorm."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+    eps: float
+
+    def to(self, form: torch.dtype) -> "Norm":
+        return Norm(self.weight.to(form), self.bias.to(form), self.eps)
+
+    def __call__(self, states: torch.Tensor) -> torch.Tensor:
+        return functional.layer_norm(states, self.weight.shape, self.weight, self.bias, self.eps)
+
+
+@dataclass(slots=True)
+class FloatLayer:
+    """A layer whose states are floats between its products; see `Layer`."""
+
+    qkv: Linear
+    out: Linear
+    attention_norm: Norm
+    up: Linear
+    down: Linear
+    norm: Norm
+
+    def project(self, states: torch.Tensor) -> torch.Tensor:
+        return self.qkv(states)
+
+    def finish(self, attended: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
+        states = self.attention_norm(self.out(attended).add_(states))
+        return self.norm(self.down(self.up(states)).add_(states))
+
+
+class Encoder:
+    """The body of a loaded cross-encoder."""
+
+    def __init__(self, body: Any, layers: Sequence[Layer], form: torch.dtype) -> None:
+        """Take embeddings from `body`, transformers' model without its head."""
+        config = body.config
+        self._embeddings = body.embeddings
+        self._project = getattr(body, "embeddings_project", None)
+        self._layers = layers
+        self._form = form
+        self._heads = config.num_attention_heads
+        self._first_position = (
+            config.pad_token_id + 1 if config.model_type in _OFFSET_FAMILIES else 0
+        )
+        self._has_types = config.type_vocab_size > 1
+
+    def first_states(self, batch: FlatBatch) -> torch.Tensor:
+        """Return the last states of each pair's first token, `[pairs, hidden]`."""
+        states = self._embedded(batch)
+        for layer in self._layers[:-1]:
+            attended = self._attended(layer, states, batch)
+            for rows in _tiles(len(states)):
+                states[rows] = layer.finish(attended[rows], states[rows])
+        last = self._layers[-1]
+        attended = self._attended(last, states, batch)
+        return last.finish(attended[batch.starts], states[batch.starts])
+
+    def _embedded(self, batch: FlatBatch) -> torch.Tensor:
+        types = batch.types if self._has_types else torch.zeros_like(batch.types)
+        embedded: torch.Tensor = self._embeddings(
+            input_ids=batch.token_ids[None],
+            token_type_ids=types[None],
+            position_ids=batch.positions[None] + self._first_position,
+        )[0]
+        if self._project is not None:
+            embedded = self._project(embedded)
+        return embedded.to(self._form)
+
+    def _attended(self, layer: Layer, states: torch.Tensor, batch: FlatBatch) -> torch.Tensor:
+        tokens, hidden = states.shape
+        products = torch.empty((tokens, 3 * hidden), dtype=self._form, device=states.device)
+        for rows in _tiles(tokens):
+            products[rows] = layer.project(states[rows])
+        attended = torch.empty_like(states)
+        for group in batch.groups:
+            attend(products, group, self._heads, attended)
+        return attended
+
+
+def _tiles(rows: int) -> Iterator[slice]:
+    for first in range(0, rows, _ROWS):
+        yield slice(first, min(rows, first + _ROWS))

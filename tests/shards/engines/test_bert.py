@@ -1,0 +1,101 @@
+"""BERT without padding: groups, long pairs, and int8 against the exact margins."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification
+
+from shards.engines import unpadded
+from shards.engines.bert_formats import in_int8
+from shards.engines.bert_formats import unpadded as without_padding
+from shards.engines.cross_encoders import Padded
+from shards.engines.int8 import int8_works
+from shards.engines.unpadded import flatten
+from shards.pairs import EncodedPair
+
+LENGTHS = (3, 60, 61, 7, 120, 64, 3, 90, 1, 33, 118)
+INT8_TOLERANCE = 0.6  # margins of these models spread over about 4, in two wide random layers
+
+needs_int8 = pytest.mark.skipif(not int8_works(), reason="no int8 product in this build of PyTorch")
+
+
+def pairs_of(lengths: Sequence[int], seed: int = 0) -> list[EncodedPair]:
+    generator = torch.Generator().manual_seed(seed)
+    return [
+        EncodedPair(
+            torch.randint(5, 60, (length,), generator=generator).tolist(), length // 3, False
+        )
+        for length in lengths
+    ]
+
+
+def loaded(folder: Path) -> Any:
+    return AutoModelForSequenceClassification.from_pretrained(folder).eval()
+
+
+def logits(model: Any, pairs: Sequence[EncodedPair]) -> list[float]:
+    with torch.inference_mode():
+        margins: list[float] = model.logits(pairs)[:, 0].tolist()
+    return margins
+
+
+@pytest.mark.parametrize("name", ["bert", "xlm-roberta"])
+def test_every_pair_scores_as_it_does_alone(name: str, models: dict[str, Path]) -> None:
+    pairs = pairs_of(LENGTHS)
+    with torch.inference_mode():
+        ours = logits(without_padding(loaded(models[name]), "fp32"), pairs)
+    padded = Padded(loaded(models[name]))
+    expected = [logits(padded, [pair])[0] for pair in pairs]
+    assert ours == pytest.approx(expected, abs=1e-4)
+    assert max(expected) - min(expected) > 1
+
+
+def test_long_pairs_are_taken_some_rows_at_a_time(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = pairs_of(LENGTHS)
+    with torch.inference_mode():
+        model = without_padding(loaded(models["bert"]), "fp32")
+    whole = logits(model, pairs)
+    monkeypatch.setattr(unpadded, "_MOST_SCORES", 250)
+    monkeypatch.setattr(unpadded, "_FREE_SCORES", 0)
+    assert logits(model, pairs) == pytest.approx(whole, abs=1e-5)
+
+
+def test_groups_hold_every_token_once_and_fill_little() -> None:
+    lengths = [20 + at for at in range(150)]
+    flat = flatten(pairs_of(lengths), "cpu", torch.float32)
+    assert flat.tokens == sum(lengths)
+    assert [group.rows.start for group in flat.groups[1:]] == [
+        group.rows.stop for group in flat.groups[:-1]
+    ]
+    assert flat.groups[-1].rows.stop == flat.tokens
+    assert sum(group.pairs for group in flat.groups) == len(lengths)
+    assert len(flat.groups) < len(lengths) / 3
+    scores = sum(group.pairs * group.length**2 for group in flat.groups)
+    assert scores < 1.3 * sum(length**2 for length in lengths)
+
+
+def int8_of(folder: Path, pairs: Sequence[EncodedPair]) -> Any:
+    with torch.inference_mode():
+        return in_int8(loaded(folder), pairs)
+
+
+@needs_int8
+def test_int8_stays_near_the_exact_margins(models: dict[str, Path]) -> None:
+    pairs = pairs_of(LENGTHS * 3, seed=1)
+    exact = logits(Padded(loaded(models["bert"])), pairs)
+    rounded = logits(int8_of(models["bert"], pairs_of(LENGTHS, seed=5)), pairs)
+    assert rounded == pytest.approx(exact, abs=INT8_TOLERANCE)
+    assert rounded != exact
+
+
+@needs_int8
+def test_a_margin_in_int8_does_not_depend_on_its_batch(models: dict[str, Path]) -> None:
+    pairs = pairs_of(LENGTHS, seed=2)
+    model = int8_of(models["xlm-roberta"], pairs)
+    alone = [logits(model, [pair])[0] for pair in pairs]
+    assert logits(model, pairs) == pytest.approx(alone, abs=INT8_TOLERANCE / 4)

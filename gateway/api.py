@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive
 
-from gateway.access import resolve
+from gateway.access import reachable, resolve
 from gateway.dialects import (
     Form,
     Limits,
@@ -73,6 +73,9 @@ class Api:
         if self.stopping:
             raise ShuttingDown("the gateway is stopping: try again soon", retry_after_seconds=5)
         deadline = call.started + self._timeout_seconds(request.headers)
+        caller = Caller(call.key.id, call.key.weight) if call.key else ANYONE
+        meant = self._meant(call, request.scope["path"])
+        self.fleet.refuse_unread(meant, caller, deadline - time.monotonic())
         form = request_form(request.headers.get("content-type", ""))
         body = _decode(request, await _read(request, deadline), form)
         asked = _with_model(call.dialect.parse(body, self.limits), request.scope["path"])
@@ -82,12 +85,19 @@ class Api:
             model=call.model,
             request_id=call.request_id,
             deadline=deadline,
-            caller=Caller(call.key.id, call.key.weight) if call.key else ANYONE,
+            caller=caller,
             timeline=call.timeline,
         )
         result = await _unless_client_leaves(request.receive, scoring)
         call.documents, call.tokens = len(result.scored), result.tokens
         return reply(request.scope, call.dialect.render(asked, result), headers=_notes(result))
+
+    def _meant(self, call: Call, path: str) -> tuple[str, ...]:
+        """Return the models that a request may mean, as far as its path tells."""
+        place = place_of(path)
+        if place is None or place.model is None:
+            return reachable(self.fleet, call.key)
+        return (resolve(self.fleet, call.key, place.model),)
 
     def leave(self) -> None:
         """Say from now on that others should be asked."""

@@ -9,10 +9,10 @@ lately has a smaller share, and who was ejected gets nothing, see `standing`.
 
 A job that one replica could not score stands in a line of its own for another one, ahead of the rest.
 Suspects have a line and a replica of their own, see `quarantine`. While only one replica is ready,
-whoever else waits goes first, and a sibling that is on its way is waited for, so that somebody serves
-should the suspect end this one, too; but not for longer than a few seconds after a death. A job that waits while a verdict
-falls is asked about again before it is handed out. When no shard is left that could come, all who
-wait are told at once.
+everybody else has a turn after each of them, and goes first for a few seconds after a death; and a
+sibling that is on its way is waited for as long, so that somebody serves should the suspect end this
+one, too. A job that waits while a verdict falls is asked about again before it is handed out. When no
+shard is left that could come, all who wait are told at once.
 """
 
 import asyncio
@@ -86,6 +86,7 @@ class Dispatch:
         self._suspects: Line[Waiter] = Line()
         self._second: Line[Waiter] = Line()  # one replica has failed at them
         self._is_their_turn = False  # a replica is being emptied for a suspect
+        self._is_turn_of_others = False
         self._is_backed_up = False  # somebody waited when everything was handed out
         self._waking: asyncio.TimerHandle | None = None
 
@@ -143,12 +144,16 @@ class Dispatch:
         designated, before = (trying or ready)[:1], len(self._suspects)
         self._hand_out(self._suspects, [one for one in designated if one in ready], now)
         self._is_their_turn = not trying and len(self._suspects) == before  # it must be empty first
+        self._is_turn_of_others = True
         return [one for one in ready if one not in designated]
 
     def _may_try(self, ready: Sequence[Supervisor], now: float) -> bool:
         """Whether a suspect may have a replica now, at which nobody else is served meanwhile."""
         if len(ready) != 1:
             return bool(ready)
+        if self._is_turn_of_others and self._is_backed_up:
+            self._is_turn_of_others = False
+            return False
         at = self._quarantine.rest_until(now) if len(self._shards) == 1 else now
         if self._is_backed_up or any(one.is_coming for one in self._shards):
             at = max(at, self._quarantine.last_death + _PATIENCE_SECONDS)

@@ -12,6 +12,7 @@ import signal
 from collections.abc import Container, Iterable, Sequence
 
 from gateway.config import ModelSpec
+from gateway.domain import Caller
 from gateway.editions import Changes, changes
 from gateway.errors import UnknownModel
 from gateway.metrics import Metrics
@@ -133,6 +134,25 @@ class Fleet:
                 f"model {name[:_SHOWN_NAME]!r} is not served here; use one of: {known}",
                 param="model",
             ) from None
+
+    def refuse_unread(self, names: Iterable[str], caller: Caller, remaining_seconds: float) -> None:
+        """Refuse a request whose body nobody has read, if it would be refused whatever is in it.
+
+        Args:
+            names: the models that it may mean.
+            caller: whose it is.
+            remaining_seconds: the time until its deadline.
+
+        Raises:
+            GatewayError: none of them takes even the smallest request.
+        """
+        refusals = []
+        for name in names:
+            if not (refusal := self._models[name].refusal_of_any(caller, remaining_seconds)):
+                return
+            refusals.append(refusal)
+        if refusals:
+            raise refusals[0]
 
     def model(self, name: str) -> Model:
         """Return the model of this public name."""

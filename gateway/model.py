@@ -15,15 +15,17 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
+from gateway.accounts import count_answer
 from gateway.admission import Admission, Ask
+from gateway.alone import each_alone
 from gateway.config import ModelSpec
 from gateway.dispatch import Dispatch, Reconsider, Waiter
-from gateway.domain import Scored, sigmoid
+from gateway.domain import Caller, Scored, sigmoid
 from gateway.drift import ScoreLog
-from gateway.errors import EngineFailed, ModelUnavailable
+from gateway.errors import EngineFailed, GatewayError, ModelUnavailable
 from gateway.estimate import TokenEstimate
 from gateway.faults import DOUBTFUL, QUARANTINED, PairFault
-from gateway.job import Job, merged
+from gateway.job import Job
 from gateway.lifecycle import State
 from gateway.metrics import Metrics
 from gateway.policy import FleetPolicy
@@ -149,20 +151,36 @@ class Model:
             ModelUnavailable: no shard is ready or on its way.
             Overloaded: it could not be answered in time, or too much is in already.
         """
-        if self._is_draining:
-            raise drained(self.spec.name)
-        if not self._dispatch.is_alive:
-            raise self._unavailable()
-        window = WINDOW_BATCHES * self.token_budget * self.ready_replicas
-        refused = self._door.check(ask, replicas=self.ready_replicas, window_tokens=window)
-        if refused is not None:
-            raise overloaded(self.spec.name, ask, refused, random.uniform(*_RETRY_SPREAD))
+        if refusal := self._refusal(ask):
+            raise refusal
         self._door.enter(ask)
         try:
             yield
         finally:
             self._door.leave(ask)
             self._stop_if_drained()
+
+    def _refusal(self, ask: Ask) -> GatewayError | None:
+        """Return why a request may not enter now, if so."""
+        if self._is_draining:
+            return drained(self.spec.name)
+        if not self._dispatch.is_alive:
+            return self._unavailable()
+        window = WINDOW_BATCHES * self.token_budget * self.ready_replicas
+        refused = self._door.check(ask, replicas=self.ready_replicas, window_tokens=window)
+        if refused is None:
+            return None
+        return overloaded(self.spec.name, ask, refused, random.uniform(*_RETRY_SPREAD))
+
+    def refusal_of_any(self, caller: Caller, remaining_seconds: float) -> GatewayError | None:
+        """Return why even the smallest request may not enter, if so; its body need not be read."""
+        smallest = Ask(
+            tokens=self.estimate.prompt_tokens,
+            is_small=True,
+            remaining_seconds=remaining_seconds,
+            caller=caller,
+        )
+        return self._refusal(smallest)
 
     def _unavailable(self) -> ModelUnavailable:
         return unavailable(self.spec.name, self.last_errors)
@@ -184,10 +202,7 @@ class Model:
                 continue
             except ReplicaLost as loss:
                 self._note_loss(loss)
-        alone = [
-            await self._score_alone(pair, place) for place, pair in enumerate(job.one_by_one())
-        ]
-        return merged(alone)
+        return await each_alone(job, self._score_alone)
 
     async def probe(self, job: Job) -> Scores:
         """Have a job scored once; nothing is counted or learnt.
@@ -303,23 +318,10 @@ class Model:
         self._tallies[shard].add(
             documents=documents, tokens=tokens, seconds=now - waiter.sent, now=now
         )
-        self._metrics.job_answered(
-            self.spec.name,
-            shard.spec.name,
-            documents=documents,
-            tokens=tokens,
-            padded_tokens=scores.computed_tokens - spent,
-            saved_tokens=scores.saved_tokens,
-            truncated=len(scores.truncated),
-            passages=sum(count for count in scores.passages if count > 1),
-            queue_seconds=waiter.sent - waiter.joined + scores.queue_ns / 1e9,
-            compute_seconds=scores.compute_ns / 1e9,
-        )
-        times = job_times(shard.spec.name, waiter.joined, waiter.sent, now, scores)
-        job.timeline.note(times)
-        self._metrics.batches_computed(self.spec.name, scores.batches)
-        self._metrics.prefixes_looked_up(
-            self.spec.name, hits=scores.prefix_hits, misses=scores.prefix_misses
+        job.timeline.note(job_times(shard.spec.name, waiter.joined, waiter.sent, now, scores))
+        line_seconds = waiter.sent - waiter.joined
+        count_answer(
+            self._metrics, self.spec.name, shard.spec.name, scores, line_seconds=line_seconds
         )
 
     def note_result(self, scored: Sequence[Scored], tied: int) -> None:

@@ -3,7 +3,8 @@
 One model with the fake engine, whose batches take a fixed time, so that its capacity is known and
 small enough for the load generator beside it. First the capacity is measured with a few busy
 clients. Then requests come evenly at multiples of it, whether or not earlier ones were answered (an
-open loop), each with a deadline of two seconds. Goodput is what was answered in time. At last small
+open loop), each with a deadline of two seconds. The CPU time of the gateway says what a request costs it,
+however busy the machine is with other things. Goodput is what was answered in time. At last small
 requests are measured alone and beside requests of 1,000 documents.
 """
 
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
+import psutil
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -47,6 +49,7 @@ class Stage:
     refused: list[float] = field(default_factory=list)
     late: int = 0
     cut: int = 0  # connections ended without an answer
+    cpu_seconds: float = 0.0  # of the gateway itself, without its shards
 
     async def send(self, gateway: Gateway, documents: list[str], allowed_seconds: float) -> None:
         started = time.monotonic()
@@ -86,12 +89,19 @@ async def _closed(gateway: Gateway, name: str, *, clients: int, seconds: float) 
 async def _open(gateway: Gateway, name: str, *, rate: float, seconds: float) -> Stage:
     """Let requests come at a fixed rate."""
     stage, started = Stage(name), time.monotonic()
+    cpu_before = _cpu_seconds(gateway)
     async with asyncio.TaskGroup() as group:
         for number in range(int(rate * seconds)):
             await asyncio.sleep(max(0.0, started + number / rate - time.monotonic()))
             group.create_task(stage.send(gateway, _SMALL, _DEADLINE_SECONDS))
         stage.seconds = time.monotonic() - started
+    stage.cpu_seconds = _cpu_seconds(gateway) - cpu_before
     return stage
+
+
+def _cpu_seconds(gateway: Gateway) -> float:
+    times = psutil.Process(gateway.process.pid).cpu_times()
+    return float(times.user + times.system)
 
 
 async def _beside_large(gateway: Gateway, *, rate: float, seconds: float) -> Stage:
@@ -126,6 +136,7 @@ async def measure(seconds: float) -> list[Stage]:
 
 
 def _row(stage: Stage, capacity: float) -> dict[str, object]:
+    requests = len(stage.answered) + len(stage.refused) + stage.late + stage.cut
     return {
         "stage": stage.name,
         "goodput_per_s": round(stage.goodput, 1),
@@ -137,6 +148,7 @@ def _row(stage: Stage, capacity: float) -> dict[str, object]:
         "refusal_p99_ms": _quantile_ms(stage.refused, 0.99),
         "late": stage.late,
         "cut": stage.cut,
+        "cpu_us_a_request": round(1e6 * stage.cpu_seconds / max(1, requests)),
     }
 
 

@@ -96,6 +96,7 @@ class StatusCollector:
         yield _score_quantiles(models)
         yield from _shard_gauges(models)
         yield from _shard_counters(models)
+        yield _canaries(models)
         yield from _states(models)
 
 
@@ -139,6 +140,21 @@ def _shard_counters(models: Sequence[ModelStatus]) -> Iterator[Metric]:
             for shard in model.shards:
                 counter.add_metric((model.name, shard.name), float(read(shard)))
         yield counter
+
+
+def _canaries(models: Sequence[ModelStatus]) -> Metric:
+    canaries = CounterMetricFamily(
+        "reranker_canaries",
+        "Rounds of known pairs that the shard has scored for itself, by whether they passed.",
+        labels=(*_SHARD, "passed"),
+    )
+    for model in models:
+        for shard in model.shards:
+            if said := shard.canary:
+                passed = said.rounds - said.failures
+                canaries.add_metric((model.name, shard.name, "true"), passed)
+                canaries.add_metric((model.name, shard.name, "false"), said.failures)
+    return canaries
 
 
 def _states(models: Sequence[ModelStatus]) -> Iterator[Metric]:

@@ -145,13 +145,14 @@ def how_it_ended(
     """Judge the end of a process by its exit code (negative: minus the signal)."""
     jobs = ({*progress.jobs} if progress.is_on_device else set()) | ({progress.encoding} - {0})
     is_killed = was_ready and not verdict and not is_oom and code in _FROM_OUTSIDE
+    is_canary = code == ExitCode.CANARY  # the scores were wrong, whatever was asked
     came_from_outside = is_innocent or is_killed
     where = f" while it was at {len(jobs)} jobs" if jobs else ""
     return Ending(
         reason=verdict or _in_words(code) + (_NO_MEMORY if is_oom else "") + where,
         is_refusal=code in PERMANENT and not was_ready,
         is_crash=not came_from_outside,
-        suspects=frozenset() if came_from_outside else frozenset(jobs),
+        suspects=frozenset() if came_from_outside or is_canary else frozenset(jobs),
         is_oom=is_oom,
         is_device=not is_oom and (code in _OF_THE_DEVICE or not was_ready),
         is_misfit=code == ExitCode.SPEC and not was_ready,

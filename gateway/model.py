@@ -2,8 +2,7 @@
 
 A job is scored by whichever replica takes it first (`dispatch`). A lost one is scored again, until
 its deadline: scoring has no side effects; but not without end (`retries`). An error is believed when
-a second replica makes it, too (`standing`). Jobs that may have ended their shard are suspects and are
-scored pair by pair (`quarantine`).
+a second replica makes it, too (`standing`). Suspects are scored pair by pair (`quarantine`).
 """
 
 import asyncio
@@ -71,6 +70,7 @@ class Model:
                 times=policy.times,
                 ejection=policy.ejection,
                 oom=policy.oom,
+                canaries=policy.canaries,
                 on_change=self._on_change,
                 on_suspects=self._on_suspects,
             )

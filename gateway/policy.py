@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from gateway.canaries import Canaries
 from gateway.config import Settings
 from gateway.lifecycle import RestartPolicy
 from gateway.oom import OomKills
@@ -20,6 +21,7 @@ class FleetPolicy:
         retries: how many lost jobs may be scored again.
         ejection: how long a replica that errs is left out.
         oom: the kernel's count of processes that it ended for want of memory.
+        canaries: what shards have scored for themselves, through all their lives.
         queue_tokens: the most estimated tokens of one model's requests at any time.
         reload_seconds: how long a new edition may take until it can serve.
     """
@@ -29,6 +31,7 @@ class FleetPolicy:
     retries: RetryPolicy = field(default_factory=RetryPolicy)
     ejection: EjectionPolicy = field(default_factory=EjectionPolicy)
     oom: OomKills = field(default_factory=OomKills)
+    canaries: Canaries = field(default_factory=Canaries)
     queue_tokens: int = 2_000_000
     reload_seconds: float = 1800.0
 

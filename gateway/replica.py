@@ -19,6 +19,7 @@ from gateway.job import Job
 from gateway.pulse import Reading
 from shards.wire.messages import (
     ENGINE_ERROR,
+    Canary,
     Cancel,
     Failed,
     Message,
@@ -87,7 +88,7 @@ class Replica:
         self,
         name: str,
         *,
-        on_stage: Callable[[Stage | Ready | Refused], None],
+        on_stage: Callable[[Stage | Ready | Refused | Canary], None],
         on_room: Callable[[], None],
     ) -> None:
         self.name = name
@@ -221,7 +222,7 @@ class Replica:
     def _take(self, message: Message) -> None:
         if isinstance(message, Scores | Failed):
             self._answer(message)
-        elif isinstance(message, Ready | Stage | Refused):
+        elif isinstance(message, Ready | Stage | Refused | Canary):
             if isinstance(message, Ready):
                 self.facts = message
             self._on_stage(message)

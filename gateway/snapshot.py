@@ -100,6 +100,7 @@ def shard_status(supervisor: Supervisor, tally: Tally, max_shard_memory_mb: int 
         recycles=supervisor.recycles,
         oom_kills=supervisor.concessions.oom_kills,
         demoted=supervisor.concessions.is_demoted,
+        canary=supervisor.canary.status(now),
     )
 
 

@@ -9,6 +9,25 @@ from gateway.drift import ScoresStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CanaryStatus:
+    """What the known pairs of a shard have shown last.
+
+    `mode` is `full`, `own` or `numeric`. `rounds` and `failures` count since the gateway started,
+    `milliseconds` is what the last round took. `spread` is the mean margin of right documents less
+    that of wrong ones after the last load; unset where order was not asked for.
+    """
+
+    mode: str
+    passed: bool
+    rounds: int
+    failures: int
+    age_seconds: float
+    milliseconds: float
+    spread: float | None
+    findings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShardStatus:
     """One shard as the supervisor and the router see it.
 
@@ -21,7 +40,7 @@ class ShardStatus:
     while. `wasted_tokens` were computed for clients that had gone. `recycles` counts how often it was
     replaced because it had grown too large, `oom_kills` how often the kernel ended it because memory
     ran out; `demoted` says that it has left its GPU for the CPU. `notes` say what was measured when
-    the model was loaded, and chosen by it.
+    the model was loaded, and chosen by it. `canary` is unset before the first load.
     """
 
     name: str
@@ -52,6 +71,7 @@ class ShardStatus:
     oom_kills: int = 0
     demoted: bool = False
     notes: tuple[str, ...] = ()
+    canary: CanaryStatus | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from gateway.canaries import Canaries, ShardCanary
 from gateway.concessions import Concessions
 from gateway.job import Job
 from gateway.life import Ending, Life
@@ -39,7 +40,7 @@ from gateway.oom import OomKills
 from gateway.pulse import Pulse
 from gateway.replica import Replica
 from gateway.standing import EjectionPolicy, Standing
-from shards.wire.messages import Ready, Refused, Stage, WireError
+from shards.wire.messages import Canary, Ready, Refused, Stage, WireError
 from shards.wire.spec import ShardSpec
 
 _logger = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class Supervisor:
         standing: how far its answers can be trusted.
         concessions: what it does without since it failed for want of it.
         recycles: how often it was replaced because it had grown too large.
+        canary: what known pairs have shown.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Supervisor:
         times: Times,
         ejection: EjectionPolicy,
         oom: OomKills,
+        canaries: Canaries,
         on_change: Callable[[], None],
         on_suspects: Callable[[Iterable[Job]], None],
     ) -> None:
@@ -91,6 +94,7 @@ class Supervisor:
         self.standing = Standing(ejection)
         self.concessions = Concessions(spec, policy.cpu_after_gpu_failures)
         self.recycles = 0
+        self.canary = ShardCanary(spec, canaries)
         self._policy = policy
         self._times = times
         self._on_change = on_change
@@ -182,7 +186,8 @@ class Supervisor:
         return event
 
     def _start(self) -> Life:
-        life = Life.begin(self.concessions.spec(self.generation, time.monotonic()))
+        spec = self.concessions.spec(self.generation, time.monotonic())
+        life = Life.begin(self.canary.told(spec))
         self.replica.attach(life.pipe)
         loop = asyncio.get_running_loop()
         loop.add_reader(life.child.exit_fd, life.ended.set)
@@ -316,12 +321,14 @@ class Supervisor:
             asyncio.get_running_loop().remove_reader(life.pipe.fileno())
             life.kill_in(_EXIT_SECONDS)
 
-    def _on_stage(self, message: Stage | Ready | Refused) -> None:
+    def _on_stage(self, message: Stage | Ready | Refused | Canary) -> None:
         life = self._life
         if life is None:
             return
         life.last_word = time.monotonic()
-        if isinstance(message, Refused):
+        if isinstance(message, Canary):
+            self.canary.hear(message)
+        elif isinstance(message, Refused):
             life.verdict = message.message
         elif isinstance(message, Stage):
             self.stage = message.detail

@@ -1,21 +1,21 @@
-"""Whether a new edition may serve: all its shards become ready, and each scores a canary.
+"""Whether a new edition may serve: all its shards become ready, and each answers a job.
+
+A shard is ready when its own canaries have passed; the job shows that the way to it and back works.
 
 Until it has passed, an edition has no name: no client can reach it, and no health check sees it.
 """
 
 import asyncio
-import math
 import time
-from collections.abc import Sequence
 
 from gateway.errors import GatewayError
+from gateway.faults import PairFault
 from gateway.job import Job
 from gateway.model import Model
 from gateway.replica import ReplicaLost
-from shards.wire.messages import Scores
 
 _LOOK_SECONDS = 0.05
-_CANARY = ("Does the canary sing?", "The canary sings.")
+_PROBE = ("Does it answer?", "It does.")
 
 
 class EditionFailed(Exception):
@@ -26,11 +26,11 @@ async def pass_trial(model: Model, seconds: float) -> None:
     """Wait until an edition may serve.
 
     Raises:
-        EditionFailed: a shard was given up, the canary was not scored, or time has run out.
+        EditionFailed: a shard was given up, the job was not answered, or time has run out.
     """
     try:
         async with asyncio.timeout(seconds):
-            while not await _sings(model, time.monotonic() + seconds):
+            while not await _answers(model, time.monotonic() + seconds):
                 pass
     except TimeoutError:
         raise _failed(
@@ -47,29 +47,20 @@ async def _until_complete(model: Model) -> None:
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-async def _sings(model: Model, deadline: float) -> bool:
-    """Have every shard score the canary, idle ones get a job each; false if one was lost at it."""
+async def _answers(model: Model, deadline: float) -> bool:
+    """Have every shard score a pair, idle ones get a job each; false if one was lost at it."""
     await _until_complete(model)
     try:
-        answers = await asyncio.gather(
-            *[model.probe(_canary(model, deadline)) for _ in model.spec.shards]
-        )
+        await asyncio.gather(*[model.probe(_job(model, deadline)) for _ in model.spec.shards])
     except ReplicaLost:
         return False
-    except GatewayError as error:
-        raise _failed(model, f"it cannot score the canary: {error}") from error
-    if wrong := not_finite(answers):
-        raise _failed(model, f"it gave the canary the score {wrong[0]}")
+    except (GatewayError, PairFault) as error:
+        raise _failed(model, f"it cannot score a pair: {error}") from error
     return True
 
 
-def not_finite(answers: Sequence[Scores]) -> list[float]:
-    """Return the margins that are no numbers a client could get."""
-    return [one for scores in answers for one in scores.margins if not math.isfinite(one)]
-
-
-def _canary(model: Model, deadline: float) -> Job:
-    query, document = _CANARY
+def _job(model: Model, deadline: float) -> Job:
+    query, document = _PROBE
     size = len(query) + len(document)
     return Job(
         queries=(query,),

@@ -27,13 +27,12 @@ from shards import devices
 from shards.batcher import Batcher, WaitingPair
 from shards.budget import TokenBudget
 from shards.documents import EncodedDocument, encode_documents
-from shards.engines import load_engine
-from shards.engines.base import CountsWork, Engine
 from shards.jobs import Job, OpenJobs
-from shards.pace import Pace
 from shards.pairs import Batch, QueryTooLong
 from shards.process import belong_to
+from shards.proof import CanaryFailed
 from shards.refusal import Refusal
+from shards.start import Started, expected_work, start, work_of
 from shards.wire.exit_codes import ExitCode
 from shards.wire.messages import (
     DOCUMENT_TOO_LONG,
@@ -42,21 +41,18 @@ from shards.wire.messages import (
     Cancel,
     Failed,
     Message,
-    Ready,
     Refused,
     Score,
-    Stage,
     Stop,
     WireError,
 )
 from shards.wire.pipe import PipeClosed, ShardEnd
 from shards.wire.spec import ShardSpec
-from shards.work import Ledger, Work, joined, packed_work, padded_work
+from shards.work import Ledger, Work, joined
 
 _logger = logging.getLogger(__name__)
 
 _CANCELLED = ("cancelled", "the client left")
-_PROBES = (("As long as this takes here.",), ("As long as a batch of this size takes.",) * 4)
 _PORTION_BATCHES = 2  # of one job, before others have their turn
 
 
@@ -77,9 +73,9 @@ def main(spec: ShardSpec, socket_fd: int, arena_fd: int, gateway_pid: int) -> No
 def _run(spec: ShardSpec, pipe: ShardEnd) -> ExitCode:
     """Load, serve, and say how it ended."""
     try:
-        engine, pace = _start(spec, pipe)
-        budget = TokenBudget(engine.facts.token_budget, spec.first_token_budget)
-        Shard(engine, pipe, pace, budget).run()
+        started = start(spec, pipe)
+        budget = TokenBudget(started.engine.facts.token_budget, spec.first_token_budget)
+        Shard(started, pipe, budget).run()
     except PipeClosed:
         pass  # the gateway is gone, nobody is left to answer
     except Refusal as refusal:
@@ -92,69 +88,17 @@ def _run(spec: ShardSpec, pipe: ShardEnd) -> ExitCode:
     return ExitCode.STOPPED
 
 
-def _start(spec: ShardSpec, pipe: ShardEnd) -> tuple[Engine, Pace]:
-    """Load and warm the engine, telling the gateway how far it is."""
-    devices.prepare(spec)
-    pipe.send(Stage("loading", spec.source))
-    engine = load_engine(spec, lambda detail: pipe.send(Stage("loading", detail)))
-    facts = engine.facts
-    pipe.send(Stage("warming", f"{facts.engine} on {facts.device} in {facts.dtype}"))
-    engine.warm_up()
-    pace = _first_pace(engine)
-    pipe.send(
-        Ready(
-            engine=facts.engine,
-            device=facts.device,
-            dtype=facts.dtype,
-            prompt_tokens=_prompt_tokens(engine),
-            max_length=facts.max_length,
-            token_budget=facts.token_budget,
-            activation=facts.activation,
-            uses_instruction=facts.uses_instruction,
-            demonstration=facts.demonstration,
-            warnings=facts.warnings,
-            notes=facts.notes,
-            doubts=facts.doubts,
-        )
-    )
-    return engine, pace
-
-
-def _prompt_tokens(engine: Engine) -> int:
-    (pair,) = engine.encoder.encode("", ("",), instruction="", max_document_tokens=0)
-    return pair.own_tokens
-
-
-def _first_pace(engine: Engine) -> Pace:
-    """Time warm batches, so that even the first real one has something to be measured by."""
-    pace = Pace()
-    for documents in _PROBES:
-        pairs = engine.encoder.encode("How long?", documents, instruction="", max_document_tokens=0)
-        started_ns = time.monotonic_ns()
-        engine.score(pairs)
-        pace.learn(sum(_work_of(engine, pairs).computed), time.monotonic_ns() - started_ns)
-    return pace
-
-
-def _expected_work(engine: Engine, pairs: Batch) -> Work:
-    return packed_work(pairs) if engine.facts.packed else padded_work(pairs)
-
-
-def _work_of(engine: Engine, pairs: Batch) -> Work:
-    """Return what the batch that was just scored has cost."""
-    return engine.last_work if isinstance(engine, CountsWork) else _expected_work(engine, pairs)
-
-
 class Shard:
     """A loaded engine at its end of the pipe."""
 
-    def __init__(self, engine: Engine, pipe: ShardEnd, pace: Pace, budget: TokenBudget) -> None:
-        self._engine = engine
+    def __init__(self, started: Started, pipe: ShardEnd, budget: TokenBudget) -> None:
+        self._engine = started.engine
         self._pipe = pipe
         self._jobs = OpenJobs()
         self._budget = budget
-        self._batcher = Batcher(self._budget, packed=engine.facts.packed)
-        self._pace = pace
+        self._batcher = Batcher(self._budget, packed=started.engine.facts.packed)
+        self._pace = started.pace
+        self._proof = started.proof
         self._ledger = Ledger()
         self._works: list[Work] = []  # of what is being scored, in order
         self._device_jobs: frozenset[int] = frozenset()
@@ -247,13 +191,34 @@ class Shard:
         while True:
             for job in self._overdue():
                 self._fail(job, "deadline", "the deadline passed before the pairs were scored")
+            if self._proof.rounds.is_due(time.monotonic()) and not self._stopping:
+                self._prove_again()
             with self._changed:
                 if batch := self._batcher.next_batch(self._jobs):
                     self._device_jobs = frozenset(waiting.job for waiting in batch)
                     return batch
                 if self._stopping:
                     return []
-                self._changed.wait_for(lambda: len(self._batcher) or self._stopping)
+                self._changed.wait_for(
+                    lambda: len(self._batcher) or self._stopping,
+                    timeout=self._proof.rounds.wait_seconds(time.monotonic()),
+                )
+
+    def _prove_again(self) -> None:
+        """Score a few known pairs between two batches; end if they score what they should not."""
+        self._pipe.arena.batch_started(
+            (), now_ns=time.monotonic_ns(), expected_ns=self._pace.expected_ns(self._proof.tokens)
+        )
+        try:
+            said = self._proof.again()
+        except Exception as error:
+            _end_if_device_is_lost(error)
+            raise
+        self._pipe.arena.batch_done()
+        self._proof.rounds.done(time.monotonic())
+        self._pipe.send(said)
+        if said.findings:
+            raise CanaryFailed(said.findings)
 
     def _overdue(self) -> list[int]:
         with self._changed:
@@ -287,7 +252,7 @@ class Shard:
     def _on_device(self, batch: Sequence[WaitingPair]) -> list[float]:
         """Call the engine, with a note in the arena of what it works on and for how long."""
         pairs = [waiting.pair for waiting in batch]
-        tokens = sum(_expected_work(self._engine, pairs).computed)
+        tokens = sum(expected_work(self._engine, pairs).computed)
         jobs = tuple({waiting.job: None for waiting in batch})
         started_ns = time.monotonic_ns()
         self._pipe.arena.batch_started(
@@ -308,9 +273,10 @@ class Shard:
 
     def _note(self, pairs: Batch, took_ns: int) -> None:
         """Learn from a batch that was computed, and remember what there is to tell of it."""
-        work = _work_of(self._engine, pairs)
+        work = work_of(self._engine, pairs)
         self._pace.learn(sum(work.computed), took_ns)
         self._budget.fitted()
+        self._proof.rounds.batch_done(time.monotonic())
         self._ledger.note(work, took_ns)
         self._works.append(work)
 
@@ -328,7 +294,7 @@ class Shard:
     def _make_room(self, batch: Sequence[WaitingPair], error: Exception) -> None:
         """Batches were too large for the memory there is: smaller ones from now on."""
         pairs = [waiting.pair for waiting in batch]
-        self._budget.did_not_fit(sum(_expected_work(self._engine, pairs).computed))
+        self._budget.did_not_fit(sum(expected_work(self._engine, pairs).computed))
         _logger.warning("token budget lowered to %d: %s", self._budget.tokens, error)
         devices.free_memory()
 

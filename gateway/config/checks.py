@@ -88,6 +88,30 @@ def _sources(settings: Settings) -> Iterator[Problem]:
             )
 
 
+def _canaries(settings: Settings) -> Iterator[Problem]:
+    """A canary must be able to fail."""
+    for name, model in settings.models.items():
+        for at, one in enumerate(model.canaries):
+            if one.wrong is None and one.right_score is None:
+                yield Problem(
+                    path=("models", name, "canaries", at),
+                    message="nothing is expected of this canary",
+                    remedy="Give it a wrong document, or a right_score",
+                )
+            elif one.wrong is None and one.wrong_score is not None:
+                yield Problem(
+                    path=("models", name, "canaries", at, "wrong_score"),
+                    message="a score without a wrong document",
+                    remedy="Give the wrong document, too",
+                )
+        if model.canary == "own" and not model.canaries:
+            yield Problem(
+                path=("models", name, "canary"),
+                message="own pairs are asked for, and there are none",
+                remedy='Give [[models.NAME.canaries]], or say "full"',
+            )
+
+
 ORDERED = (
     ("limits.document_bytes", "limits.body_bytes"),
     ("limits.query_bytes", "limits.body_bytes"),
@@ -158,6 +182,7 @@ CHECKS: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     _default_model,
     _names,
     _sources,
+    _canaries,
     _order,
     _job_size,
     _passages,

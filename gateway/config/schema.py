@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from gateway.config.canary import CanarySettings
 from gateway.config.http import HttpSettings
 from gateway.config.settings import (
     LimitSettings,
@@ -43,6 +44,7 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("`[http]`", "http", HttpSettings),
     ("`[supervision]`", "supervision", SupervisionSettings),
     ("`[models.NAME]`", "models.NAME", ModelSettings),
+    ("`[[models.NAME.canaries]]`", "models.NAME.canaries", CanarySettings),
 )
 
 

@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from gateway.config.canary import CanarySettings
 from gateway.config.checks import cross_check
 from gateway.config.http import HttpSettings
 from gateway.config.section import Seconds, Section
@@ -111,6 +112,12 @@ class SupervisionSettings(Section):
     """How long a replica gets no jobs when it errs at what another one scores; doubled each further
     time, up to five minutes. The last replica is never left out."""
 
+    canary_seconds: Seconds = 60.0
+    """After how long without work a shard scores a few known pairs again."""
+
+    canary_batches: int = Field(default=1000, ge=1, le=1_000_000)
+    """After how many batches it does so."""
+
     reload_timeout_seconds: Seconds = 1800.0
     """How long models that a reload starts may take until they are ready; after that it fails, and
     everything stays as it was."""
@@ -199,6 +206,15 @@ class ModelSettings(Section):
 
     instruction: str = ""
     """What relevance means, when a request does not say; empty for the template's own."""
+
+    canary: Literal["full", "own", "numeric"] = "full"
+    """What a shard must prove before it serves, and now and then: `full`, that known pairs in several
+    languages and those in `canaries` score in the right order; `own`, those in `canaries` alone, for a
+    field or language of its own; `numeric`, that scores are numbers, for weights that are random or
+    experimental on purpose. Replies then carry a warning."""
+
+    canaries: tuple[CanarySettings, ...] = Field(default=(), max_length=100)
+    """Pairs of your own, `[[models.NAME.canaries]]`."""
 
     guard_special_tokens: bool = True
     """Whether special tokens in texts are read as plain text; off, a document can steer its score."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from gateway.config.settings import ModelSettings, Settings
 from gateway.domain import LongDocuments
 from gateway.placement import Machine, Place, place, read_machine
-from shards.wire.spec import ShardSpec
+from shards.wire.spec import OwnCanary, ShardSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ def model_specs(settings: Settings, machine: Machine | None = None) -> tuple[Mod
             long_documents=model.reading(),
             alone=len(settings.models) == 1,
             shards=tuple(
-                _shard(name, model, one, offline=settings.offline)
+                _shard(name, model, one, settings)
                 for one in place(
                     machine, model.devices, replicas=model.replicas, threads=model.threads
                 )
@@ -71,7 +71,7 @@ def _models_folder() -> Path:
     return Path(next(iter(shards.submodule_search_locations))) / "models"
 
 
-def _shard(name: str, model: ModelSettings, spot: Place, *, offline: bool) -> ShardSpec:
+def _shard(name: str, model: ModelSettings, spot: Place, settings: Settings) -> ShardSpec:
     return ShardSpec(
         name=f"{name}/{spot.label}",
         model=name,
@@ -90,5 +90,9 @@ def _shard(name: str, model: ModelSettings, spot: Place, *, offline: bool) -> Sh
         template=model.template,
         instruction=model.instruction,
         guard_special_tokens=model.guard_special_tokens,
-        offline=offline,
+        offline=settings.offline,
+        canary=model.canary,
+        canaries=tuple(OwnCanary(**one.model_dump()) for one in model.canaries),
+        canary_seconds=settings.supervision.canary_seconds,
+        canary_batches=settings.supervision.canary_batches,
     )

@@ -14,7 +14,7 @@ from .pairs import BertLayout
 from .scoring import Reranker
 from .tokenizer import bert_settings, causal_settings, save_tokenizer
 
-EXTRA = {"rerank_gateway": {"demonstration": True}}
+EXTRA = {"rerank_gateway": {"demonstration": True, "languages": ["en", "ru"]}}
 BERT_EXTRA = {
     "id2label": {"0": "relevant"},
     "label2id": {"relevant": 0},

@@ -48,6 +48,8 @@ def judge(
         numeric: whether nothing is asked but that they are numbers, and not all the same.
         declared: whether the model itself names the languages of these pairs.
     """
+    if not margins:
+        return Verdict(())
     if (found := signature(margins, numeric=numeric)) and (numeric or found.code != "ties"):
         return Verdict((found,))
     if numeric:
@@ -117,15 +119,15 @@ class Own:
 
     Attributes:
         right, wrong: margins; `wrong` is `None` where the entry has no wrong document.
-        right_score, wrong_score: expected relevance scores, negative for none.
+        right_score, wrong_score: expected relevance scores; `None` for any.
         tolerance: how far a score may lie from what is expected.
     """
 
     place: int
     right: float
     wrong: float | None
-    right_score: float
-    wrong_score: float
+    right_score: float | None
+    wrong_score: float | None
     tolerance: float
 
 
@@ -146,7 +148,7 @@ def _wrongs(one: Own) -> Iterable[str]:
         ("right", one.right, one.right_score),
         ("wrong", one.wrong, one.wrong_score),
     ):
-        if margin is None or expected < 0:
+        if margin is None or expected is None:
             continue
         score = as_score(margin)
         if not abs(score - expected) <= one.tolerance:

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shards.checkpoint.fingerprint import fingerprint_of
 from shards.checkpoint.hub import find_folder
 from shards.checkpoint.weights import read_json, tensor_files
 from shards.refusal import Refusal, Report
@@ -61,6 +62,18 @@ class Checkpoint:
         """Whether the checkpoint calls itself a demonstration model."""
         ours = self.config.get("rerank_gateway")
         return isinstance(ours, dict) and ours.get("demonstration") is True
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages that the checkpoint says it knows."""
+        ours = self.config.get("rerank_gateway")
+        named = ours.get("languages", ()) if isinstance(ours, dict) else ()
+        return tuple(map(str, named))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash that changes when config, tokenizer or weights do."""
+        return fingerprint_of(self.folder, self.tensors)
 
     @cached_property
     def activation(self) -> str:

@@ -69,6 +69,10 @@ class Facts:
         warnings: what the operator should know (fallbacks, guesses).
         notes: what was measured, and chosen by it.
         doubts: those of the warnings that concern the scores, which clients are told as well.
+        languages: what the checkpoint says it knows (ISO 639-1); empty if it does not say.
+        fingerprint: changes when a file of the checkpoint does; empty for no files.
+        has_meaning: whether scores say anything about the texts.
+        details: what else `gateway verify` shows of the load, by name.
     """
 
     engine: str
@@ -83,6 +87,10 @@ class Facts:
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    fingerprint: str = ""
+    has_meaning: bool = True
+    details: tuple[tuple[str, str], ...] = ()
 
 
 class Engine(Protocol):

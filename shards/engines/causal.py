@@ -17,7 +17,7 @@ from shards.checkpoint import Checkpoint, expect_engine, longest_pair, open_chec
 from shards.encoder import CausalEncoder, choose_template, load_tokenizer
 from shards.engines.agreement import margins_of_known_pairs
 from shards.engines.base import Facts
-from shards.engines.bodies import Body, Norm, final_norm, make_body, read_weights
+from shards.engines.bodies import Body, Norm, Weights, final_norm, make_body, read_weights
 from shards.engines.formats import said_of_int8, settle
 from shards.engines.padding import warm_up_batches
 from shards.engines.prefixes import PrefixCache
@@ -93,14 +93,9 @@ def load(spec: ShardSpec, report: Report) -> CausalEngine:
     )
     row = _row(weights.model, checkpoint, encoder).to(device)
     norm = final_norm(weights, device)
-
-    def make(dtype: str) -> Body:
-        cache = PrefixCache(spec.prefix_cache_mb << 20)
-        return make_body(weights, dtype=dtype, device=device, cache=cache)
-
     settled = settle(
         dtype,
-        make,
+        partial(_made, weights, device, spec.prefix_cache_mb),
         lambda body: margins_of_known_pairs(encoder, partial(_margins, body, norm, row)),
         takes_int8=is_packed,
         sizes=checkpoint.sizes,
@@ -120,10 +115,16 @@ def load(spec: ShardSpec, report: Report) -> CausalEngine:
         activation=checkpoint.activation,
         uses_instruction=True,
         demonstration=checkpoint.demonstration,
+        languages=checkpoint.languages,
+        fingerprint=checkpoint.fingerprint,
         notes=(*notes, *settled.notes),
         warnings=device_warnings + checkpoint.warnings + encoder.warnings + warnings,
     )
     return CausalEngine(settled.made, norm, row, encoder, facts)
+
+
+def _made(weights: Weights, device: str, cache_mb: int, dtype: str) -> Body:
+    return make_body(weights, dtype=dtype, device=device, cache=PrefixCache(cache_mb << 20))
 
 
 def _is_lm(checkpoint: Checkpoint) -> bool:

@@ -87,6 +87,8 @@ def load(spec: ShardSpec, report: Report) -> ClassifierEngine:
         packed=is_packed,
         activation=checkpoint.activation,
         demonstration=checkpoint.demonstration,
+        languages=checkpoint.languages,
+        fingerprint=checkpoint.fingerprint,
         notes=(*notes, *settled.notes),
         warnings=device_warnings + load_warnings + parts.doubts + settled.warnings,
         doubts=parts.doubts,

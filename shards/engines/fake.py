@@ -7,6 +7,7 @@ what it should get. The source says how it behaves, `fake?delay_ms=5&load_ms=200
     load_ms=N        loading takes this long
     refuse=CODE      loading ends in a refusal with this exit code
     crash_on_load=1  loading ends the process at once
+    judged=1         its canaries are judged as if its scores meant something
 """
 
 import os
@@ -22,7 +23,7 @@ from shards.refusal import Refusal, Report
 from shards.wire.exit_codes import ExitCode
 from shards.wire.spec import ShardSpec
 
-_OPTIONS = ("delay_ms", "load_ms", "refuse", "crash_on_load")
+_OPTIONS = ("delay_ms", "load_ms", "refuse", "crash_on_load", "judged")
 _MAX_LENGTH = 8192
 
 
@@ -101,6 +102,7 @@ def load(spec: ShardSpec, report: Report) -> FakeEngine:
         max_length=max_length,
         token_budget=spec.token_budget or 2 * max_length,
         uses_instruction=False,
+        has_meaning=bool(options["judged"]),
     )
     return FakeEngine(facts, options["delay_ms"] / 1000)
 

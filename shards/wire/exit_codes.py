@@ -11,6 +11,7 @@ class ExitCode(IntEnum):
     """The exit codes a shard chooses itself; any other end is a crash."""
 
     STOPPED = 0  # it was asked to
+    CANARY = 65  # EX_DATAERR: known pairs have wrong scores
     MODEL = 66  # EX_NOINPUT: the model is missing, broken or not a reranker
     DEVICE = 70  # EX_SOFTWARE: the device is in a state only a new process can leave
     INTERNAL = 71  # EX_OSERR: a bug in the shard's own loop
@@ -18,4 +19,4 @@ class ExitCode(IntEnum):
     SPEC = 78  # EX_CONFIG: this spec can never work
 
 
-PERMANENT = frozenset({ExitCode.MODEL, ExitCode.SPEC})
+PERMANENT = frozenset({ExitCode.CANARY, ExitCode.MODEL, ExitCode.SPEC})

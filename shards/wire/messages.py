@@ -176,7 +176,26 @@ class Refused:
     message: str
 
 
-Message = Score | Cancel | Stop | Stage | Ready | Scores | Failed | Refused
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """What known pairs have scored: all after a load, some of them now and then.
+
+    A shard with `findings` ends. `fingerprint` is of weights, prompt and pairs; it is empty where the
+    margins need not be remembered. `spread` holds the mean margin of right documents less that of
+    wrong ones, or nothing where order was not asked for.
+    """
+
+    mode: str
+    after_load: bool
+    fingerprint: str
+    dtype: str
+    margins: tuple[float, ...]
+    spread: tuple[float, ...]
+    findings: tuple[str, ...]
+    microseconds: int
+
+
+Message = Score | Cancel | Stop | Stage | Ready | Scores | Failed | Refused | Canary
 
 KINDS: dict[int, type[Message]] = {
     1: Score,
@@ -187,6 +206,7 @@ KINDS: dict[int, type[Message]] = {
     18: Scores,
     19: Failed,
     20: Refused,
+    21: Canary,
 }
 
 

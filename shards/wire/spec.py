@@ -4,6 +4,40 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwnCanary:
+    """A pair that the operator knows: its right document must beat the wrong one.
+
+    Attributes:
+        query, right: the query, and the document that answers it.
+        wrong: a document that does not; `None` for none.
+        right_score, wrong_score: the relevance scores that they must have; `None` for any.
+        tolerance: how far a score may lie from that.
+    """
+
+    query: str
+    right: str
+    wrong: str | None = None
+    right_score: float | None = None
+    wrong_score: float | None = None
+    tolerance: float = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """The margins of canaries as an earlier life had them.
+
+    Attributes:
+        fingerprint: of the weights, the prompt and the pairs.
+        dtype: the number format they were computed in.
+        margins: by pair.
+    """
+
+    fingerprint: str
+    dtype: str
+    margins: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShardSpec:
     """One shard: which model, on which device, in which number format.
 
@@ -30,6 +64,11 @@ class ShardSpec:
         instruction: the default instruction; empty for the template's own.
         guard_special_tokens: whether special tokens inside user text are scored as plain text.
         offline: whether the hub must not be asked.
+        canary: what it must prove before it serves: `full`, `own` or `numeric`.
+        canaries: the operator's own pairs.
+        canary_seconds: after how long without work some of the pairs are scored again.
+        canary_batches: after how many batches.
+        remembered: what the same pairs scored in an earlier life; `None` in the first.
     """
 
     name: str
@@ -52,3 +91,8 @@ class ShardSpec:
     instruction: str = ""
     guard_special_tokens: bool = True
     offline: bool = False
+    canary: str = "full"
+    canaries: tuple[OwnCanary, ...] = ()
+    canary_seconds: float = 60.0
+    canary_batches: int = 1000
+    remembered: Remembered | None = None

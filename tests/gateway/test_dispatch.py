@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from gateway.canaries import Canaries
 from gateway.dispatch import Dispatch
 from gateway.job import Job
 from gateway.lifecycle import RestartPolicy, State
@@ -42,6 +43,7 @@ def _supervisor(number: int) -> Supervisor:
         times=Times(),
         ejection=EjectionPolicy(),
         oom=OomKills(),
+        canaries=Canaries(),
         on_change=lambda: None,
         on_suspects=lambda jobs: None,
     )

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import math
 import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -20,9 +19,8 @@ from gateway.metrics import Metrics
 from gateway.policy import FleetPolicy
 from gateway.reranker import Reranker
 from gateway.status import ModelStatus
-from gateway.trial import EditionFailed, not_finite
+from gateway.trial import EditionFailed
 from shards.engines.fake import margin
-from shards.wire.messages import Scores
 from shards.wire.spec import ShardSpec
 
 PATIENCE_SECONDS = 30.0
@@ -189,7 +187,7 @@ async def test_an_edition_serves_when_all_its_shards_are_ready() -> None:
     ("bad", "why"),
     [
         (two("refuse=75"), "refused, as its source asks"),
-        (two(max_length=5), "it cannot score the canary: .*query"),
+        (two(max_length=4), "it cannot score a pair: .*query"),
     ],
 )
 async def test_an_edition_with_one_bad_shard_does_not_serve(bad: ModelSpec, why: str) -> None:
@@ -263,19 +261,3 @@ async def test_a_stop_ends_editions_that_are_coming_and_leaving() -> None:
         await request
         with pytest.raises(asyncio.CancelledError):
             await applying
-
-
-def test_a_canary_must_get_numbers() -> None:
-    def scores(margin: float) -> Scores:
-        return Scores(
-            job=1,
-            margins=(0.5, margin),
-            tokens=(1, 1),
-            truncated=(),
-            computed_tokens=2,
-            queue_ns=0,
-            compute_ns=0,
-        )
-
-    assert not_finite([scores(1.0), scores(-80.0)]) == []
-    assert len(not_finite([scores(math.nan), scores(math.inf), scores(0.0)])) == 2

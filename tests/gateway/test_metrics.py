@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from gateway.drift import ScoresStatus
 from gateway.metrics import Metrics
-from gateway.status import ModelStatus, ShardStatus
+from gateway.status import CanaryStatus, ModelStatus, ShardStatus
 
 SHARD = ShardStatus(
     name="m/cpu:0",
@@ -197,3 +197,23 @@ def test_truncated_documents_have_a_share() -> None:
     metrics = Metrics()
     metrics.watch(lambda: [replace(MODEL, scores=ScoresStatus(documents=8, truncated=2))])
     assert samples(metrics)["reranker_truncated_share", "m"] == 0.25
+
+
+def test_canaries_are_counted_by_how_they_ended() -> None:
+    canary = CanaryStatus(
+        mode="full",
+        passed=True,
+        rounds=5,
+        failures=1,
+        age_seconds=0.0,
+        milliseconds=1.0,
+        spread=4.0,
+        findings=(),
+    )
+    metrics = Metrics()
+    model = replace(MODEL, shards=(replace(SHARD, canary=canary), replace(SHARD, name="m/cpu:1")))
+    metrics.watch(lambda: (model,))
+    found = samples(metrics)
+    assert found["reranker_canaries_total", "m", "true", "m/cpu:0"] == 4
+    assert found["reranker_canaries_total", "m", "false", "m/cpu:0"] == 1
+    assert ("reranker_canaries_total", "m", "true", "m/cpu:1") not in found

@@ -64,7 +64,10 @@ def test_a_folder_loads_with_the_plain_classes(name: str, automatic: Any) -> Non
     assert not found["missing_keys"] and not found["unexpected_keys"]
     assert not found["mismatched_keys"]
     assert type(model).__name__ in model.config.architectures
-    assert model.config.rerank_gateway == {"demonstration": True}
+    assert model.config.rerank_gateway == {
+        "demonstration": True,
+        "languages": ["en", "ru"],
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)

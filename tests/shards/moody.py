@@ -12,8 +12,11 @@ from shards.engines.base import Engine, Facts
 from shards.engines.fake import FakeEncoder, margin
 from shards.pace import Pace
 from shards.pairs import Batch, EncodedPair
+from shards.proof import Proof
+from shards.start import Started
 from shards.wire.messages import Failed, Message, Score, Scores, Stop
 from shards.wire.pipe import GatewayEnd
+from shards.wire.spec import ShardSpec
 from shards.worker import Shard
 from tests.pipes import shard_end
 
@@ -126,9 +129,9 @@ class Client:
 def running(engine: Engine) -> Iterator[Client]:
     gateway = GatewayEnd(generation=1)
     end = shard_end(gateway, generation=1)
-    thread = threading.Thread(
-        target=Shard(engine, end, Pace(), TokenBudget(engine.facts.token_budget)).run
-    )
+    proof = Proof(engine, ShardSpec(name="m/cpu", model="m", source=""))
+    budget = TokenBudget(engine.facts.token_budget)
+    thread = threading.Thread(target=Shard(Started(engine, Pace(), proof), end, budget).run)
     thread.start()
     try:
         yield Client(gateway)

@@ -8,6 +8,7 @@
 <<stuck>>  the encoder never returns     <<choke>>   the encoder ends the process
 <<short>>  a score is missing             <<fork>>    starts a child that outlives the shard
 <<spam>>   writes 5 MB to stderr         <<cuda>>    the device is lost
+<<lie>>    from now on every score is wrong by one, whatever is asked
 <<break 6>> is scored, but the engine raises for the next six single pairs, whatever they hold
 <<leak 90>> 90 MiB are never given back   <<crowd 70>> exits with this code unless it is alone
 
@@ -127,6 +128,7 @@ class ChaosEngine(FakeEngine):
 
     encoder: ChaosEncoder
     broken_for = 0
+    lie = 0.0
 
     def score(self, batch: Batch) -> list[float]:
         if self.broken_for:
@@ -141,7 +143,8 @@ class ChaosEngine(FakeEngine):
                 os._exit(number)
             if word in _ACTS:
                 _ACTS[word](number)
-        margins = super().score(batch)
+        self.lie = 1.0 if ("lie", 0) in words else self.lie
+        margins = [margin + self.lie for margin in super().score(batch)]
         if ("short", 0) in words:
             return margins[1:]
         return [

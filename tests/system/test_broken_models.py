@@ -14,6 +14,7 @@ engine = "fake"
 source = "{folder}"
 dtype = "fp32"
 devices = ["cpu:0"]
+canary = "numeric"
 """
 _TEXTS = ["Paris is the capital of France.", "Gravity keeps planets in orbit."]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config import ModelSettings, Settings, advice, load, model_specs
+from gateway.config.canary import CanarySettings
 from gateway.config.schema import configuration_page, json_schema, write
 from gateway.placement import Machine
 
@@ -64,7 +65,7 @@ def test_generated_files_that_differ_are_found_and_written(tmp_path: Path) -> No
 def test_the_schema_refuses_unknown_keys_everywhere() -> None:
     schema = json.loads(json_schema())
     sections = [schema, *schema["$defs"].values()]
-    assert len(sections) == 5
+    assert len(sections) == 6
     assert all(section["additionalProperties"] is False for section in sections)
 
 
@@ -78,6 +79,7 @@ def test_the_page_explains_every_key() -> None:
         for model in (
             Settings,
             ModelSettings,
+            CanarySettings,
             type(Settings().limits),
             type(Settings().http),
             type(Settings().supervision),

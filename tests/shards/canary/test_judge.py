@@ -147,11 +147,11 @@ def test_the_same_weights_must_give_the_same_scores(
     ("own", "said"),
     [
         (Own(1, 3.0, -3.0, 0.95, 0.05, 0.02), ""),
-        (Own(1, 3.0, None, -1.0, -1.0, 0.02), ""),
-        (Own(2, 1.0, 1.0, -1.0, -1.0, 0.02), "canary 2: its right document has margin 1.000"),
-        (Own(3, 3.0, -3.0, 0.99, -1.0, 0.02), "its right document scores 0.9526, 0.99 is expected"),
-        (Own(3, 3.0, -3.0, -1.0, 0.3, 0.02), "its wrong document scores 0.0474, 0.3 is expected"),
-        (Own(4, math.nan, None, 0.9, -1.0, 0.1), "scores nan"),
+        (Own(1, 3.0, None, None, None, 0.02), ""),
+        (Own(2, 1.0, 1.0, None, None, 0.02), "canary 2: its right document has margin 1.000"),
+        (Own(3, 3.0, -3.0, 0.99, None, 0.02), "its right document scores 0.9526, 0.99 is expected"),
+        (Own(3, 3.0, -3.0, None, 0.3, 0.02), "its wrong document scores 0.0474, 0.3 is expected"),
+        (Own(4, math.nan, None, 0.9, None, 0.1), "scores nan"),
     ],
 )
 def test_the_operators_own_pairs(own: Own, said: str) -> None:
@@ -161,6 +161,6 @@ def test_the_operators_own_pairs(own: Own, said: str) -> None:
 
 
 def test_many_wrong_pairs_are_told_shortly() -> None:
-    (found,) = judge_own([Own(place, 0.0, 1.0, -1.0, -1.0, 0.1) for place in range(9)])
+    (found,) = judge_own([Own(place, 0.0, 1.0, None, None, 0.1) for place in range(9)])
     assert found.code == "own"
     assert found.found.endswith(" and 6 more")

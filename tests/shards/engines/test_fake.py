@@ -52,9 +52,15 @@ def test_words_are_counted_as_tokens_and_cut() -> None:
 
 
 def test_options() -> None:
-    assert parse_options("fake") == {"delay_ms": 0, "load_ms": 0, "refuse": 0, "crash_on_load": 0}
+    assert parse_options("fake") == {
+        "delay_ms": 0,
+        "load_ms": 0,
+        "refuse": 0,
+        "crash_on_load": 0,
+        "judged": 0,
+    }
     options = parse_options("fake?delay_ms=5&load_ms=200&refuse=78&crash_on_load=1")
-    assert options == {"delay_ms": 5, "load_ms": 200, "refuse": 78, "crash_on_load": 1}
+    assert options == {"delay_ms": 5, "load_ms": 200, "refuse": 78, "crash_on_load": 1, "judged": 0}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,290 @@
+"""How fast one engine is by itself, without gateway and pipe: seconds, tokens, share of the ceiling.
+
+All formats and the ceiling are measured in turn, round after round, so that a busy machine slows
+them alike; what is told is the best round. Documents are random tokens of the lengths that the
+workloads have, so that any checkpoint can be measured. `scripts/bench-engine --help`,
+`scripts/bench-gpu`.
+"""
+
+import json
+import math
+import random
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from torch.nn import functional
+
+from scripts.full_size import qwen3_06b
+from shards import devices
+from shards.engines import load_engine
+from shards.engines.base import CountsWork, Engine
+from shards.pairs import EncodedPair, Prefix
+from shards.wire.spec import ShardSpec
+from shards.work import packed_work, padded_work
+
+QUERY_TOKENS = 15
+WORKLOADS = {"short3": 3, "rag20": 20, "rag100": 100, "rag1000": 1000}
+_CEILING = (1024, 1024, 3072)  # rows, inputs, outputs
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One workload, once.
+
+    Attributes:
+        seconds: of all its batches.
+        tokens: computed, padding included.
+        documents: scored.
+    """
+
+    seconds: float
+    tokens: int
+    documents: int
+
+
+def document_lengths(workload: str, draw: random.Random) -> list[int]:
+    """Return the tokens of each document: one sentence, or passages of log-normal lengths."""
+    count = WORKLOADS[workload]
+    if workload == "short3":
+        return [draw.randint(10, 20) for _ in range(count)]
+    return [min(400, max(30, int(draw.lognormvariate(4.8, 0.5)))) for _ in range(count)]
+
+
+def request(engine: Engine, workload: str, draw: random.Random) -> list[EncodedPair]:
+    """Return the pairs of one request with a query that nobody has asked before."""
+    empty = engine.encoder.encode("", ("",), instruction="", max_document_tokens=0)[0]
+    ids = range(9, 2000)
+    query = draw.choices(ids, k=QUERY_TOKENS)
+    if empty.prefix is None:
+        return [
+            _pair([*empty.token_ids, *query, *draw.choices(ids, k=length)], None)
+            for length in document_lengths(workload, draw)
+        ]
+    shared = empty.prefix.token_ids[: empty.prefix.ends[0]]
+    suffix = empty.token_ids[len(empty.prefix) :]
+    prefix = Prefix((*shared, *query), (len(shared), len(shared) + len(query)))
+    return [
+        _pair([*prefix.token_ids, *draw.choices(ids, k=length), *suffix], prefix)
+        for length in document_lengths(workload, draw)
+    ]
+
+
+def _pair(token_ids: list[int], prefix: Prefix | None) -> EncodedPair:
+    return EncodedPair(token_ids, len(token_ids), truncated=False, prefix=prefix)
+
+
+def time_request(engine: Engine, pairs: Sequence[EncodedPair]) -> Figure:
+    """Score the pairs of one request as a shard does: the longest first, batch by batch."""
+    tokens = 0
+    started = time.perf_counter()
+    for batch in _batches(engine, pairs):
+        engine.score(batch)
+        work = engine.last_work if isinstance(engine, CountsWork) else padded_work(batch)
+        tokens += sum(work.computed)
+    return Figure(time.perf_counter() - started, tokens, len(pairs))
+
+
+def _batches(engine: Engine, pairs: Sequence[EncodedPair]) -> Iterator[list[EncodedPair]]:
+    cost = packed_work if engine.facts.packed else padded_work
+    batch: list[EncodedPair] = []
+    for pair in sorted(pairs, key=lambda one: one.own_tokens, reverse=True):
+        if batch and sum(cost([*batch, pair]).computed) > engine.facts.token_budget:
+            yield batch
+            batch = []
+        batch.append(pair)
+    yield batch
+
+
+def ceiling(device: str, dtype: torch.dtype) -> float:
+    """Return the FLOP/s of one plain matrix product, the best of some."""
+    rows, inputs, outputs = _CEILING if device == "cpu" else tuple(8 * size for size in _CEILING)
+    states, weight = (
+        torch.randn(size, inputs, device=device).to(dtype) for size in (rows, outputs)
+    )
+    best = math.inf
+    for _ in range(8):
+        with _synchronised(device):
+            started = time.perf_counter()
+            functional.linear(states, weight)
+        best = min(best, time.perf_counter() - started)
+    return 2 * rows * inputs * outputs / best
+
+
+@contextmanager
+def _synchronised(device: str) -> Iterator[None]:
+    yield
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def linear_flop(folder: Path, figure: Figure) -> float:
+    """Return the FLOP of the linears for what a Qwen3 must compute; attention comes on top."""
+    config = json.loads((folder / "config.json").read_text())
+    hidden, inner, dim = (config[name] for name in ("hidden_size", "intermediate_size", "head_dim"))
+    queries, keys = config["num_attention_heads"] * dim, config["num_key_value_heads"] * dim
+    rest = (
+        2 * hidden * (2 * queries + 3 * inner)
+    )  # of what the last layer does for last tokens only
+    layer = rest + 2 * hidden * 2 * keys
+    layers = config["num_hidden_layers"]
+    tokens = figure.tokens * (layer * layers - rest)
+    return float(tokens + figure.documents * rest)
+
+
+def peak_mb(device: str) -> float:
+    """Return the most memory so far, in MiB: of the GPU, or resident."""
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """The best rounds of one workload in one format."""
+
+    dtype: str
+    workload: str
+    milliseconds: float
+    p95_milliseconds: float
+    documents_per_second: float
+    tokens: int
+    share_of_ceiling: float
+
+
+def measure(
+    engines: dict[str, tuple[Engine, Path]], workloads: Sequence[str], rounds: int, device: str
+) -> list[Row]:
+    """Measure every engine with every workload, in turn; `short3` also with its query repeated."""
+    seen: dict[tuple[str, str], list[Figure]] = {}
+    ceilings: list[float] = []
+    draw = random.Random(0)
+    with _progress(rounds * len(engines) * len(workloads)) as step:
+        for _ in range(rounds):
+            ceilings.append(ceiling(device, torch.bfloat16))
+            for dtype, (engine, _) in engines.items():
+                for workload in workloads:
+                    pairs = request(engine, workload, draw)
+                    for name in (workload, f"{workload}, repeated"):
+                        seen.setdefault((dtype, name), []).append(time_request(engine, pairs))
+                    step()
+    return [
+        _row(dtype, name, figures, linear_flop(engines[dtype][1], figures[0]), max(ceilings))
+        for (dtype, name), figures in seen.items()
+    ]
+
+
+def _row(dtype: str, name: str, figures: list[Figure], flop: float, ceiling: float) -> Row:
+    seconds = sorted(figure.seconds for figure in figures)
+    tokens = figures[0].tokens
+    per_token = flop / max(1, tokens)
+    share = max(figure.tokens * per_token / figure.seconds for figure in figures) / ceiling
+    return Row(
+        dtype=dtype,
+        workload=name,
+        milliseconds=round(seconds[0] * 1e3, 2),
+        p95_milliseconds=round(seconds[min(len(seconds) - 1, int(0.95 * len(seconds)))] * 1e3, 2),
+        documents_per_second=round(figures[0].documents / seconds[0], 1),
+        tokens=tokens,
+        share_of_ceiling=round(share, 3),
+    )
+
+
+@contextmanager
+def _progress(steps: int) -> Iterator[Callable[[], None]]:
+    with click.progressbar(length=steps, label="measuring", file=sys.stderr) as bar:
+        yield lambda: bar.update(1)
+
+
+def largest_difference(engines: dict[str, tuple[Engine, Path]]) -> dict[str, float]:
+    """Return by how much margins differ at most from the first engine's, over 20 passages."""
+    draw = random.Random(1)
+    (first, _), *_ = engines.values()
+    pairs = request(first, "rag20", draw)
+    expected = first.score(pairs)
+    return {
+        dtype: max(abs(a - b) for a, b in zip(engine.score(pairs), expected, strict=True))
+        for dtype, (engine, _) in engines.items()
+    }
+
+
+@click.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path), required=False)
+@click.option("--device", default="cpu", show_default=True)
+@click.option("--dtype", default="bf16,int8", show_default=True, help="Formats, by comma.")
+@click.option("--workload", default="short3,rag20", show_default=True, help="Names, by comma.")
+@click.option("--rounds", default=3, show_default=True)
+@click.option("--threads", default=0, help="Compute threads; 0 for as many as cores.")
+@click.option("--token-budget", default=0, help="Tokens of one batch; 0 for the engine's choice.")
+@click.option("--json", "as_json", is_flag=True)
+def main(
+    checkpoint: Path | None,
+    device: str,
+    dtype: str,
+    workload: str,
+    rounds: int,
+    threads: int,
+    token_budget: int,
+    as_json: bool,
+) -> None:
+    """Measure engines on CHECKPOINT; without one, on random weights of Qwen3-Reranker-0.6B's size."""
+    folder = checkpoint or qwen3_06b(Path(tempfile.gettempdir()) / "rerank-gateway-qwen3-0.6b")
+    engines: dict[str, tuple[Engine, Path]] = {}
+    loading = {}
+    for one in dtype.split(","):
+        started = time.perf_counter()
+        engines[one] = (_load(folder, one, device, threads, token_budget), folder)
+        loading[one] = round(time.perf_counter() - started, 2)
+    rows = measure(engines, workload.split(","), rounds, device)
+    said: dict[str, Any] = {
+        "seconds_to_load": loading,
+        "ceiling_gflops": round(ceiling(device, torch.bfloat16) / 1e9),
+        "peak_mb": round(peak_mb(device)),
+        "largest_difference": largest_difference(engines),
+        "notes": {name: engine.facts.notes for name, (engine, _) in engines.items()},
+        "rows": [asdict(row) for row in rows],
+    }
+    click.echo(json.dumps(said, indent=2) if as_json else _table(said, rows))
+
+
+def _load(folder: Path, dtype: str, device: str, threads: int, token_budget: int) -> Engine:
+    spec = ShardSpec(
+        name=f"bench/{device}",
+        model="bench",
+        source=str(folder),
+        dtype=dtype,
+        device=device,
+        threads=threads,
+        token_budget=token_budget,
+        int8_anyway=True,
+        offline=True,
+    )
+    devices.prepare(spec)
+    if threads:
+        torch.set_num_threads(threads)
+    engine = load_engine(spec, lambda line: click.echo(line, err=True))
+    engine.warm_up()
+    return engine
+
+
+def _table(said: dict[str, Any], rows: Sequence[Row]) -> str:
+    lines = [
+        f"{row.dtype:5} {row.workload:18} {row.milliseconds:10.2f} ms  p95 {row.p95_milliseconds:10.2f}"
+        f" ms  {row.documents_per_second:9.1f} documents/s  {row.tokens:7} tokens"
+        f"  {row.share_of_ceiling:6.1%} of the bf16 ceiling"
+        for row in rows
+    ]
+    lines += [f"{name}: {value}" for name, value in said.items() if name != "rows"]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -18,9 +18,10 @@ from typing import Any, Protocol
 
 import torch
 
-from shards.engines.segments import Asking, Group, group
+from shards.engines.segments import STEP, Asking, Group, group
 
 MOST_SCORES = 1 << 20  # of one head at a time
+_MOST_ROWS = 1024  # of one segment at a time
 
 
 class Attention(Protocol):
@@ -39,14 +40,17 @@ def attention_for(
     """Return the attention of `askings`, which cover `rows` rows in their order."""
     if device.startswith("cuda") and form != torch.float32 and _varlen() is not None:
         return Flash(askings, device)
-    return Grouped(askings, rows, device)
+    return Grouped(askings, rows, device, form)
 
 
 class Grouped:
     """Batched products over groups."""
 
-    def __init__(self, askings: Sequence[Asking], rows: int, device: str) -> None:
-        groups = group(askings, rows=rows, most_scores=MOST_SCORES)
+    def __init__(
+        self, askings: Sequence[Asking], rows: int, device: str, form: torch.dtype
+    ) -> None:
+        step = STEP if device == "cpu" and form != torch.float32 else 1
+        groups = group(askings, rows=rows, most_scores=MOST_SCORES, step=step)
         self._groups = [one.on(device) for one in groups]
 
     def __call__(
@@ -71,15 +75,16 @@ def _attend(
     asked = queries.index_select(1, group.rows).view(heads * members, group.length * share, dim)
     key = keys.index_select(1, group.attended).view(heads * members, -1, dim).transpose(1, 2)
     value = values.index_select(1, group.attended).view(heads * members, -1, dim)
-    step = max(1, MOST_SCORES // (members * (group.past + group.length)))
+    step = MOST_SCORES // (members * (group.past + group.length))
+    step = min(_MOST_ROWS, max(1, step))
     for first in range(0, group.length, step):
         last = min(group.length, first + step)
         seen = group.past + last
         rows = slice(first * share, last * share)
         scores = torch.bmm(asked[:, rows], key[:, :, :seen])
         if last - first > 1:
-            diagonal = _diagonal(last - first, share, scores.dtype, scores.device)
-            scores[:, :, group.past + first :] += diagonal
+            below = scores.view(heads * members, -1, share, seen)[..., group.past + first :]
+            below += _diagonal(scores.dtype, scores.device)[: last - first, :, : last - first]
         if group.left is not None:
             padding = scores.view(heads, members, -1, seen)[..., : group.left.shape[-1]]
             padding += group.left.to(scores.dtype)
@@ -88,12 +93,12 @@ def _attend(
     out.index_copy_(1, group.rows, asked.view(heads, -1, width))
 
 
-@lru_cache(maxsize=256)
-def _diagonal(length: int, share: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    """Return 0 where a row may look and -inf after it, `[length * share, length]`."""
-    after = torch.ones(length, length, dtype=torch.bool, device=device).triu_(1)
-    mask = torch.zeros(length, length, dtype=dtype, device=device)
-    return mask.masked_fill_(after, float("-inf")).repeat_interleave(share, 0)
+@lru_cache(maxsize=4)
+def _diagonal(dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """Return 0 where a row may look and -inf after it, `[_MOST_ROWS, 1, _MOST_ROWS]`."""
+    after = torch.ones(_MOST_ROWS, _MOST_ROWS, dtype=torch.bool, device=device).triu_(1)
+    mask = torch.zeros(_MOST_ROWS, _MOST_ROWS, dtype=dtype, device=device)
+    return mask.masked_fill_(after, float("-inf"))[:, None]
 
 
 class Flash:

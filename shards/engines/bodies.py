@@ -35,6 +35,10 @@ class Body(Protocol):
         """What the last batch cost."""
         ...
 
+    def warm_up(self) -> None:
+        """Prepare what the first batches would have to wait for."""
+        ...
+
     def last_states(self, batch: Batch) -> torch.Tensor:
         """Return the states of each pair's last token, `[pairs, hidden]`."""
         ...
@@ -47,6 +51,9 @@ class PaddedBody:
         self.last_work = Work([], [])
         self._body = body
         self._device = device
+
+    def warm_up(self) -> None:
+        """See `Body`; there is nothing but batches to prepare it with."""
 
     def last_states(self, batch: Batch) -> torch.Tensor:
         """See `Body`."""

@@ -47,8 +47,10 @@ class CausalEngine:
         """See `CountsWork`."""
         return self._body.last_work
 
+    @torch.inference_mode()
     def warm_up(self) -> None:
         """See `Engine`; also keeps the prefix of every request with the default instruction."""
+        self._body.warm_up()
         for batch in warm_up_batches(self.facts.max_length):
             self.score(batch)
         self.score(self.encoder.encode("?", ("", "!"), instruction="", max_document_tokens=0))

@@ -22,12 +22,13 @@ from shards.engines.attention import attention_for, moved
 from shards.engines.elementwise import Steps, steps_for, turns
 from shards.engines.linears import Linear
 from shards.engines.prefixes import PrefixCache
-from shards.engines.segments import Plan, plan_batch
+from shards.engines.segments import STEP, Plan, plan_batch
 from shards.pairs import Batch
 from shards.work import Work
 
 _ROWS = 512  # of a CPU's cache
 _GPU_ROWS = 1 << 14
+_WARM_ROWS = 256  # up to which batches are small
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ class Qwen3:
         cache: PrefixCache,
     ) -> None:
         """Take the weights, all on one device; `table` may be of any float format."""
+        self._shape = shape
         self._table = table
         self._layers = layers
         self._cache = cache
@@ -93,6 +95,16 @@ class Qwen3:
         powers = torch.arange(0, shape.head_dim, 2, dtype=torch.float32) / shape.head_dim
         speeds = (1.0 / shape.theta**powers).to(device)
         self._setting = _Setting(shape, steps_for(device), speeds, form, device)
+
+    def warm_up(self) -> None:
+        """Have kernels made for all sizes that small batches have; later they are found made."""
+        first = self._layers[0]
+        hidden = self._table.shape[1]
+        for rows in range(STEP, _WARM_ROWS + 1, STEP) if self._setting.device == "cpu" else ():
+            states = self._setting.empty(rows, hidden).zero_()
+            first.vkq(states)
+            first.down(self._setting.steps.gated(first.gate_up(states)))
+            first.out(self._setting.empty(rows, self._shape.heads * self._shape.head_dim).zero_())
 
     def last_states(self, batch: Batch) -> torch.Tensor:
         """Return the states of each pair's last token before the final norm, `[pairs, hidden]`."""
@@ -103,7 +115,7 @@ class Qwen3:
             raise
 
     def _last_states(self, batch: Batch) -> torch.Tensor:
-        plan = plan_batch(batch, self._cache)
+        plan = plan_batch(batch, self._cache, STEP if self._setting.device == "cpu" else 1)
         one_pass = _Pass(self._setting, plan)
         states = self._table[moved(plan.token_ids, self._setting.device)].to(self._setting.form)
         for at, layer in enumerate(self._layers[:-1]):
@@ -112,7 +124,7 @@ class Qwen3:
         for (part, _), computed in zip(plan.new, one_pass.computed, strict=True):
             self._cache.keep(part, computed)
         self.last_work = plan.work
-        return last
+        return last[: len(batch)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +160,7 @@ class _Pass:
         pool = (shape.kv_heads, plan.kept_rows + plan.tokens, shape.head_dim)
         self._keys, self._values = setting.empty(*pool), setting.empty(*pool)
         self._queries = self._rows_and_one(plan.tokens)
-        self._attended = torch.empty_like(self._queries)
+        self._attended = self._rows_and_one(plan.tokens)
         self._attend = attention_for(plan.askings, plan.tokens, setting.device, setting.form)
         self.computed = [
             setting.empty(shape.layers, 2, shape.kv_heads, length, shape.head_dim)
@@ -156,10 +168,10 @@ class _Pass:
         ]
 
     def _rows_and_one(self, rows: int) -> torch.Tensor:
-        """Return room for queries; the row after the last one is nobody's, see `segments`."""
+        """Return room for queries; rows that are nobody's, see `segments`, are zeros."""
         shape = self._shape
         room = self._setting.empty(shape.kv_heads, rows + 1, shape.share * shape.head_dim)
-        room[:, rows] = 0
+        room[:, -STEP:] = 0
         return room
 
     def layer(self, at: int, layer: Layer, states: torch.Tensor) -> None:
@@ -180,7 +192,7 @@ class _Pass:
         turned = setting.steps.turned(flat, norms, self._turns[ends], shape.eps)
         queries = self._rows_and_one(len(ends))
         self._put_queries(queries[:, :-1], turned)
-        attended = torch.empty_like(queries)
+        attended = self._rows_and_one(len(ends))
         attend = attention_for(self._plan.last_askings, len(ends), setting.device, setting.form)
         attend(queries, self._keys, self._values, attended)
         self._after(layer, attended[:, :-1], last)

@@ -4,13 +4,17 @@ The row is made of *segments*: parts of prefixes that are not kept yet, and the 
 pair. A segment attends to what comes before it in its pair (parts of its prefix, kept or in this
 batch) and to itself. So parts are computed in the same pass as the pairs that build on them.
 
+A kernel library makes a kernel for each new shape, which takes as long as a short request. So on a
+CPU the row is filled up to a multiple of eight with tokens that nobody reads, lengths in a group as
+well, and groups have 1, 2, 4, ... segments: there are few shapes, and they have been seen before.
+
 Keys and values of a layer lie in one pool: first the kept parts that the batch uses, then the row.
 A `Group` says which rows of the pool some segments of like length attend to. Only in a group is there
 padding, and only attention sees it: queries on the right (they read and write row `tokens`, which is
 nobody's), keys on the left, where `left` hides them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +28,7 @@ Span = tuple[int, int]  # first row and number of rows
 
 _PADDED_SHARE = 0.1  # of a group's scores; beyond it the next segment starts another group
 _FREE_SCORES = 1 << 14  # of one head; below it a group costs its launch, however it is padded
+STEP = 8  # of the sizes of rows and lengths, where kernels are made for shapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,7 @@ class Plan:
         kept_rows: how many rows these are.
         new: the parts in the row, and where they are.
         askings: who attends to what: one for each segment.
-        ends: where in the row the last token of each pair is, `[pairs]`.
+        ends: where in the row the last token of each pair is; filled up like the row.
         last_askings: the same for the last layer, which computes the last tokens alone.
         work: what it costs.
     """
@@ -111,6 +116,12 @@ class _Row:
         self.token_ids.extend(token_ids)
         self.positions.extend(range(position, position + len(token_ids)))
         return span
+
+    def fill_up(self, step: int) -> int:
+        """Add tokens that nobody reads up to a multiple of `step`; return how many."""
+        missing = -len(self.token_ids) % step
+        self.add([0] * missing, 0)
+        return missing
 
 
 class _Parts:
@@ -146,8 +157,8 @@ class _Parts:
         return (*(self.spans[part] for part in before), self.in_pool(own))
 
 
-def plan_batch(batch: Batch, cache: PrefixCache) -> Plan:
-    """Lay a batch out, with what is kept of its prefixes."""
+def plan_batch(batch: Batch, cache: PrefixCache, step: int = 1) -> Plan:
+    """Lay a batch out, with what is kept of its prefixes; row and ends in multiples of `step`."""
     prefixes = {pair.prefix: None for pair in batch if pair.prefix is not None}
     parts, row = _Parts(prefixes, cache), _Row()
     new, askings = parts.compute(row)
@@ -166,6 +177,8 @@ def plan_batch(batch: Batch, cache: PrefixCache) -> Plan:
         saved.append(start - sum(len(part) for part in chain if part in unclaimed))
         unclaimed.difference_update(chain)
     computed = [len(pair) - less for pair, less in zip(batch, saved, strict=True)]
+    computed[0] += row.fill_up(step)
+    ends += [0] * (-len(ends) % step)
     return Plan(
         token_ids=torch.tensor(row.token_ids),
         positions=torch.tensor(row.positions),
@@ -179,12 +192,13 @@ def plan_batch(batch: Batch, cache: PrefixCache) -> Plan:
     )
 
 
-def group(askings: Iterable[Asking], *, rows: int, most_scores: int) -> list[Group]:
+def group(askings: Iterable[Asking], *, rows: int, most_scores: int, step: int = 1) -> list[Group]:
     """Put segments of like length together.
 
     Args:
         rows: of the whole row; also the number of the row that is nobody's.
         most_scores: of one head in one group, unless a single segment has more.
+        step: what lengths are multiples of; if not 1, groups have 1, 2, 4, ... segments.
     """
     groups: list[list[Asking]] = []
     useful = 0
@@ -196,7 +210,17 @@ def group(askings: Iterable[Asking], *, rows: int, most_scores: int) -> list[Gro
         else:
             groups.append([asking])
             useful = scores
-    return [_grouped(members, rows) for members in groups]
+    if step > 1:
+        groups = [part for members in groups for part in _in_powers(members)]
+    return [_grouped(members, rows, step) for members in groups]
+
+
+def _in_powers(members: list[Asking]) -> Iterator[list[Asking]]:
+    """Cut a group into parts of 1, 2, 4, ... segments, the largest first."""
+    while members:
+        size = 1 << (len(members).bit_length() - 1)
+        yield members[:size]
+        members = members[size:]
 
 
 def _joins(members: list[Asking], asking: Asking, useful: int, most_scores: int) -> bool:
@@ -208,9 +232,11 @@ def _joins(members: list[Asking], asking: Asking, useful: int, most_scores: int)
     return scores <= _FREE_SCORES or scores - useful <= scores * _PADDED_SHARE
 
 
-def _grouped(members: list[Asking], rows: int) -> Group:
+def _grouped(members: list[Asking], rows: int, step: int) -> Group:
     length = max(one.length for one in members)
+    length += -length % step if length > 1 else 0
     past = max(one.past for one in members)
+    past += -(past + length) % step
     asking_rows: list[int] = []
     attended: list[int] = []
     for one in members:

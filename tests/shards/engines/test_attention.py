@@ -11,7 +11,7 @@ import torch
 from shards.engines import attention, load_engine, qwen3
 from shards.engines.attention import Flash, Grouped
 from shards.engines.elementwise import IN_PLACE, PLAIN, steps_for, turns
-from shards.engines.segments import Asking
+from shards.engines.segments import Asking, group
 from shards.wire.spec import ShardSpec
 from tests import checkpoints
 
@@ -62,19 +62,24 @@ def askings_of(lengths: Sequence[tuple[int, int]], kept: int) -> list[Asking]:
     return askings
 
 
+@pytest.mark.parametrize("step", [1, 8])
 @pytest.mark.parametrize("seed", range(6))
-def test_groups_equal_flash_attention(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_groups_equal_flash_attention(
+    seed: int, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     draw = random.Random(seed)
     monkeypatch.setattr(attention, "MOST_SCORES", draw.choice([50, 2000, 1 << 20]))
+    monkeypatch.setattr(attention, "STEP", step)
+    form = torch.float64 if step > 1 else torch.float32  # fp32 needs no steps
     kept = 9
     lengths = [(draw.choice([1, 2, 3, 7, 40]), draw.choice([0, 4, 9])) for _ in range(12)]
     askings = askings_of(lengths, kept)
     rows = sum(length for length, _ in lengths)
     torch.manual_seed(seed)
-    queries = torch.randn(KV_HEADS, rows + 1, SHARE * DIM)
-    keys, values = torch.randn(2, KV_HEADS, kept + rows, DIM)
+    queries = torch.randn(KV_HEADS, rows + 1, SHARE * DIM, dtype=form)
+    keys, values = torch.randn(2, KV_HEADS, kept + rows, DIM, dtype=form)
     found = []
-    for attend in (Grouped(askings, rows, "cpu"), Flash(askings, "cpu", varlen)):
+    for attend in (Grouped(askings, rows, "cpu", form), Flash(askings, "cpu", varlen)):
         out = torch.full_like(queries, float("nan"))
         attend(queries.clone(), keys, values, out)
         found.append(out[:, :-1])
@@ -119,5 +124,20 @@ def test_the_way_of_a_gpu_gives_the_same_margins(
         return Flash(askings, device, varlen)
 
     monkeypatch.setattr(qwen3, "attention_for", flash)
+    monkeypatch.setattr(qwen3, "STEP", 1)
     monkeypatch.setattr(qwen3, "steps_for", lambda device: PLAIN)
     assert margins() == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 13])
+def test_few_shapes_are_asked_for_where_kernels_are_made_for_shapes(count: int) -> None:
+    askings = askings_of([(10 + at % 3, 4) for at in range(count)], kept=9)
+    rows = sum(asking.length for asking in askings)
+    groups = group(askings, rows=rows, most_scores=1 << 20, step=8)
+    for one in groups:
+        assert one.length % 8 == 0
+        assert (one.past + one.length) % 8 == 0
+        members = len(one.rows) // one.length
+        assert members & (members - 1) == 0
+    written = torch.cat([one.rows for one in groups])
+    assert sorted(written[written < rows].tolist()) == list(range(rows))

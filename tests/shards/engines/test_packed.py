@@ -95,6 +95,11 @@ def models_folder(models: dict[str, Path]) -> Path:
     return models["qwen3-untied"]
 
 
+def up_to_eight(tokens: int) -> int:
+    """The row is filled up, so that kernels are not made anew for every length."""
+    return tokens + -tokens % 8
+
+
 def test_a_prefix_is_computed_once_and_kept(models: dict[str, Path], tmp_path: Path) -> None:
     engine = engine_of(models["qwen3"], max_length=4000)  # an engine of this test's own
     documents = [*checkpoints.SAMPLES[:3]]
@@ -105,13 +110,14 @@ def test_a_prefix_is_computed_once_and_kept(models: dict[str, Path], tmp_path: P
     margins = engine.score(first)
     work = engine.last_work
     assert (work.prefix_hits, work.prefix_misses) == (0, 2)
-    assert list(work.computed) == [len(prefix) + own[0], *own[1:]]
+    assert sum(work.computed) == up_to_eight(len(prefix) + sum(own))
+    assert list(work.computed[1:]) == own[1:]
     assert list(work.saved) == [0, len(prefix), len(prefix)]
 
     assert engine.score(first) == pytest.approx(margins, abs=1e-6)
     work = engine.last_work
     assert (work.prefix_hits, work.prefix_misses) == (2, 0)
-    assert list(work.computed) == own
+    assert sum(work.computed) == up_to_eight(sum(own))
 
     engine.score(pairs_of(engine, "another query", documents))
     work = engine.last_work

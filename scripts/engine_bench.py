@@ -10,11 +10,12 @@ import json
 import math
 import random
 import resource
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from shards.wire.spec import ShardSpec
 from shards.work import packed_work, padded_work
 
 QUERY_TOKENS = 15
+Clock = Callable[[], float]
 WORKLOADS = {"short3": 3, "rag20": 20, "rag100": 100, "rag1000": 1000}
 _CEILING = (1024, 1024, 3072)  # rows, inputs, outputs
 
@@ -82,15 +84,17 @@ def _pair(token_ids: list[int], prefix: Prefix | None) -> EncodedPair:
     return EncodedPair(token_ids, len(token_ids), truncated=False, prefix=prefix)
 
 
-def time_request(engine: Engine, pairs: Sequence[EncodedPair]) -> Figure:
+def time_request(
+    engine: Engine, pairs: Sequence[EncodedPair], clock: Clock = time.perf_counter
+) -> Figure:
     """Score the pairs of one request as a shard does: the longest first, batch by batch."""
     tokens = 0
-    started = time.perf_counter()
+    started = clock()
     for batch in _batches(engine, pairs):
         engine.score(batch)
         work = engine.last_work if isinstance(engine, CountsWork) else padded_work(batch)
         tokens += sum(work.computed)
-    return Figure(time.perf_counter() - started, tokens, len(pairs))
+    return Figure(clock() - started, tokens, len(pairs))
 
 
 def _batches(engine: Engine, pairs: Sequence[EncodedPair]) -> Iterator[list[EncodedPair]]:
@@ -104,7 +108,7 @@ def _batches(engine: Engine, pairs: Sequence[EncodedPair]) -> Iterator[list[Enco
     yield batch
 
 
-def ceiling(device: str, dtype: torch.dtype) -> float:
+def ceiling(device: str, dtype: torch.dtype, clock: Clock = time.perf_counter) -> float:
     """Return the FLOP/s of one plain matrix product, the best of some."""
     rows, inputs, outputs = _CEILING if device == "cpu" else tuple(8 * size for size in _CEILING)
     states, weight = (
@@ -113,9 +117,9 @@ def ceiling(device: str, dtype: torch.dtype) -> float:
     best = math.inf
     for _ in range(8):
         with _synchronised(device):
-            started = time.perf_counter()
+            started = clock()
             functional.linear(states, weight)
-        best = min(best, time.perf_counter() - started)
+        best = min(best, clock() - started)
     return 2 * rows * inputs * outputs / best
 
 
@@ -161,7 +165,11 @@ class Row:
 
 
 def measure(
-    engines: dict[str, tuple[Engine, Path]], workloads: Sequence[str], rounds: int, device: str
+    engines: dict[str, tuple[Engine, Path]],
+    workloads: Sequence[str],
+    rounds: int,
+    device: str,
+    clock: Clock = time.perf_counter,
 ) -> list[Row]:
     """Measure every engine with every workload, in turn; `short3` also with its query repeated."""
     seen: dict[tuple[str, str], list[Figure]] = {}
@@ -169,12 +177,14 @@ def measure(
     draw = random.Random(0)
     with _progress(rounds * len(engines) * len(workloads)) as step:
         for _ in range(rounds):
-            ceilings.append(ceiling(device, torch.bfloat16))
+            ceilings.append(ceiling(device, torch.bfloat16, clock))
             for dtype, (engine, _) in engines.items():
                 for workload in workloads:
                     pairs = request(engine, workload, draw)
                     for name in (workload, f"{workload}, repeated"):
-                        seen.setdefault((dtype, name), []).append(time_request(engine, pairs))
+                        seen.setdefault((dtype, name), []).append(
+                            time_request(engine, pairs, clock)
+                        )
                     step()
     return [
         _row(dtype, name, figures, linear_flop(engines[dtype][1], figures[0]), max(ceilings))
@@ -224,6 +234,12 @@ def largest_difference(engines: dict[str, tuple[Engine, Path]]) -> dict[str, flo
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--threads", default=0, help="Compute threads; 0 for as many as cores.")
 @click.option("--token-budget", default=0, help="Tokens of one batch; 0 for the engine's choice.")
+@click.option("--busy", is_flag=True, help="Keep one core busy with another process meanwhile.")
+@click.option(
+    "--cpu-time",
+    is_flag=True,
+    help="Time on cores, not the clock's: with --threads 1 beside others.",
+)
 @click.option("--json", "as_json", is_flag=True)
 def main(
     checkpoint: Path | None,
@@ -233,6 +249,8 @@ def main(
     rounds: int,
     threads: int,
     token_budget: int,
+    busy: bool,
+    cpu_time: bool,
     as_json: bool,
 ) -> None:
     """Measure engines on CHECKPOINT; without one, on random weights of Qwen3-Reranker-0.6B's size."""
@@ -243,16 +261,28 @@ def main(
         started = time.perf_counter()
         engines[one] = (_load(folder, one, device, threads, token_budget), folder)
         loading[one] = round(time.perf_counter() - started, 2)
-    rows = measure(engines, workload.split(","), rounds, device)
+    clock = time.process_time if cpu_time else time.perf_counter
+    with _company() if busy else nullcontext():
+        rows = measure(engines, workload.split(","), rounds, device, clock)
     said: dict[str, Any] = {
         "seconds_to_load": loading,
-        "ceiling_gflops": round(ceiling(device, torch.bfloat16) / 1e9),
+        "ceiling_gflops": round(ceiling(device, torch.bfloat16, clock) / 1e9),
         "peak_mb": round(peak_mb(device)),
         "largest_difference": largest_difference(engines),
         "notes": {name: engine.facts.notes for name, (engine, _) in engines.items()},
         "rows": [asdict(row) for row in rows],
     }
     click.echo(json.dumps(said, indent=2) if as_json else _table(said, rows))
+
+
+@contextmanager
+def _company() -> Iterator[None]:
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 def _load(folder: Path, dtype: str, device: str, threads: int, token_budget: int) -> Engine:

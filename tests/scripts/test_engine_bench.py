@@ -1,0 +1,59 @@
+"""The engine bench measures what it says, on a small checkpoint."""
+
+import json
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from scripts import engine_bench
+from scripts.engine_bench import Figure, document_lengths, linear_flop
+from scripts.full_size import QWEN3_06B
+from tests import checkpoints
+
+
+@pytest.fixture
+def same_environment() -> Iterator[None]:
+    """The bench prepares its own process, which here is that of the tests."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.mark.usefixtures("same_environment")
+def test_a_row_for_each_workload_and_its_query_repeated(tmp_path: Path) -> None:
+    folder = checkpoints.qwen3(tmp_path)
+    arguments = [str(folder), "--dtype", "fp32,bf16", "--rounds", "1", "--json", "--threads", "1"]
+    run = CliRunner().invoke(engine_bench.main, [*arguments, "--workload", "short3"])
+    assert run.exit_code == 0, run.output
+    said = json.loads(run.stdout)
+    assert [(row["dtype"], row["workload"]) for row in said["rows"]] == [
+        (dtype, name) for dtype in ("fp32", "bf16") for name in ("short3", "short3, repeated")
+    ]
+    first, repeated = said["rows"][:2]
+    assert 0 < repeated["tokens"] < first["tokens"]  # the query was kept
+    assert said["largest_difference"]["fp32"] == 0
+    assert 0 < said["largest_difference"]["bf16"] < 0.5
+
+
+def test_documents_have_the_lengths_of_the_workloads() -> None:
+    draw = random.Random(0)
+    assert all(10 <= length <= 20 for length in document_lengths("short3", draw))
+    passages = document_lengths("rag1000", draw)
+    assert len(passages) == 1000
+    assert min(passages) >= 30
+    assert max(passages) == 400
+
+
+def test_the_flop_are_those_of_the_weights(tmp_path: Path) -> None:
+    """Two for each weight of the layers and token, but for what the last layer leaves out."""
+    (tmp_path / "config.json").write_text(json.dumps(QWEN3_06B))
+    weights = 28 * (1024 * (2048 + 2 * 1024 + 2048) + 3 * 1024 * 3072)
+    all_of_it = linear_flop(tmp_path, Figure(1.0, tokens=100, documents=100))
+    assert all_of_it == 2 * 100 * weights
+    less = linear_flop(tmp_path, Figure(1.0, tokens=100, documents=1))
+    assert 0.96 < less / all_of_it < 0.97

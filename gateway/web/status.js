@@ -28,11 +28,22 @@ const COLUMNS = [
   ["pid", (shard) => shard.pid ?? "–", "number"],
 ];
 
+const KEY_COLUMNS = [
+  ["state", (key) => element("span", { class: "pill", "data-state": key.state === "good" ? "ready" : "failed" }, key.state)],
+  ["for", (key) => (key.admin ? "operator" : "client")],
+  ["expires", (key) => key.expires?.slice(0, 10) ?? "never"],
+  ["open", (key) => key.open, "number"],
+  ["requests", (key) => key.requests.toLocaleString("en"), "number"],
+  ["refused", (key) => key.refused.toLocaleString("en"), "number"],
+  ["documents", (key) => key.documents.toLocaleString("en"), "number"],
+];
+
 const series = new Series();
 let timer = null;
 let tiles = [];
 let lastSeen = null; // when the gateway answered last
 let shownModels = "";
+let shownKeys = "[]";
 
 /** Starts to look; `wantKey` is called with a refusal that a key would help against. */
 export function startStatus(wantKey) {
@@ -66,6 +77,7 @@ function show(status) {
   say(find("status-facts"), `version ${status.version}, up ${duration(status.uptime_seconds)}${reloading(status)}`);
   drawTiles();
   showModels(status);
+  showKeys(status.keys ?? []);
   showTroubles(status);
 }
 
@@ -142,20 +154,24 @@ function factsOf(model) {
   return facts.filter(Boolean).join(" · ");
 }
 
-/** The roles are said aloud because a phone shows the table as a grid, where browsers forget them. */
 function shardTable(model) {
-  const head = [["shard"], ...COLUMNS].map(([name, , kind]) => element("th", { scope: "col", role: "columnheader", class: kind }, name));
-  const rows = model.shards.map((shard) =>
+  return table(`Shards of ${model.name}`, "shard", COLUMNS, model.shards);
+}
+
+/** The roles are said aloud because a phone shows the table as a grid, where browsers forget them. */
+function table(label, first, columns, lines) {
+  const head = [[first], ...columns].map(([name, , kind]) => element("th", { scope: "col", role: "columnheader", class: kind }, name));
+  const rows = lines.map((line) =>
     element(
       "tr",
       { role: "row" },
-      element("th", { scope: "row", role: "rowheader" }, shard.name),
-      ...COLUMNS.map(([name, cell, kind]) => element("td", { role: "cell", class: kind, "data-label": name }, cell(shard))),
+      element("th", { scope: "row", role: "rowheader" }, line.name || line.id),
+      ...columns.map(([name, cell, kind]) => element("td", { role: "cell", class: kind, "data-label": name }, cell(line))),
     ),
   );
   return element(
     "table",
-    { role: "table", "aria-label": `Shards of ${model.name}` },
+    { role: "table", "aria-label": label },
     element("thead", { role: "rowgroup" }, element("tr", { role: "row" }, ...head)),
     element("tbody", { role: "rowgroup" }, ...rows),
   );
@@ -165,16 +181,33 @@ function stateOf({ state, stage }) {
   return stage && state !== "ready" ? `${state}: ${stage}` : state;
 }
 
+// -- keys ------------------------------------------------------------------------------------------
+
+function showKeys(keys) {
+  const now = JSON.stringify(keys);
+  if (now === shownKeys) return;
+  shownKeys = now;
+  const card = () => element("section", { class: "model", "aria-label": "API keys" }, element("h2", {}, "API keys"), keyTable(keys));
+  find("keys").replaceChildren(...(keys.length ? [card()] : []));
+}
+
+function keyTable(keys) {
+  return table("API keys", "key", KEY_COLUMNS, keys);
+}
+
 // -- troubles --------------------------------------------------------------------------------------
 
 function showTroubles(status) {
-  const found = editions(status).flatMap(({ shards }) =>
-    shards.flatMap(({ name, last_error, warnings }) => [last_error, ...warnings].filter(Boolean).map((text) => [name, text])),
-  );
-  for (const text of status.reload?.last?.errors ?? []) found.push(["the last reload", text]);
-  const lines = found.map(([where, text]) => element("li", {}, element("b", {}, where), `: ${text}`));
+  const found = editions(status).flatMap(({ shards }) => shards.flatMap(linesOf));
+  for (const text of status.reload?.last?.errors ?? []) found.push(["the last reload", text, ""]);
+  const lines = found.map(([where, text, kind]) => element("li", { class: kind }, element("b", {}, where), `: ${text}`));
   const list = element("ul", {}, ...(lines.length ? lines : [element("li", { class: "hint" }, "None.")]));
   if (list.textContent !== find("troubles").textContent) find("troubles").replaceChildren(...list.children);
+}
+
+function linesOf({ name, last_error, warnings, notes = [] }) {
+  const troubles = [last_error, ...warnings].filter(Boolean).map((text) => [name, text, ""]);
+  return [...troubles, ...notes.map((text) => [name, text, "hint"])];
 }
 
 // -- words -----------------------------------------------------------------------------------------

@@ -71,16 +71,19 @@ def number(text: str) -> float:
 
 def test_two_models_stand_side_by_side_with_the_places_that_changed(visit: Visit) -> None:
     page = visit.open()
-    fill(page)
+    words = ("чай", "Сена", "Рейн", "Лион", "кошка", "поезд", "сыр", "море", "снег", "роман")
+    documents = [*DOCUMENTS, *(f"Здесь есть {word}." for word in words)]
+    fill(page, QUERY, documents)
     page.get_by_label("Model").select_option("embedded-bert")
     page.get_by_label("Compare with").select_option("embedded-qwen3")
     columns = submit(page)
     expect(columns.get_by_role("heading")).to_have_text(["embedded-bert", "embedded-qwen3"])
     before, after = indices(columns.nth(0)), indices(columns.nth(1))
-    assert sorted(before) == sorted(after) == [0, 1, 2, 3]
+    assert sorted(before) == sorted(after) == list(range(14))
     moves = [before.index(index) - place for place, index in enumerate(after)]
+    assert min(moves) < 0 < max(moves)
     marks = columns.nth(1).locator(".change .hidden").all_text_contents()
-    assert marks == [words(move) for move in moves]
+    assert marks == [told(move) for move in moves]
     assert columns.nth(0).locator(".change").count() == 0
     one, two = (columns.nth(place).bounding_box() for place in (0, 1))
     assert one
@@ -89,7 +92,7 @@ def test_two_models_stand_side_by_side_with_the_places_that_changed(visit: Visit
     assert one["x"] + one["width"] <= two["x"]
 
 
-def words(move: int) -> str:
+def told(move: int) -> str:
     if not move:
         return "same place"
     return f"{abs(move)} place{'s'[: abs(move) > 1]} {'higher' if move > 0 else 'lower'}"
@@ -109,7 +112,7 @@ def test_places_are_right_for_documents_that_top_n_has_cut(visit: Visit) -> None
     ]
     best = whole[1][0]["index"]
     place = [result["index"] for result in whole[0]].index(best)
-    assert columns.nth(1).locator(".change .hidden").text_content() == words(place)
+    assert columns.nth(1).locator(".change .hidden").text_content() == told(place)
 
 
 def test_what_is_chosen_is_what_is_sent(visit: Visit) -> None:

@@ -9,6 +9,7 @@ from functools import partial
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
@@ -29,6 +30,14 @@ from gateway.replies import error_reply, on_http_error
 from gateway.reranker import Reranker
 from gateway.tracing import Tracing, TracingUnavailable
 
+_SENT_BY_SCRIPTS = (
+    "Authorization", "X-API-Key", "api-key", "Content-Type", "X-Request-Id", "X-Request-Timeout-Ms",
+)  # fmt: skip
+_READ_BY_SCRIPTS = (
+    "x-request-id", "retry-after", "x-gateway-warning", "x-ratelimit-limit-requests",
+    "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests",
+)  # fmt: skip
+
 
 def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -> Starlette:
     """Return the whole gateway as an ASGI application; its shards start with the lifespan.
@@ -46,6 +55,7 @@ def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -
         middleware=[
             Middleware(RequestId),
             Middleware(Observe, finished=api.request_finished),
+            *_cors(settings),
             Middleware(Errors, render=error_reply),
             Middleware(Auth, gate=api.gate),
             Middleware(BodyLimit, limit_bytes=settings.limits.body_bytes),
@@ -79,6 +89,21 @@ def _api(settings: Settings) -> Api:
         max_timeout_seconds=settings.max_timeout_seconds,
         connections=settings.http.connections,
     )
+
+
+def _cors(settings: Settings) -> list[Middleware]:
+    """Let scripts of other origins ask, if there are any; they show a key, never a cookie."""
+    if not settings.cors_origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=("GET", "POST"),
+            allow_headers=_SENT_BY_SCRIPTS,
+            expose_headers=_READ_BY_SCRIPTS,
+        )
+    ]
 
 
 def _new_keys(gate: Gate, settings: Settings) -> Renewal:

@@ -54,6 +54,8 @@ def changes(
 def without_effect(old: Settings, new: Settings) -> tuple[str, ...]:
     """Return the keys that differ, in TOML's writing, and that only a restart brings into effect."""
     before, after = (settings.model_dump(exclude=set(RELOADED)) for settings in (old, new))
+    if old.tls.certificate and new.tls.certificate:  # a pair in the place of another is reloaded
+        after["tls"] |= old.tls.model_dump(include={"certificate", "key"})
     return tuple(_different(before, after))
 
 

@@ -46,8 +46,8 @@ class GatewayError(Exception):
     Attributes:
         status: the HTTP status.
         code: a stable name for programs.
-        kind: `invalid_request_error`, `rate_limit_error` or `server_error`, as OpenAI's clients know
-            them.
+        kind: `invalid_request_error`, `authentication_error`, `permission_error`, `rate_limit_error`
+            or `server_error`, as OpenAI's clients know them.
         message: what was wrong, where, the limit, and what to do.
         param: the field at fault, if there is one.
         retry_after_seconds: when trying again makes sense, if it does.
@@ -94,6 +94,9 @@ class Unauthorized(ClientError):
     """Only those with a key are answered, and this is none."""
 
     status = 401
+    kind = (
+        "authentication_error"  # for LiteLLM `invalid_request_error` is a 400, whatever the status
+    )
 
 
 class MissingKey(Unauthorized):
@@ -125,6 +128,7 @@ class Forbidden(ClientError):
 
     status = 403
     code = "forbidden"
+    kind = "permission_error"
 
 
 class ModelNotAllowed(Forbidden):

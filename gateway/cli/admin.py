@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from gateway.cli import exits
-from gateway.cli.remote import NotAnswering, fetch_json
+from gateway.cli.remote import NotAnswering, Target, fetch_json, refusal
 from gateway.cli.say import fail
 
 _SECONDS = 30.0  # a machine that loads models may be slow to answer
@@ -24,33 +24,27 @@ def wait_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-def ask(url: str, path: str, **query: str) -> Any:
+def ask(target: Target, path: str, **query: str) -> Any:
     """Have the gateway do something; end the command if it refuses or does not answer."""
-    found = _fetch(url, path, method="POST", **query)
+    found = _fetch(target, path, method="POST", **query)
     if not isinstance(found, dict) or "error" in found:
-        fail(_refusal(url, found), exits.REFUSED)
+        fail(refusal(target, found), exits.REFUSED)
     return found
 
 
-def look_until(url: str, is_done: Callable[[Status], bool]) -> Status:
+def look_until(target: Target, is_done: Callable[[Status], bool]) -> Status:
     """Return the first status that is as wanted; end the command if the gateway goes away."""
     seconds = _FIRST_LOOK_SECONDS
     while True:
-        found: Status = _fetch(url, "/status")
+        found: Status = _fetch(target, "/status")
         if is_done(found):
             return found
         time.sleep(seconds)
         seconds = min(_LAST_LOOK_SECONDS, 1.5 * seconds)
 
 
-def _fetch(url: str, path: str, method: str = "GET", **query: str) -> Any:
+def _fetch(target: Target, path: str, method: str = "GET", **query: str) -> Any:
     try:
-        return fetch_json(url, path, method=method, seconds=_SECONDS, **query)
+        return fetch_json(target, path, method=method, seconds=_SECONDS, **query)
     except NotAnswering as error:
         fail(str(error), exits.DOWN)
-
-
-def _refusal(url: str, found: Any) -> str:
-    if isinstance(found, dict) and "message" in found:
-        return str(found["message"])
-    return f"{url} answers, but it is no rerank gateway"

@@ -26,11 +26,13 @@ def check(file: Path, as_json: bool) -> None:
     from gateway.config.load import unknown_variables
     from gateway.keys import keys_of
     from gateway.placement import read_machine
+    from gateway.tls import check_pair
 
     machine = read_machine()
     try:
         settings = load(file)
         keys = keys_of(settings)
+        check_pair(settings.tls)
     except ConfigError as error:
         _print_json([], [], error.problems) if as_json else report(error.problems)
         raise SystemExit(exits.CONFIG) from None

@@ -33,19 +33,21 @@ def completion(shell: str) -> None:
 
 def model_names(context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
     """Return the models that begin so, of the gateway that the command would ask; none without one."""
-    from gateway.cli.remote import NotAnswering, fetch_json
+    from gateway.cli.remote import NotAnswering, Target, fetch_json, read_key
 
-    url = context.params.get("url") or _usual_url(context.command)
+    url = context.params.get("url") or _usual_url(context)
     if not url:
         return []
     try:
-        cards = fetch_json(url, "/v1/models", seconds=_PATIENCE_SECONDS)["data"]
+        target = Target(url, read_key(context.params.get("api_key")))
+        cards = fetch_json(target, "/v1/models", seconds=_PATIENCE_SECONDS)["data"]
         names = [name for card in cards for name in (card["id"], *card["aliases"])]
-    except (NotAnswering, KeyError, TypeError):
+    except (NotAnswering, KeyError, TypeError, click.UsageError):
         return []
     return [name for name in names if name.startswith(begun)]
 
 
-def _usual_url(command: click.Command) -> str:
-    usual = next((one.default for one in command.params if one.name == "url"), None)
+def _usual_url(context: click.Context) -> str:
+    params = context.command.params
+    usual = next((one.get_default(context) for one in params if one.name == "url"), None)
     return usual if isinstance(usual, str) else ""

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,10 +43,52 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def url(listener: socket.socket) -> str:
+def listen_for_operator(path: Path) -> socket.socket:
+    """Return a Unix socket that only this process's user can connect to.
+
+    One that a gateway has left behind, which nobody listens on, is replaced.
+
+    Raises:
+        PortUnavailable: why it cannot be made.
+    """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if path.is_socket() and not _answers(path):
+            path.unlink()
+        before = os.umask(0o177)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(before)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise PortUnavailable(_why_no_socket(error, path)) from None
+    return listener
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+        try:
+            caller.connect(str(path))
+        except ConnectionRefusedError:
+            return False
+    return True
+
+
+def _why_no_socket(error: OSError, path: Path) -> str:
+    if error.errno == errno.EADDRINUSE:
+        kind = "another gateway listens there" if path.is_socket() else "a file is in its place"
+        return f"admin_socket {path}: {kind}; stop it or remove it, or choose another path"
+    reason = error.strerror or str(error)  # a path over 107 bytes has no number
+    return f"admin_socket {path} cannot be made ({reason}); choose another path"
+
+
+def url(listener: socket.socket, *, tls: bool = False) -> str:
     """Return the URL of a listening socket."""
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if tls else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _why(error: OSError, host: str, port: int) -> str:

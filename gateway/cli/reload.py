@@ -7,14 +7,14 @@ import click
 from gateway.cli import exits
 from gateway.cli.admin import ask, look_until, wait_option
 from gateway.cli.completion import model_names
-from gateway.cli.remote import url_option
+from gateway.cli.remote import Target, target_options
 
 
 @click.command()
 @click.argument("model", required=False, shell_complete=model_names)
 @wait_option
-@url_option
-def reload(model: str | None, wait: bool, url: str) -> None:
+@target_options
+def reload(model: str | None, wait: bool, target: Target) -> None:
     """Have a running gateway read its configuration again, as SIGHUP does.
 
     Models that did not change are not touched. New and changed ones start beside those that serve;
@@ -23,11 +23,11 @@ def reload(model: str | None, wait: bool, url: str) -> None:
 
     Exit code 0: it is in effect. 1: it is refused, and the reasons are listed. 2: nothing answers.
     """
-    attempt = ask(url, "/admin/reload", **({"model": model} if model else {}))["attempt"]
+    attempt = ask(target, "/admin/reload", **({"model": model} if model else {}))["attempt"]
     if not wait:
         click.echo(f"reload {attempt} is on its way; `gateway status` shows how it goes", err=True)
         return
-    found = look_until(url, lambda status: _is_over(status["reload"], attempt))
+    found = look_until(target, lambda status: _is_over(status["reload"], attempt))
     raise SystemExit(_tell(found["reload"]["last"]))
 
 

@@ -22,6 +22,7 @@ from gateway.cli.candidates import read_candidates, read_top_lists
 from gateway.cli.completion import model_names
 from gateway.cli.flags import model_options, model_trees, parse_model
 from gateway.cli.inputs import BadInput, Question, read_documents, read_questions, read_text
+from gateway.cli.remote import api_key_option, read_key
 from gateway.cli.say import console, fail, report
 from gateway.cli.scorers import Reading, Refused, Score, Scorer, Unreachable, local, remote
 from gateway.cli.spoken import SPOKEN
@@ -81,7 +82,7 @@ PROGRESS_AFTER_SECONDS = 2.0
 @click.option(
     "--dialect", type=click.Choice(list(SPOKEN)), default="jina", help="The API of --url."
 )
-@click.option("--api-key", help="The key for --url, or @FILE.")
+@api_key_option
 @click.option(
     "--format", "form", type=click.Choice(list(PRINTERS)), help="Default: table on a terminal."
 )
@@ -172,7 +173,7 @@ def _scorer(
         if idle:
             raise click.UsageError(f"{', '.join(idle)}: the gateway behind --url decides that")
         options = {"model": model, "instruction": instruction, **reading.fields()}
-        return remote(url, SPOKEN[dialect], options, read_text(api_key) if api_key else None)
+        return remote(url, SPOKEN[dialect], options, read_key(api_key))
     settings = _local_settings(model, described)
     from gateway import logs
 

@@ -17,13 +17,15 @@ from gateway.cli import exits
 from gateway.cli.announce import announced
 from gateway.cli.attend import attended
 from gateway.cli.flags import model_options, model_trees
-from gateway.cli.port import PortUnavailable, listen, url
+from gateway.cli.port import PortUnavailable, listen, listen_for_operator, url
 from gateway.cli.say import fail, report
 
 if TYPE_CHECKING:
     from gateway.config import Settings
     from gateway.http_guard import Watch
     from gateway.notify import Notifier
+    from gateway.reload import Renewal
+    from gateway.tls import Tls
 
 
 @click.command(
@@ -72,10 +74,14 @@ def serve(file: Path | None, models: tuple[str, ...], **options: Any) -> None:
         options["host"], options["port"] = inherited.getsockname()[:2]
     read = partial(_read, file, models, options)
     settings = _settings(read)
-    listener = inherited or _listen(settings)
+    listener, operator = inherited or _listen(settings), _listen_for_operator(settings)
     logs.configure(settings.log_level, settings.log_format)
     _introduce(settings)
-    _run(settings, listener, read, notifier)
+    try:
+        _run(settings, listener, operator, read, notifier)
+    finally:
+        if operator is not None and settings.admin_socket is not None:
+            settings.admin_socket.unlink(missing_ok=True)
 
 
 def _inherited() -> socket.socket | None:
@@ -95,16 +101,27 @@ def _listen(settings: "Settings") -> socket.socket:
         fail(str(error), exits.UNAVAILABLE)
 
 
+def _listen_for_operator(settings: "Settings") -> socket.socket | None:
+    if settings.admin_socket is None:
+        return None
+    try:
+        return listen_for_operator(settings.admin_socket)
+    except PortUnavailable as error:
+        fail(str(error), exits.UNAVAILABLE)
+
+
 MODEL_FLAGS = ("dtype", "devices", "replicas", "threads", "engine")
 
 
 def _settings(read: "Callable[[], Settings]") -> "Settings":
     from gateway.config import ConfigError
     from gateway.keys import keys_of
+    from gateway.tls import check_pair
 
     try:
         settings = read()
         keys_of(settings)
+        check_pair(settings.tls)
         return settings
     except ConfigError as error:
         report(error.problems)
@@ -188,6 +205,7 @@ def keep() -> None:
 def _run(
     settings: "Settings",
     listener: socket.socket,
+    operator: socket.socket | None,
     read: "Callable[[], Settings]",
     notifier: "Notifier",
 ) -> None:
@@ -195,13 +213,17 @@ def _run(
 
     from gateway.app import create_app
     from gateway.http_guard import GuardedServer
+    from gateway.tls import Tls
 
     app = create_app(settings, partial(_read_again, read))
     keep()
+    tls = Tls(settings.tls) if settings.tls.certificate else None
+    if tls is not None:
+        app.state.reloads.renewed.append(partial(_new_pair, tls))
     signal.signal(signal.SIGHUP, lambda *_: app.state.reloads.on_signal())
     address = listener.getsockname()[:2]
     lifespan = attended(app.router.lifespan_context, notifier, address)
-    app.router.lifespan_context = announced(lifespan, url(listener))
+    app.router.lifespan_context = announced(lifespan, url(listener, tls=tls is not None))
     config = uvicorn.Config(
         app,
         loop="uvloop",
@@ -217,6 +239,8 @@ def _run(
         drain_seconds=settings.drain_seconds,
         notice_seconds=settings.drain_notice_seconds,
         on_signal=app.state.api.leave,
+        tls=tls.context if tls else None,
+        operator=operator,
     )
     with listener, contextlib.suppress(SystemExit):
         server.run(sockets=[listener])
@@ -224,6 +248,15 @@ def _run(
         raise SystemExit(exits.SOFTWARE)
     if not server.started:
         raise SystemExit(exits.REFUSED)
+
+
+def _new_pair(tls: "Tls", settings: "Settings") -> "Renewal":
+    """Renew the certificate and its key; that there is none any more needs another start."""
+    from gateway.reload import Renewal
+
+    if not settings.tls.certificate:
+        return Renewal(lambda: None)
+    return Renewal(tls.renewal(settings.tls))
 
 
 def _watch(settings: "Settings", refused: Callable[[str], None]) -> "Watch":

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli import exits
-from gateway.cli.remote import NotAnswering, fetch_json, url_option
+from gateway.cli.remote import NotAnswering, Target, fetch_json, refusal, target_options
 from gateway.cli.say import console
+from gateway.cli.usage import key_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,7 +36,7 @@ COLUMNS = (
 
 
 @click.command()
-@url_option
+@target_options
 @click.option("--json", "as_json", is_flag=True, help="Print what /status says, on one line.")
 @click.option(
     "--watch",
@@ -45,7 +46,7 @@ COLUMNS = (
     metavar="[SECONDS]",
     help="Look again and again, every 2 seconds unless said; `q` or Ctrl-C ends.",
 )
-def status(url: str, as_json: bool, watch: float | None) -> None:
+def status(target: Target, as_json: bool, watch: float | None) -> None:
     """Show models and shards of a running gateway.
 
     Exit code 0: every model is ready. 1: something scores, not everything is ready. 2: nothing
@@ -54,9 +55,9 @@ def status(url: str, as_json: bool, watch: float | None) -> None:
     if watch is not None:
         from gateway.cli.watch import watch as keep_looking
 
-        look, show = partial(_look, url), partial(_show, as_json=True)
-        raise SystemExit(keep_looking(look, show, watch, url, as_json=as_json))
-    found, code = _look(url)
+        look, show = partial(_look, target), partial(_show, as_json=True)
+        raise SystemExit(keep_looking(look, show, watch, str(target), as_json=as_json))
+    found, code = _look(target)
     _show(found, as_json)
     raise SystemExit(code)
 
@@ -69,14 +70,14 @@ def exit_code(found: Status) -> int:
     return exits.DEGRADED if {"ready", "degraded"} & set(states) else exits.DOWN
 
 
-def _look(url: str) -> tuple[Status | str, int]:
+def _look(target: Target) -> tuple[Status | str, int]:
     """Return the status, or why there is none, and the exit code."""
     try:
-        found = fetch_json(url, "/status")
+        found = fetch_json(target, "/status")
     except NotAnswering as error:
         return str(error), exits.DOWN
     if not isinstance(found, dict) or "models" not in found:
-        return f"{url} answers, but it is no rerank gateway", exits.DOWN
+        return refusal(target, found), exits.DOWN
     return found, exit_code(found)
 
 
@@ -91,6 +92,8 @@ def _show(found: Status | str, as_json: bool) -> None:
         click.echo(orjson.dumps(found).decode())
     else:
         console().print(render(found))
+        if found.get("keys"):
+            console().print(key_table(found["keys"]))
 
 
 def render(

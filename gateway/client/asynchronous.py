@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import os
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -60,7 +61,7 @@ class AsyncClient:
 
     Args:
         url: the gateway's base URL, without `/v1`.
-        api_key: sent as a bearer token.
+        api_key: sent as a bearer token; unset for RERANK_API_KEY in the environment, if it is there.
         model: the model of calls that name none; unset for the gateway's default.
         timeout: seconds a call may take, retries included, when it does not say.
         retries: how often and how soon a request is sent again.
@@ -83,7 +84,7 @@ class AsyncClient:
             raise ValueError(f"part_documents is {part_documents}: a part needs a document")
         self._url = url.rstrip("/") + PATH
         self._headers = {"content-type": "application/json"}
-        if api_key:
+        if api_key := api_key or os.environ.get("RERANK_API_KEY"):
             self._headers["authorization"] = f"Bearer {api_key}"
         self._model = model
         self._timeout_seconds = timeout

@@ -12,7 +12,7 @@ schema.py    JSON Schema for editors, and docs/configuration.md
 """
 
 from gateway.config.advice import advice
-from gateway.config.http import HttpSettings
+from gateway.config.http import HttpSettings, TlsSettings
 from gateway.config.load import load
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.settings import (
@@ -34,6 +34,7 @@ __all__ = [
     "Problem",
     "Settings",
     "SupervisionSettings",
+    "TlsSettings",
     "advice",
     "load",
     "model_specs",

@@ -7,6 +7,7 @@ the gateway starts, and says what it saw.
 from collections.abc import Iterator
 from pathlib import Path
 
+from gateway.config.checks import is_loopback
 from gateway.config.settings import ModelSettings, Settings
 from gateway.config.specs import resolve
 from gateway.placement import Machine, place
@@ -27,6 +28,10 @@ def advice(settings: Settings, machine: Machine) -> list[str]:
 def _keys(settings: Settings) -> Iterator[str]:
     if settings.keys_file and settings.allow_unauthenticated:
         yield "allow_unauthenticated has no effect: there is a keys_file, so keys are asked for"
+    if settings.keys_file and not settings.tls.certificate and not is_loopback(settings.host):
+        yield (
+            "tls: keys come over the network in the clear; name a certificate, or let a proxy do TLS"
+        )
 
 
 def _source(model: ModelSettings) -> Iterator[str]:

@@ -32,6 +32,21 @@ def _open_port(settings: Settings) -> Iterator[Problem]:
     )
 
 
+def _tls(settings: Settings) -> Iterator[Problem]:
+    """A certificate and its key need each other."""
+    tls = settings.tls
+    for name, one, other in (
+        ("key", tls.certificate, tls.key),
+        ("certificate", tls.key, tls.certificate),
+    ):
+        if one and not other:
+            yield Problem(
+                path=("tls", name),
+                message="is missing, and the other half of the pair is there",
+                remedy="Name both tls.certificate and tls.key, or none",
+            )
+
+
 def is_loopback(host: str) -> bool:
     """Return whether an address can be reached from this machine only."""
     if host == "localhost":
@@ -179,6 +194,7 @@ def _number(value: float) -> str:
 
 CHECKS: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     _open_port,
+    _tls,
     _default_model,
     _names,
     _sources,

@@ -1,5 +1,8 @@
 """The keys of the configuration about connections."""
 
+from pathlib import Path
+from typing import Literal
+
 from pydantic import Field
 
 from gateway.config.section import Seconds, Section
@@ -44,3 +47,17 @@ class HttpSettings(Section):
     loopback addresses, `host`): `name`, `name:port`, `*.domain`, or `*` for any. Unset: only this
     machine's own while `host` is a loopback address, any otherwise. It keeps web pages in a browser
     on this machine from asking the gateway under a name of theirs."""
+
+
+class TlsSettings(Section):
+    """HTTPS on the port of the gateway. A proxy in front may do it as well."""
+
+    certificate: Path | None = None
+    """The certificate and those it rests on, as PEM (relative to this file); a reload reads it
+    again. Unset: plain HTTP."""
+
+    key: Path | None = None
+    """The private key of the certificate, as PEM, not encrypted; a reload reads it again."""
+
+    minimum_version: Literal["1.2", "1.3"] = "1.2"
+    """The oldest version of TLS that is spoken."""

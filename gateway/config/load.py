@@ -23,10 +23,11 @@ from gateway.config.problems import Path as KeyPath
 from gateway.config.settings import ModelSettings, Settings
 
 PREFIX = "GATEWAY_"
-FILES = ("keys_file",)
+FILES = ("keys_file", "admin_socket")
+TLS_FILES = ("certificate", "key")
 """Keys that name a file."""
 
-NOT_SETTINGS = frozenset({"GATEWAY_CONFIG", "GATEWAY_URL", "GATEWAY_API_KEY"})
+NOT_SETTINGS = frozenset({"GATEWAY_CONFIG", "GATEWAY_URL"})
 """Read by the command line, not settings."""
 
 OUR_WORDS = {
@@ -140,6 +141,9 @@ def _read_environment() -> Source:
 def _anchored(tree: Tree, folder: Path) -> Tree:
     """Return the tree with files and model folders made absolute, seen from where they were written."""
     tree = {**tree, **{key: _anchored_file(tree[key], folder) for key in FILES if key in tree}}
+    if isinstance(tls := tree.get("tls"), Mapping):
+        paths = {key: _anchored_file(tls[key], folder) for key in TLS_FILES if key in tls}
+        tree = {**tree, "tls": {**tls, **paths}}
     models = tree.get("models")
     if not isinstance(models, Mapping):
         return tree

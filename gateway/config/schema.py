@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from gateway.config.canary import CanarySettings
-from gateway.config.http import HttpSettings
+from gateway.config.http import HttpSettings, TlsSettings
 from gateway.config.settings import (
     LimitSettings,
     ModelSettings,
@@ -42,6 +42,7 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("Top level", "", Settings),
     ("`[limits]`", "limits", LimitSettings),
     ("`[http]`", "http", HttpSettings),
+    ("`[tls]`", "tls", TlsSettings),
     ("`[supervision]`", "supervision", SupervisionSettings),
     ("`[models.NAME]`", "models.NAME", ModelSettings),
     ("`[[models.NAME.canaries]]`", "models.NAME.canaries", CanarySettings),

@@ -20,7 +20,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from gateway.config.canary import CanarySettings
 from gateway.config.checks import cross_check
-from gateway.config.http import HttpSettings
+from gateway.config.http import HttpSettings, TlsSettings
 from gateway.config.section import Seconds, Section
 from gateway.domain import LongDocuments, Policy
 from gateway.lifecycle import RestartPolicy
@@ -28,6 +28,7 @@ from gateway.placement import DEVICE
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$")]
 Device = Annotated[str, StringConstraints(pattern=f"^({DEVICE})$")]
+Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^/\s*]+)$")]
 
 
 def _one_or_many(value: object) -> object:
@@ -264,6 +265,15 @@ class Settings(BaseSettings):
     """The file of API keys (relative to this file), which `gateway key` makes; a reload reads it
     again. Unset: no key is asked for."""
 
+    admin_socket: Path | None = None
+    """A Unix socket for the operator (relative to this file), mode 0600: whoever can open it needs no
+    key, for anything. `gateway status`, `reload` and `drain` find it by `GATEWAY_ADMIN_SOCKET`, or at
+    `/run/rerank-gateway/admin.sock`. Unset: none."""
+
+    cors_origins: tuple[Origin, ...] = ()
+    """Origins of web pages whose scripts may ask, such as `https://search.example`; `*` for all. They
+    need a key like everybody else, and cookies are never taken."""
+
     default_model: str | None = None
     """The model, by name or alias, of a request that names none; unset for the first one."""
 
@@ -295,6 +305,7 @@ class Settings(BaseSettings):
 
     limits: LimitSettings = LimitSettings()
     http: HttpSettings = HttpSettings()
+    tls: TlsSettings = TlsSettings()
     supervision: SupervisionSettings = SupervisionSettings()
 
     models: dict[Name, ModelSettings] = Field(default=EMBEDDED, min_length=1)

@@ -11,22 +11,27 @@ import asyncio
 import os
 import signal
 import socket
+import ssl
 from collections.abc import Callable
-from functools import partial
 from types import FrameType
 from typing import cast
 
 import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.errors import ShuttingDown
 from gateway.http_guard.protocol import HttpGuard
 from gateway.http_guard.watch import Watch
+from gateway.middleware import OPERATOR
 
 FLUSH_SECONDS = 0.5
 """How long the last refusals may take to leave."""
 
 APP_SECONDS = 1
 """How long the app may take to notice that its clients were refused."""
+
+BYE_SECONDS = 5.0
+"""How long a client may take to say good-bye to the end of TLS."""
 
 _POLL_SECONDS = 0.02
 
@@ -42,13 +47,16 @@ class GuardedServer(uvicorn.Server):
         drain_seconds: float,
         notice_seconds: float = 0.0,
         on_signal: Callable[[], None] = lambda: None,
+        tls: ssl.SSLContext | None = None,
+        operator: socket.socket | None = None,
     ) -> None:
         """Take over a configuration that has not been loaded.
 
         Args:
             on_signal: called when the end starts, inside the signal handler.
+            tls: spoken on the sockets of `run`.
+            operator: a listening Unix socket; who comes in by it is the operator.
         """
-        config.http = cast(type[asyncio.Protocol], partial(HttpGuard, watch))
         config.ws = "none"  # a second protocol on our port would be unguarded
         config.timeout_graceful_shutdown = APP_SECONDS
         super().__init__(config)
@@ -56,12 +64,40 @@ class GuardedServer(uvicorn.Server):
         self._drain_seconds = drain_seconds
         self._notice_seconds = notice_seconds
         self._on_signal = on_signal
+        self._tls = tls
+        self._operator = operator
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ending: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        self._loop = asyncio.get_running_loop()
-        await super().startup(sockets)
+        self._loop = loop = asyncio.get_running_loop()
+        await super().startup([])
+        for listener in sockets or []:
+            server = await loop.create_server(
+                self._connection,
+                sock=listener,
+                backlog=self.config.backlog,
+                ssl=self._tls,
+                ssl_handshake_timeout=self._watch.settings.header_seconds if self._tls else None,
+                ssl_shutdown_timeout=BYE_SECONDS if self._tls else None,
+            )
+            self.servers.append(server)
+        if self._operator is not None:
+            server = await loop.create_unix_server(self._operators, sock=self._operator)
+            self.servers.append(server)
+
+    def _connection(self) -> HttpGuard:
+        return HttpGuard(
+            self._watch,
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+
+    def _operators(self) -> HttpGuard:
+        connection = self._connection()
+        connection.app = _for_operator(connection.app)
+        return connection
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin the end; or, when it has begun, end."""
@@ -82,7 +118,7 @@ class GuardedServer(uvicorn.Server):
         await _until(lambda: self.force_exit, self._notice_seconds)
         for server in self.servers:
             server.close()
-        for listener in sockets or []:
+        for listener in (*(sockets or []), *([self._operator] if self._operator else [])):
             listener.close()
         for connection in self._connections:
             connection.shutdown()
@@ -109,6 +145,16 @@ class GuardedServer(uvicorn.Server):
             os.kill(os.getpid(), sig)
 
         self._ending = asyncio.create_task(end())
+
+
+def _for_operator(app: ASGIApp) -> ASGIApp:
+    """Return the app for those who come in by the operator's socket."""
+
+    async def marked(scope: Scope, receive: Receive, send: Send) -> None:
+        scope[OPERATOR] = True
+        await app(scope, receive, send)
+
+    return marked
 
 
 async def _until(condition: Callable[[], bool], seconds: float) -> None:

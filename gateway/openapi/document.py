@@ -28,7 +28,7 @@ from gateway.dialects import (
 from gateway.dialects.body import Pair
 from gateway.dialects.tei import TeiError
 from gateway.domain import RerankResult, Scored, rank
-from gateway.endpoints import READS, Endpoint
+from gateway.endpoints import READS, Endpoint, Need
 from gateway.errors import ClientError, GatewayError, MethodNotAllowed
 from gateway.openapi.schemas import Schema, any_of, schema_components, schema_of, schema_of_request
 
@@ -67,6 +67,14 @@ _PARAMETERS: list[Schema] = [
 ]
 
 
+_KEYS: Schema = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A key, once there are keys."},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same."},
+}
+_SECURITY: list[Schema] = [{"bearer": []}, {"header": []}, {}]
+"""One of the two, or nothing while there are no keys."""
+
+
 @cache
 def document() -> Schema:
     """Return the document; do not change it."""
@@ -88,6 +96,7 @@ def document() -> Schema:
         "components": {
             "schemas": schema_components(),
             "responses": _responses(),
+            "securitySchemes": _KEYS,
             "examples": _examples(),
             "parameters": {one["name"]: one for one in _PARAMETERS},
         },
@@ -126,6 +135,7 @@ def _rerank(path: str, place: Place) -> Schema:
         "operationId": f"post{_words(path)}",
         "summary": f"{place.dialect.contract.title}: score documents against a query.",
         "tags": [place.dialect.contract.title],
+        "security": _SECURITY,
         "parameters": [{"$ref": f"#/components/parameters/{one['name']}"} for one in _PARAMETERS],
         "requestBody": {
             "required": True,
@@ -220,10 +230,12 @@ def _read(path: str, endpoint: Endpoint) -> Schema:
     error = {"headers": _IDS, "content": _content(schema_of(ErrorReply))}
     names = [("name", "path", "Its name.")] if "{name" in path else []
     names += [(name, "query", text) for name, text in (endpoint.query or {}).items()]
+    refusals = () if endpoint.needs is Need.NOTHING else (401, 403)
     return {
         "operationId": f"get{_words(path)}",
         "summary": endpoint.summary,
         "tags": ["Reading"],
+        "security": [] if endpoint.needs is Need.NOTHING else _SECURITY,
         "parameters": [
             {
                 "name": name,
@@ -239,7 +251,7 @@ def _read(path: str, endpoint: Endpoint) -> Schema:
                 "description": HTTPStatus(status).phrase,
                 **(error if 400 <= status < 500 else reply),
             }
-            for status in endpoint.statuses
+            for status in sorted({*endpoint.statuses, *refusals})
         },
     }
 

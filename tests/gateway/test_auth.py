@@ -93,7 +93,7 @@ def test_each_api_says_it_in_its_own_words(guarded: Guarded, path: str) -> None:
     else:
         assert body["error"] == {
             "message": words,
-            "type": "invalid_request_error",
+            "type": "authentication_error",
             "param": None,
             "code": "invalid_api_key",
         }

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -22,17 +23,19 @@ from shards.engines.fake import margin
 
 _ROOT = Path(__file__).parents[2]
 _PATIENCE_SECONDS = 40.0
-_URL = re.compile(rb"listening on (http://127\.0\.0\.1:\d+)")
+_URL = re.compile(rb"listening on (https?://127\.0\.0\.1:\d+)")
 
 
 class Gateway:
     """A running gateway and a session to talk to it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], url: str, log: Path, tls: ssl.SSLContext | bool
+    ) -> None:
         self.process = process
         self.url = url
         self.log = log
-        self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, ssl=tls))
 
     async def get(self, path: str) -> tuple[int, Any]:
         async with self.session.get(self.url + path) as reply:
@@ -97,12 +100,18 @@ def all_are(state: str) -> Callable[[dict[str, Any]], bool]:
 
 @asynccontextmanager
 async def running(
-    config: str, folder: Path, *, chaos: bool = False, site: str = ""
+    config: str,
+    folder: Path,
+    *,
+    chaos: bool = False,
+    site: str = "",
+    tls: ssl.SSLContext | bool = True,
 ) -> AsyncIterator[Gateway]:
     """Run `gateway serve` with this configuration, on a free port, until the block ends.
 
     With `chaos`, its fake engine is the one of `tests.system.chaos_engine`. `site` names a folder
-    beside this file, whose sitecustomize.py puts another fault into its processes.
+    beside this file, whose sitecustomize.py puts another fault into its processes. `tls` says whom
+    its client trusts.
     """
     file, log = folder / "gateway.toml", folder / "gateway.log"
     file.write_text("port = 0\n" + config)
@@ -117,7 +126,7 @@ async def running(
         )
     gateway: Gateway | None = None
     try:
-        gateway = Gateway(process, await _url(process, log), log)
+        gateway = Gateway(process, await _url(process, log), log, tls)
         yield gateway
     except BaseException:
         sys.stderr.write(log.read_text())

@@ -82,6 +82,7 @@ def test_the_page_explains_every_key() -> None:
             CanarySettings,
             type(Settings().limits),
             type(Settings().http),
+            type(Settings().tls),
             type(Settings().supervision),
         )
-    ) - len(("limits", "http", "supervision", "models"))
+    ) - len(("limits", "http", "tls", "supervision", "models"))

@@ -16,6 +16,16 @@ BEST = DOCUMENTS[1]
 NO_MODEL = "model 'no-such-model' is not served here"
 NO_DOCUMENTS = "is empty: send at least one document"
 TOO_MUCH = "(limits.queue_tokens)"
+NO_SUCH_KEY = "this API key is not known here"
+WRONG_KEY = "rk_wrong"
+
+
+@dataclass(frozen=True)
+class Keyed:
+    """A gateway that asks for a key, and one that is good."""
+
+    url: str
+    key: str
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,23 @@ from typing import Any
 
 import pytest
 
-from tests.clients.asked import DOCUMENTS, MODEL, QUERY, Expected
+from tests.clients.asked import DOCUMENTS, MODEL, QUERY, Expected, Keyed
 
 ROOT = Path(__file__).parents[2]
+PYTHON = os.environ.get("GATEWAY_PYTHON", str(ROOT / ".venv/bin/python"))
 PATIENCE_SECONDS = 60.0
 KEYS = ("COHERE_API_KEY", "JINA_API_KEY", "VOYAGE_API_KEY", "MXBAI_API_KEY", "CO_API_KEY")
 OFFLINE = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "HAYSTACK_TELEMETRY_ENABLED": "False"}
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
+
+KEYED = """
+port = 0
+keys_file = "keys.toml"
+[models.embedded-bert]
+source = "fake"
+engine = "fake"
+devices = ["cpu:0"]
+"""
 
 BUSY = """
 port = 0
@@ -46,10 +56,9 @@ HELD = {"query": "q", "documents": ["a b c d e f g"] * 10_000}
 def serving(folder: Path, *arguments: str) -> Iterator[str]:
     """Run a gateway until the block ends; yield its URL."""
     log = folder / "gateway.log"
-    python = os.environ.get("GATEWAY_PYTHON", str(ROOT / ".venv/bin/python"))
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            [python, "-m", "gateway", "serve", *arguments],
+            [PYTHON, "-m", "gateway", "serve", *arguments],
             cwd=ROOT,
             env=CLEAN,
             stdout=stream,
@@ -107,6 +116,19 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             assert time.monotonic() < end, "the gateway does not get busy"
             time.sleep(0.05)
         yield found
+
+
+@pytest.fixture(scope="session")
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
+    """A gateway that asks for a key."""
+    folder = tmp_path_factory.mktemp("keyed")
+    (folder / "gateway.toml").write_text(KEYED)
+    command = ["key", "new", "tests", "--keys-file", str(folder / "keys.toml")]
+    made = subprocess.run(
+        [PYTHON, "-m", "gateway", *command], cwd=ROOT, env=CLEAN, capture_output=True, check=True
+    )
+    with serving(folder, "--config", str(folder / "gateway.toml")) as found:
+        yield Keyed(found, made.stdout.decode().strip())
 
 
 def _outstanding(url: str) -> int:

@@ -12,9 +12,12 @@ from tests.clients.asked import (
     MODEL,
     NO_DOCUMENTS,
     NO_MODEL,
+    NO_SUCH_KEY,
     QUERY,
     TOO_MUCH,
+    WRONG_KEY,
     Expected,
+    Keyed,
 )
 
 ONCE: Any = {"max_retries": 0}
@@ -94,3 +97,21 @@ async def test_async_errors(url: str, busy: str, kind: Any) -> None:
     with pytest.raises(cohere.ServiceUnavailableError, match="queue_tokens"):
         client = kind(api_key="any", base_url=busy)
         await client.rerank(model=MODEL, query=QUERY, documents=DOCUMENTS, request_options=ONCE)
+
+
+@pytest.mark.parametrize("kind", CLIENTS)
+def test_keys(keyed: Keyed, kind: Any) -> None:
+    asked: Any = {"model": MODEL, "query": QUERY, "documents": DOCUMENTS}
+    assert len(kind(api_key=keyed.key, base_url=keyed.url).rerank(**asked).results) == 3
+    with pytest.raises(cohere.UnauthorizedError) as refused:
+        kind(api_key=WRONG_KEY, base_url=keyed.url).rerank(**asked)
+    assert NO_SUCH_KEY in refused.value.body["message"]
+
+
+@pytest.mark.parametrize("kind", ASYNC)
+async def test_async_keys(keyed: Keyed, kind: Any) -> None:
+    asked: Any = {"model": MODEL, "query": QUERY, "documents": DOCUMENTS}
+    found = await kind(api_key=keyed.key, base_url=keyed.url).rerank(**asked)
+    assert len(found.results) == 3
+    with pytest.raises(cohere.UnauthorizedError, match=NO_SUCH_KEY):
+        await kind(api_key=WRONG_KEY, base_url=keyed.url).rerank(**asked)

@@ -3,7 +3,7 @@
 import openai
 import pytest
 
-from tests.clients.asked import MODEL, NO_MODEL
+from tests.clients.asked import MODEL, NO_MODEL, NO_SUCH_KEY, WRONG_KEY, Keyed
 
 
 def test_models(url: str) -> None:
@@ -28,3 +28,14 @@ def test_errors(url: str) -> None:
         assert unknown.value.code == "model_not_found"
         assert unknown.value.type == "invalid_request_error"
         assert (unknown.value.request_id or "").startswith("rerank-")
+
+
+def test_keys(keyed: Keyed) -> None:
+    def client(key: str) -> openai.OpenAI:
+        return openai.OpenAI(api_key=key, base_url=f"{keyed.url}/v1", max_retries=0)
+
+    assert [one.id for one in client(keyed.key).models.list()] == [MODEL]
+    with pytest.raises(openai.AuthenticationError) as refused:
+        client(WRONG_KEY).models.list()
+    assert NO_SUCH_KEY in str(refused.value)
+    assert (refused.value.code, refused.value.type) == ("invalid_api_key", "authentication_error")

@@ -11,7 +11,6 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
@@ -20,19 +19,20 @@ from torch import Tensor
 
 from . import stages
 from .card import card
-from .evaluation import baselines, everyday_set, misses, model_ranker
+from .evaluation import CANDIDATES, Ranker, baselines, everyday_set, misses, model_ranker
 from .folder import save_model_folder
-from .report import as_table, everyday_sets, from_data, held_out_sets, lines_of, to_data
+from .report import Line, as_table, everyday_sets, from_data, held_out_sets, lines_of, to_data
 from .scoring import Reranker
 from .stages import Corpus
 
 QUERIES = 200  # of each held-out set, evenly drawn
-DEEP_CANDIDATES, DEEP_QUERIES = 100, 25
+DEEP_CANDIDATES, DEEP_QUERIES = 100, 50
 
 
 def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--wordnet", type=Path, default=Path("/usr/share/wordnet"))
     parser.add_argument("--cache", type=Path, default=Path("build/embedded"))
     parser.add_argument("--out", type=Path, default=Path("shards/models"))
     parser.add_argument("--only", choices=stages.KINDS, help="build this model alone")
@@ -40,23 +40,31 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(given)
 
 
-def evaluate(
-    kind: str, reranker: Reranker, corpus: Corpus, cache: Path
-) -> list[list[dict[str, Any]]]:
-    """Figures at the usual depth, and at two depths on the same sample of queries."""
-    path = cache / f"figures-{kind}.json"
-    if not path.exists():
-        name, rank = f"embedded-{kind}", model_ranker(reranker)
-        usual = [*held_out_sets(corpus.pairs, queries=QUERIES), *everyday_sets()]
-        lines = [line for n, ranker in baselines().items() for line in lines_of(n, ranker, usual)]
-        lines += lines_of(name, rank, usual)
-        deep = []
-        for depth in (20, DEEP_CANDIDATES):
-            sets = held_out_sets(corpus.pairs, depth, DEEP_QUERIES)
-            for n, ranker in (("BM25", baselines()["BM25"]), (name, rank)):
-                deep += lines_of(f"{n}, {depth} candidates", ranker, sets)
-        path.write_text(json.dumps([to_data(lines), to_data(deep)], indent=1), encoding="utf-8")
-    found: list[list[dict[str, Any]]] = json.loads(path.read_text(encoding="utf-8"))
+def usual_lines(name: str, rank: Ranker, corpus: Corpus) -> list[Line]:
+    """The model and the baselines at the usual depth."""
+    sets = [*held_out_sets(corpus.pairs, queries=QUERIES), *everyday_sets()]
+    lines = [line for n, ranker in baselines().items() for line in lines_of(n, ranker, sets)]
+    return lines + lines_of(name, rank, sets)
+
+
+def deep_lines(name: str, rank: Ranker, corpus: Corpus) -> list[Line]:
+    """The model and BM25 at two depths on the same sample of queries."""
+    lines = []
+    for depth in (CANDIDATES, DEEP_CANDIDATES):
+        sets = held_out_sets(corpus.pairs, depth, DEEP_QUERIES)
+        for n, ranker in (("BM25", baselines()["BM25"]), (name, rank)):
+            lines += lines_of(f"{n}, {depth} candidates", ranker, sets)
+    return lines
+
+
+def evaluate(kind: str, reranker: Reranker, corpus: Corpus, cache: Path) -> list[list[Line]]:
+    found, rank = [], model_ranker(reranker)
+    for stage, lines in (("figures", usual_lines), ("deeper", deep_lines)):
+        path = cache / f"{stage}-{kind}.json"
+        if not path.exists():
+            data = to_data(lines(f"embedded-{kind}", rank, corpus))
+            path.write_text(json.dumps(data, indent=1), encoding="utf-8")
+        found.append(from_data(json.loads(path.read_text(encoding="utf-8"))))
     return found
 
 
@@ -73,12 +81,12 @@ def build(
     begun = stages.start(kind, pieces, vectors, weights)
     count = sum(parameter.numel() for parameter in begun.model.parameters())
     console.print(f"computed start: {count / 1e6:.2f} M parameters")
-    reranker = stages.trained(kind, begun, corpus, weights, options.cache, progress)
+    reranker, share = stages.trained(kind, begun, corpus, weights, options.cache, progress)
     usual, deep = evaluate(kind, reranker, corpus, options.cache)
-    console.print(as_table(from_data(usual), "held-out figures"))
-    console.print(as_table(from_data(deep), "deeper candidates, a sample of the queries"))
+    console.print(as_table(usual, "held-out figures"))
+    console.print(as_table(deep, "deeper candidates, a sample of the queries"))
     missed = misses(reranker, [everyday_set(language) for language in ("en", "ru")])
-    text = card(kind, corpus, from_data(usual), from_data(deep), missed)
+    text = card(kind, corpus, share, usual, deep, missed)
     size = save_model_folder(reranker, text, options.out / f"embedded-{kind}")
     console.print(f"saved embedded-{kind}: {size / 1e6:.2f} MB")
 
@@ -93,7 +101,7 @@ def main(given: Sequence[str] | None = None) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
         console.print("[bold]text")
-        corpus = stages.read_corpus(options.data, console.print)
+        corpus = stages.read_corpus(options.data, options.wordnet, console.print)
         console.print("[bold]vocabulary")
         pieces = stages.vocabulary(corpus, options.cache, console.print)
         console.print("[bold]vectors and weights")

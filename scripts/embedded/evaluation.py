@@ -8,6 +8,7 @@ fixed seed, so a constant score is worth random order.
 """
 
 import json
+import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,19 @@ def everyday_set(language: str, name: str = "everyday") -> Set:
     questions = [Question(r["query"], r["documents"], r["right"]) for r in records]
     collection = [document for question in questions for document in question.documents]
     return Set(f"{name}-{language}", language, questions, collection)
+
+
+def written_set(name: str, pairs: Sequence[Pair], strangers: int = 3) -> Set:
+    """Shaped like the everyday list, out of the `choice` part of the texts written for training:
+    the answer, the text that shares words with the question, answers to other questions."""
+    chosen = [p for p in pairs if p.source == name and p.split == "choice"]
+    collection = list(dict.fromkeys(text for p in chosen for text in (p.document, p.wrong)))
+    chance, questions = random.Random(0), []
+    for pair in chosen:
+        others = [text for text in collection if text not in (pair.document, pair.wrong)]
+        documents = [pair.document, pair.wrong, *chance.sample(others, strangers)]
+        questions.append(Question(pair.query, documents, 0))
+    return Set(name, chosen[0].language, questions, collection)
 
 
 def model_ranker(reranker: Reranker) -> Ranker:

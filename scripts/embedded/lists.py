@@ -1,10 +1,13 @@
 """Training lists: a query, the document that answers it, and documents that do not.
 
-Three kinds of query. *Asked*: the sources' own questions and titles. *Cut out* (inverse cloze): a
+Kinds of query. *Asked*: the sources' own questions and titles. *Cut out* (inverse cloze): a
 sentence of a passage asks for its passage, from which it is mostly taken away. *Keywords*: a few
-weighty words of a passage, bare or inside a question's frame. The negatives come mostly from the
-head of a stemmed BM25 ranking, so that common words alone do not decide, and partly from anywhere,
-so that hundreds of candidates do no harm. Some documents are cut short and some joined with
+weighty words of a passage, bare or inside a question's frame. *Named*: a word or two of WordNet asks
+for its gloss. *Group*: some everyday words ask for others that belong to them.
+
+The negatives come from the head of a stemmed BM25 ranking, deep or shallow, so that common words
+alone do not decide, and from anywhere, so that hundreds of candidates do no harm; a question that
+was written with a wrong answer always meets it. Some documents are cut short and some joined with
 another, so that length says nothing.
 """
 
@@ -19,10 +22,12 @@ from tokenizers import Tokenizer
 from .bm25 import Bm25
 from .pairs import Ids, encode
 
-Draw = tuple[Ids, int, Ids]  # query, number of the right passage, its text for this list
+Draw = tuple[Ids, int, Ids, int | None]  # query, right passage, its text for this list, wrong one
 
-NEGATIVES, HARD = 7, 5
-HARD_DEPTH = 60
+NEGATIVES = 5
+HARD = [5, 5, 4, 3, 1]  # of the negatives, how many are from the head of the ranking
+HARD_DEPTHS = [20, 60, 100]
+LENGTHS = [32, 48, 64, 96, 128, 128, 256]  # of a document, tokens at most
 
 FRAMES = {
     "en": [
@@ -37,22 +42,25 @@ FRAMES = {
 
 # How often each kind of query is drawn from each source.
 MIXTURE = {
-    ("asked", "qed-nq"): 26,
-    ("asked", "php-en"): 8,
-    ("asked", "php-ru"): 9,
-    ("asked", "pubmedqa"): 2,
-    ("asked", "koziev-qa"): 10,
-    ("cut", "qed-nq"): 9,
-    ("cut", "php-en"): 3,
-    ("cut", "php-ru"): 6,
+    ("asked", "qed-nq"): 18,
+    ("asked", "php-en"): 6,
+    ("asked", "php-ru"): 7,
+    ("asked", "pubmedqa"): 3,
+    ("asked", "koziev-qa"): 8,
+    ("asked", "written-en"): 12,
+    ("asked", "written-ru"): 14,
+    ("cut", "qed-nq"): 8,
+    ("cut", "php-en"): 2,
+    ("cut", "php-ru"): 4,
     ("cut", "pubmedqa"): 3,
     ("keywords", "qed-nq"): 5,
     ("keywords", "php-en"): 2,
-    ("keywords", "php-ru"): 5,
+    ("keywords", "php-ru"): 4,
     ("keywords", "pubmedqa"): 2,
     ("keywords", "koziev-qa"): 4,
-    ("group", "lexicon-en"): 8,
-    ("group", "lexicon-ru"): 8,
+    ("named", "wordnet"): 5,
+    ("group", "lexicon-en"): 4,
+    ("group", "lexicon-ru"): 5,
 }
 KEEP_SENTENCE = 0.2
 
@@ -70,6 +78,7 @@ class Passage:
 class Asked:
     query: str
     passage: int
+    wrong: int | None = None  # the passage written to be taken for it
 
 
 @dataclass(frozen=True)
@@ -109,13 +118,19 @@ class ListMaker:
             kind, source = self.random.choices(list(MIXTURE), list(MIXTURE.values()))[0]
             drawn = getattr(self, f"draw_{kind}")(source)
             if drawn and drawn[0] and drawn[2]:
-                query, right, document = drawn
-                return self.build(query, right, document)
+                return self.build(*drawn)
 
     def draw_asked(self, source: str) -> Draw | None:
         question = self.random.choice(self.asked[source])
         [query] = encode(self.tokenizer, [question.query])
-        return query, question.passage, self.encoded[question.passage]
+        return query, question.passage, self.encoded[question.passage], question.wrong
+
+    def draw_named(self, source: str) -> Draw | None:
+        question = self.random.choice(self.asked[source])
+        words = question.query.split(", ")
+        chosen = self.random.sample(words, min(len(words), self.random.choice([1, 1, 2, 3])))
+        [query] = encode(self.tokenizer, [" ".join(chosen)])
+        return query, question.passage, self.encoded[question.passage], None
 
     def draw_cut(self, source: str) -> Draw | None:
         """A sentence of a passage asks for the passage; mostly it is taken out of it."""
@@ -127,7 +142,7 @@ class ListMaker:
         kept = self.random.random() < KEEP_SENTENCE
         rest = [part for n, part in enumerate(parts) if kept or n != asked]
         query, document = encode(self.tokenizer, [parts[asked], " ".join(rest)])
-        return query[: self.random.choice([6, 12, 24, 48])], right, document
+        return query[: self.random.choice([6, 12, 24, 48])], right, document, None
 
     def draw_keywords(self, source: str) -> Draw | None:
         right = self.random.choice(self.groups[source])
@@ -136,7 +151,7 @@ class ListMaker:
             return None
         frame = self.random.choice(FRAMES[self.passages[right].language])
         before, after = encode(self.tokenizer, frame.split("{}"))
-        return [*before, *self.keywords(document), *after], right, document
+        return [*before, *self.keywords(document), *after], right, document, None
 
     def draw_group(self, source: str) -> Draw | None:
         """Words of a lexicon line ask for the other words of the line."""
@@ -150,20 +165,22 @@ class ListMaker:
         query, document = encode(
             self.tokenizer, [" ".join(words[:count]), " ".join(words[start : count + 10])]
         )
-        return query, right, document
+        return query, right, document, None
 
     def best(self, query: Ids, source: str) -> list[int]:
         """Hard negatives: the source's passages that share the most weighty tokens."""
         scores = self.indexes[source].scores(spell(query))
-        depth = min(HARD_DEPTH, len(scores) - 1)
+        depth = min(self.random.choice(HARD_DEPTHS), len(scores) - 1)
         head = np.argpartition(-scores, depth)[:depth]
         members = self.groups[source]
         return [members[n] for n in head if scores[n] > 0]
 
-    def build(self, query: Ids, right: int, document: Ids) -> TrainingList:
+    def build(self, query: Ids, right: int, document: Ids, wrong: int | None) -> TrainingList:
         source = self.passages[right].source
         hard = [n for n in self.best(query, source) if self.encoded[n] != self.encoded[right]]
-        chosen = self.random.sample(hard, min(HARD, len(hard)))
+        chosen = self.random.sample(hard, min(self.random.choice(HARD), len(hard)))
+        if wrong is not None:
+            chosen = [wrong, *(n for n in chosen if n != wrong)][:NEGATIVES]
         while len(chosen) < NEGATIVES:
             group = self.groups[self.random.choice([source, *self.near(source)])]
             number = self.random.choice(group)
@@ -178,7 +195,7 @@ class ListMaker:
 
     def vary(self, document: Ids) -> Ids:
         """Cut to a random length; now and then with a stranger's text in front or behind."""
-        longest = self.random.choice([64, 128, 128, 192, 256])
+        longest = self.random.choice(LENGTHS)
         if len(document) < 60 and self.random.random() < 0.15:
             other = self.encoded[self.random.randrange(len(self.encoded))][:60]
             document = document + other if self.random.random() < 0.5 else other + document

@@ -16,11 +16,14 @@ from .evaluation import (
     everyday_set,
     figures,
     retrieval_set,
+    written_set,
 )
 from .sources import Pair
 
 HELD_OUT = ("qed-nq", "pubmedqa", "php-en", "php-ru")
 EVERYDAY = ("everyday", "everyday-hard")
+CHOICE, CHOICE_RUSSIAN = (*HELD_OUT, "koziev-qa"), ("php-ru", "koziev-qa")
+WRITTEN = ("written-en", "written-ru")
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,14 @@ def held_out_sets(
     """The four retrieval sets; `queries` takes an even sample of that many from each."""
     sets = [retrieval_set(name, pairs, "held_out", candidates) for name in HELD_OUT]
     return sets if queries is None else [sampled(held, queries) for held in sets]
+
+
+def choice_sets(pairs: Sequence[Pair], queries: int | None = None) -> list[Set]:
+    """What decisions are made on: nothing that is trained on, nothing that the card reports."""
+    sets = [retrieval_set(name, pairs, "choice") for name in CHOICE]
+    if queries is not None:
+        sets = [sampled(held, queries) for held in sets]
+    return [*sets, *(written_set(name, pairs) for name in WRITTEN)]
 
 
 def sampled(held: Set, queries: int) -> Set:

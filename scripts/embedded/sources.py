@@ -1,8 +1,9 @@
-"""The four cleared sources, read into passages and (query, passage) pairs, and split.
+"""The cleared sources and our own texts, read into (query, passage) pairs, and split.
 
 Every passage belongs to one split, and the split is a function of what the passage is about, not
 of chance: PHP pages are divided by page (the same page in both languages falls into the same
-part), Natural Questions by Wikipedia article, PubMedQA by its own published test list. Only
+part), Natural Questions by Wikipedia article, PubMedQA by its own published test list, the texts
+written for this project by subject (both languages together). WordNet is all `train`. Only
 `train` is ever used for the vocabulary, the vectors, the term weights and the training lists.
 `choice` serves decisions (how long to train, what to average), `held_out` only the figures of the
 model card.
@@ -15,6 +16,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+from .wordnet import read_senses
+from .written import read_written
 
 Split = Literal["train", "choice", "held_out"]
 
@@ -30,6 +34,7 @@ class Pair:
     split: Split
     query: str
     document: str
+    wrong: str = ""  # a document that shares words with the query and does not answer it
 
 
 def bucket(key: str, buckets: int) -> int:
@@ -113,13 +118,40 @@ def dialogue_pairs(data: Path, questions_each: int = 3) -> list[Pair]:
     ]
 
 
+def sense_pairs(folder: Path) -> list[Pair]:
+    """WordNet's words of one sense, with its gloss."""
+    return [Pair("wordnet", "en", "train", words, gloss) for words, gloss in read_senses(folder)]
+
+
+def written_split(number: int) -> Split:
+    return "choice" if bucket(f"written {number}", 10) == 0 else "train"
+
+
+def written_pairs() -> list[Pair]:
+    items, _ = read_written()
+    return [
+        Pair(
+            f"written-{item.language}",
+            item.language,
+            written_split(item.number),
+            query,
+            item.right,
+            item.wrong,
+        )
+        for item in items
+        for query in item.queries
+    ]
+
+
 def read_pairs(data: Path) -> list[Pair]:
+    """The pairs of every source but WordNet, which is for training alone."""
     return [
         *php_pairs(data, "en"),
         *php_pairs(data, "ru"),
         *question_pairs(data),
         *medical_pairs(data),
         *dialogue_pairs(data),
+        *written_pairs(),
     ]
 
 

@@ -5,8 +5,10 @@ after the stage; to do a stage anew, delete its file and those of the later stag
 """
 
 import json
+import random
+import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +18,13 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from . import start_bert, start_causal, training
+from .evaluation import Ranker, Set, bm25_ranker, figures, model_ranker
 from .folder import rounded
 from .lists import Asked, ListMaker, Passage
 from .pairs import BertLayout, CausalLayout
+from .report import CHOICE, CHOICE_RUSSIAN, choice_sets
 from .scoring import Reranker
-from .sources import Pair, read_lexicon, read_pairs
+from .sources import Pair, read_lexicon, read_pairs, sense_pairs
 from .tokenizer import (
     BERT_SPECIALS,
     CAUSAL_MARKERS,
@@ -31,22 +35,25 @@ from .tokenizer import (
     token_id,
 )
 from .vectors import FUNCTION_WORD_WEIGHT, Text, meaning, token_weights
+from .written import read_function_words, read_written
 
 KINDS = ("bert", "qwen3")
-PIECES = 20_000
+PIECES = 22_000
 DIMENSIONS = 120
-LEXICON_TIMES_VOCABULARY, LEXICON_TIMES_VECTORS = 20, 8
+OWN_TIMES_VOCABULARY = 20  # of the texts written for this project
+LEXICON_TIMES_VECTORS = 8
+BAGS = {"written-en": 8, "written-ru": 8, "wordnet": 2, "koziev-qa": 1}  # shuffles, see `bags`
 SEED = 1
 
 COURSES = {
-    "bert": training.Course(steps=600, rate=5e-4),
-    "qwen3": training.Course(steps=260, rate=3e-4),
+    "bert": training.Course(steps=800, rate=5e-4),
+    "qwen3": training.Course(steps=450, rate=3e-4),
 }
-TRAINED_SHARE = {"bert": 0.3, "qwen3": 0.5}
-
-FUNCTION_WORDS = Path(__file__).parent / "function_words.txt"
+SHARES = (0.5, 0.75, 1.0)  # of the trained weights in the average with the start
+CHOICE_QUERIES = 50  # of each retrieval set, evenly drawn
 
 Say = Callable[[str], None]
+Weights = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -57,30 +64,37 @@ class Corpus:
     lexicon: list[tuple[str, str]]
 
 
-def read_corpus(data: Path, say: Say) -> Corpus:
-    pairs = read_pairs(data)
+def read_corpus(data: Path, wordnet: Path, say: Say) -> Corpus:
+    pairs = [*read_pairs(data), *sense_pairs(wordnet)]
     chosen = [pair for pair in pairs if pair.split == "train"]
     texts = [Text(s, language, text) for s, language, text in distinct_passages(chosen)]
     # The dialogue questions only turn their premise round; counting them would count it thrice.
-    asked = [p for p in chosen if p.source != "koziev-qa"]
+    # WordNet's words are no questions: each would stand there once, the rare as often as the plain.
+    asked = [p for p in chosen if p.source not in ("koziev-qa", "wordnet")]
     texts += [Text(f"{p.source}-questions", p.language, p.query) for p in asked]
     for (source, split), count in sorted(Counter((p.source, p.split) for p in pairs).items()):
         say(f"  {source:10} {split:9} {count:6} pairs")
     letters = sum(len(text.text) for text in texts)
+    say(f"  written items dropped, being near the everyday list: {read_written()[1]}")
     say(f"  training text: {len(texts)} passages and questions, {letters / 1e6:.1f} M characters")
     return Corpus(pairs, chosen, texts, read_lexicon())
 
 
 def distinct_passages(pairs: Sequence[Pair]) -> list[tuple[str, str, str]]:
-    return list(dict.fromkeys((p.source, p.language, p.document) for p in pairs))
+    """(source, language, text) of the passages, right and wrong."""
+    every = [(p.source, p.language, text) for p in pairs for text in (p.document, p.wrong)]
+    return [passage for passage in dict.fromkeys(every) if passage[2]]
 
 
 def vocabulary(corpus: Corpus, cache: Path, say: Say) -> list[str]:
     path = cache / "pieces.json"
     if not path.exists():
         texts = [text.text for text in corpus.texts]
-        own = [line for _, line in corpus.lexicon] * LEXICON_TIMES_VOCABULARY
-        path.write_text(json.dumps(learn_pieces(texts + own, PIECES), ensure_ascii=False))
+        texts += [pair.query for pair in corpus.training if pair.source == "wordnet"]
+        own = [text.text for text in corpus.texts if text.source.startswith("written")]
+        own += [line for _, line in corpus.lexicon]
+        learned = learn_pieces(texts + own * OWN_TIMES_VOCABULARY, PIECES)
+        path.write_text(json.dumps(learned, ensure_ascii=False))
     pieces: list[str] = json.loads(path.read_text())
     beginnings = sum(not piece.startswith("##") for piece in pieces)
     say(f"  {len(pieces)} pieces, {beginnings} of them begin a word")
@@ -93,8 +107,8 @@ def vectors(corpus: Corpus, pieces: list[str], cache: Path, say: Say) -> tuple[T
     if not path.exists():
         tokenizer = bert_tokenizer(pieces)
         own = [Text("lexicon", lang, line, LEXICON_TIMES_VECTORS) for lang, line in corpus.lexicon]
-        found = meaning(tokenizer, corpus.texts + own, DIMENSIONS)
-        weights = token_weights(tokenizer, corpus.texts, read_function_words())
+        found = meaning(tokenizer, corpus.texts + own + bags(corpus.training), DIMENSIONS)
+        weights = token_weights(tokenizer, corpus.texts, sorted(read_function_words()))
         skipped = len(BERT_SPECIALS)
         torch.save((found[skipped:].clone(), weights[skipped:].clone()), path)
     found, weights = torch.load(path)
@@ -103,9 +117,20 @@ def vectors(corpus: Corpus, pieces: list[str], cache: Path, say: Say) -> tuple[T
     return found, weights
 
 
-def read_function_words() -> list[str]:
-    lines = FUNCTION_WORDS.read_text(encoding="utf-8").splitlines()
-    return [word for line in lines for word in line.split()]
+def bags(pairs: Sequence[Pair]) -> list[Text]:
+    """Queries with the text that answers them, their words shuffled: whatever a question and its
+    answer say stands within a window of one another, and the words in between do not separate it."""
+    queries: dict[tuple[str, str, str], list[str]] = {}
+    for pair in pairs:
+        queries.setdefault((pair.source, pair.language, pair.document), []).append(pair.query)
+    chance, found = random.Random(SEED), []
+    for (source, language, document), asked in queries.items():
+        words = re.findall(r"\w+", " ".join([*asked, document]))
+        told = [word for word in words if word.lower() not in read_function_words()]
+        for _ in range(BAGS.get(source, 0)):
+            chance.shuffle(told)
+            found.append(Text(source, language, " ".join(told)))
+    return found
 
 
 def with_specials(count: int, found: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -145,7 +170,10 @@ def start_of_qwen3(pieces: list[str], found: Tensor, weights: Tensor) -> Reranke
 def list_maker(corpus: Corpus, tokenizer: Tokenizer, weights: Tensor) -> ListMaker:
     passages = [Passage(*found) for found in distinct_passages(corpus.training)]
     numbers = {(p.source, p.text): n for n, p in enumerate(passages)}
-    asked = [Asked(p.query, numbers[p.source, p.document]) for p in corpus.training]
+    asked = [
+        Asked(p.query, numbers[p.source, p.document], numbers.get((p.source, p.wrong)))
+        for p in corpus.training
+    ]
     passages += [Passage(f"lexicon-{lang}", lang, line) for lang, line in corpus.lexicon]
     missing = tokenizer.get_vocab_size() - len(weights)
     every = [FUNCTION_WORD_WEIGHT] * missing + weights.tolist()
@@ -159,14 +187,64 @@ def trained(
     weights: Tensor,
     cache: Path,
     progress: Progress,
-) -> Reranker:
-    """The trained model, averaged with the start and rounded as it will be stored."""
+) -> tuple[Reranker, float]:
+    """The trained model, averaged with the start and rounded as it will be stored, and the share
+    of the trained weights in the average."""
     path = cache / f"trained-{kind}.pt"
     initial = {name: value.clone() for name, value in begun.model.state_dict().items()}
     if not path.exists():
         maker = list_maker(corpus, begun.tokenizer, weights)
-        training.run(begun, maker, COURSES[kind], progress, kind)
+        course = training.Training(begun, maker, COURSES[kind])
+        training.run(course, cache / f"checkpoint-{kind}.pt", progress, kind)
         torch.save(begun.model.state_dict(), path)
-    begun.model.load_state_dict(torch.load(path))
-    training.average_with(begun, initial, TRAINED_SHARE[kind])
-    return rounded(begun)
+    final = torch.load(path)
+    share = best_share(kind, begun, initial, final, corpus, cache, progress)
+    training.average_in(begun.model, initial, final, share)
+    return rounded(begun), share
+
+
+def best_share(
+    kind: str,
+    begun: Reranker,
+    initial: Weights,
+    final: Weights,
+    corpus: Corpus,
+    cache: Path,
+    progress: Progress,
+) -> float:
+    """The share that ranks the sets of the `choice` part best; see `choose`."""
+    path = cache / f"shares-{kind}.json"
+    if not path.exists():
+        sets = choice_sets(corpus.pairs, CHOICE_QUERIES)
+        plain = gains(sets, bm25_ranker(stemmed=False))
+        progress.console.print(f"BM25: {plain}")
+        found = []
+        for share in progress.track(SHARES, description=f"choosing {kind}'s share"):
+            training.average_in(begun.model, initial, final, share)
+            found.append((share, gains(sets, model_ranker(begun))))
+            progress.console.print(f"trained share {share:.0%}: {found[-1][1]}")
+        path.write_text(json.dumps(choose(found, plain)))
+    best: float = json.loads(path.read_text())
+    return best
+
+
+def gains(sets: Sequence[Set], ranker: Ranker) -> dict[str, float]:
+    """nDCG@10 by the name of the set."""
+    return {held.name: round(figures(held, ranker(held)).ndcg, 3) for held in sets}
+
+
+def choose(found: Sequence[tuple[float, dict[str, float]]], plain: dict[str, float]) -> float:
+    """The share with the best mean over all sets, of those at which the retrieval sets together,
+    and the Russian ones alone, are not below plain BM25; of all if it is no share's lot."""
+
+    def mean(each: dict[str, float], names: Iterable[str]) -> float:
+        return sum(each[name] for name in names) / len(each)
+
+    groups = (CHOICE, CHOICE_RUSSIAN)
+    level = [
+        (share, each)
+        for share, each in found
+        if all(mean(each, names) >= mean(plain, names) for names in groups)
+    ]
+    share, _ = max(level or found, key=lambda one: mean(one[1], one[1]))
+    return share

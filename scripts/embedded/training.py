@@ -13,6 +13,8 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 from rich.progress import Progress
@@ -38,10 +40,11 @@ EMBEDDING_RATE = 0.1  # of the rate of the other weights
 @dataclass(frozen=True)
 class Course:
     steps: int
-    lists_a_step: int = 12
+    lists_a_step: int = 16
     rate: float = 5e-4
-    warm_up: int = 40
+    warm_up: int = 60
     report_each: int = 50
+    keep_each: int = 100  # steps between two checkpoints
 
 
 def rate_factor(step: int, course: Course) -> float:
@@ -55,8 +58,8 @@ def optimiser_of(reranker: Reranker, course: Course) -> torch.optim.Optimizer:
     table = reranker.model.get_input_embeddings().weight
     others = [p for p in reranker.model.parameters() if p is not table]
     groups = [
-        {"params": others, "lr": course.rate},
-        {"params": [table], "lr": course.rate * EMBEDDING_RATE},
+        {"params": others, "full_rate": course.rate},
+        {"params": [table], "full_rate": course.rate * EMBEDDING_RATE},
     ]
     return torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.0)
 
@@ -82,54 +85,95 @@ def margins_of(reranker: Reranker, rows: list[Row]) -> Tensor:
 def loss_of(margins: Tensor) -> tuple[Tensor, float]:
     """`margins` has a row per list, the right document first; the loss and the share of lists in
     which it won."""
-    first = torch.zeros(len(margins), dtype=torch.long)
+    first = torch.zeros(len(margins), dtype=torch.long, device=margins.device)
     right = torch.zeros_like(margins)
     right[:, 0] = 1
-    weight = torch.where(right > 0, 0.5 * margins.shape[1], 0.5 * margins.shape[1] / 7)
+    documents = margins.shape[1]
+    weight = torch.where(right > 0, documents / 2, documents / 2 / (documents - 1))
     pairs = binary_cross_entropy_with_logits(margins, right, weight=weight)
     loss = cross_entropy(margins, first) + PAIR_LOSS_SHARE * pairs
     return loss, float((margins.argmax(1) == 0).float().mean())
 
 
-def train(
-    reranker: Reranker, maker: ListMaker, course: Course, report: Callable[[str], None]
-) -> Iterator[int]:
-    """Trains in place; yields after each step, so that the caller may look at the model."""
-    model = reranker.model.train()
-    optimiser = optimiser_of(reranker, course)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda n: rate_factor(n, course))
-    losses, wins, began = [], [], time.monotonic()
-    for step in range(1, course.steps + 1):
-        lists = [maker.draw() for _ in range(course.lists_a_step)]
-        margins = margins_of(reranker, rows_of(reranker, lists, maker))
+@dataclass
+class Training:
+    """A model on its way, with all that decides what its next step will be."""
+
+    reranker: Reranker
+    maker: ListMaker
+    course: Course
+    step: int = 0
+
+    def __post_init__(self) -> None:
+        self.optimiser = optimiser_of(self.reranker, self.course)
+
+    def take(self) -> tuple[float, float]:
+        """One step; its loss and the share of lists in which the right document won."""
+        factor = rate_factor(self.step, self.course)
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["full_rate"] * factor
+        lists = [self.maker.draw() for _ in range(self.course.lists_a_step)]
+        margins = margins_of(self.reranker, rows_of(self.reranker, lists, self.maker))
         loss, won = loss_of(margins.view(len(lists), -1))
-        optimiser.zero_grad()
+        self.optimiser.zero_grad()
         torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        losses.append(loss.item())
-        wins.append(won)
-        if step % course.report_each == 0:
-            recent = slice(-course.report_each, None)
-            mean_loss = sum(losses[recent]) / course.report_each
-            mean_wins = sum(wins[recent]) / course.report_each
+        torch.nn.utils.clip_grad_norm_(self.reranker.model.parameters(), 1.0)
+        self.optimiser.step()
+        self.step += 1
+        return loss.item(), won
+
+    def keep(self, path: Path) -> None:
+        """Written beside and renamed: an interrupted build finds a whole checkpoint or none."""
+        state = {
+            "step": self.step,
+            "model": self.reranker.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "chance": self.maker.random.getstate(),
+        }
+        fresh = path.with_suffix(".fresh")
+        torch.save(state, fresh)
+        fresh.replace(path)
+
+    def go_on_from(self, path: Path) -> None:
+        state: dict[str, Any] = torch.load(path)
+        self.step = state["step"]
+        self.reranker.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.maker.random.setstate(state["chance"])
+
+
+def train(training: Training, kept: Path, report: Callable[[str], None]) -> Iterator[int]:
+    """Trains in place, from the checkpoint `kept` if there is one; yields after each step."""
+    course = training.course
+    if kept.exists():
+        training.go_on_from(kept)
+        report(f"going on from step {training.step}")
+    training.reranker.model.train()
+    recent: list[tuple[float, float]] = []
+    began = time.monotonic()
+    while training.step < course.steps:
+        recent.append(training.take())
+        if training.step % course.report_each == 0:
+            loss, won = (sum(column) / len(recent) for column in zip(*recent, strict=True))
             seconds = time.monotonic() - began
-            report(f"step {step}: loss {mean_loss:.3f}, won {mean_wins:.3f}, {seconds:.0f} s")
-        yield step
-    model.train(False)
+            report(f"step {training.step}: loss {loss:.3f}, won {won:.3f}, {seconds:.0f} s")
+            recent.clear()
+        if training.step % course.keep_each == 0:
+            training.keep(kept)
+        yield training.step
+    training.reranker.model.train(False)
 
 
-def run(
-    reranker: Reranker, maker: ListMaker, course: Course, progress: Progress, name: str
+def run(training: Training, kept: Path, progress: Progress, name: str) -> None:
+    bar = progress.add_task(f"training {name}", total=training.course.steps)
+    for step in train(training, kept, progress.console.print):
+        progress.update(bar, completed=step)
+
+
+def average_in(
+    model: torch.nn.Module, start: dict[str, Tensor], end: dict[str, Tensor], share: float
 ) -> None:
-    bar = progress.add_task(f"training {name}", total=course.steps)
-    for _ in train(reranker, maker, course, progress.console.print):
-        progress.advance(bar)
-
-
-def average_with(trained: Reranker, start: dict[str, Tensor], share: float) -> None:
-    """In place: (1 - share) x start + share x trained, weight by weight."""
+    """Gives the model (1 - share) x start + share x end, weight by weight."""
     with torch.no_grad():
-        for name, parameter in trained.model.named_parameters():
-            parameter.lerp_(start[name], 1 - share)
+        for name, parameter in model.named_parameters():
+            parameter.copy_(start[name].lerp(end[name], share))

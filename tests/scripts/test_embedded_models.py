@@ -86,6 +86,17 @@ def test_the_examples_rank_right(name: str, query: str, documents: list[str]) ->
     assert right > 0.5 > max(wrong, other)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_text_that_shares_only_the_verb_stays_behind(name: str) -> None:
+    documents = [
+        "Кофе можно приготовить за пять минут.",
+        "Борщ варят из свёклы и капусты.",
+        "Берлин — крупнейший город Германии.",
+    ]
+    margins = reranker(name).rank("Как приготовить борщ?", documents)
+    assert max(margins) == margins[1]
+
+
 def test_the_plain_pair_encoding_is_ours() -> None:
     query, documents = EXAMPLES[1]
     batch = tokenizer("embedded-bert")(

@@ -12,10 +12,12 @@ ALLOWED = {
     "gateway/api.py": "the `created` of the model list, as clients show it",
     "gateway/auth.py": "when a key has all its requests again, as Cohere's clients read it",
     "gateway/cli/key.py": "when a key was made and revoked, and which have expired",
+    "gateway/cli/watch.py": "when a status was looked at, as people read it",
     "gateway/client/wire.py": "a Retry-After that is a date, which only the time of day can read",
     "gateway/keys/gate.py": "whether a key has expired, which is a date",
     "gateway/reload.py": "when the last reload ended, as `gateway status` shows it",
     "gateway/reranker.py": "the `created` of a reply, as clients show it",
+    "gateway/tracing.py": "when a span began, as traces have it",
 }
 """Where the time of day is told to somebody, and nothing but a key's expiry is decided by it."""
 

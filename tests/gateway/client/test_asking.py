@@ -193,6 +193,17 @@ async def test_the_budget_ends_retries_of_a_client_that_only_fails(scripted: Scr
     assert 50 + 10 <= len(scripted.requests) <= 50 + 10 + 50 / 5
 
 
+@pytest.mark.parametrize(("given", "sent"), [(None, "Bearer theirs"), ("mine", "Bearer mine")])
+async def test_a_key_may_come_from_the_environment(
+    scripted: Scripted, monkeypatch: pytest.MonkeyPatch, given: str | None, sent: str
+) -> None:
+    monkeypatch.setenv("RERANK_API_KEY", "theirs")
+    scripted.answers = [(200, {})]
+    async with AsyncClient(scripted.url, api_key=given) as client:
+        await client.rerank("q", ["a"])
+    assert scripted.headers[0]["authorization"] == sent
+
+
 async def test_key_and_deadline_are_sent(scripted: Scripted) -> None:
     scripted.answers = [(200, {})]
     async with AsyncClient(scripted.url, api_key="secret", model="m") as client:

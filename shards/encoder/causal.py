@@ -53,6 +53,7 @@ class CausalEncoder:
             tokenizer = guard(tokenizer)
         self._backend = tokenizer.backend
         self.warnings = tokenizer.warnings
+        self._splits_at_space = _splits_at_space(self._backend, template.document)
 
     def encode(
         self,
@@ -94,8 +95,14 @@ class CausalEncoder:
         return Prefix(tuple(token_ids), ends)
 
     def _bodies(self, asked: str, documents: Sequence[str]) -> tuple[list[int], list[list[int]]]:
-        """Encode `asked` and each document as one string; also `asked` with no document."""
+        """Encode `asked` and each document as one string; also `asked` with no document.
+
+        Where no token reaches over the space before a document, `asked` is encoded once.
+        """
         head = asked + self._template.document
+        if self._splits_at_space:
+            head_ids, *rest = self._ids([head, *(f" {document}" for document in documents)])
+            return head_ids, [head_ids + ids for ids in rest]
         head_ids, *bodies = self._ids([head, *(f"{head} {document}" for document in documents)])
         return head_ids, bodies
 
@@ -127,6 +134,10 @@ class CausalEncoder:
         return [encoding.ids for encoding in encodings]
 
 
+_AFTER_SPACE = (
+    *("", "a", "A", "1", "12", "'s", "(", ":", "::", "-", "\n", "\r\n", " ", "  x", "\t", "\u00a0"),
+    *("é", "\u0301", "я", "中", "ー", "…", "🙂", "\u200d", "\u0000", "<", ">:", "Document"),
+)
 _NONE: tuple[list[int], list[int]] = ([], [])
 
 
@@ -139,6 +150,24 @@ def _own_special_tokens(backend: Tokenizer) -> tuple[list[int], list[int]]:
         if whole[start:end] == plain:
             return whole[:start], whole[end:]
     return _NONE
+
+
+def _splits_at_space(backend: Tokenizer, label: str) -> bool:
+    """Whether a text after `label` and a space gives the same tokens as it does alone.
+
+    True of tokenizers that split texts before a space, whatever follows it (the regular expressions
+    of GPT-2 and all that came after it), and merge inside the pieces only.
+    """
+    if backend.pre_tokenizer is None:
+        return False
+    alone = [f" {text}" for text in _AFTER_SPACE]
+    whole = [f"{label}{text}" for text in alone]
+    label_ids, *ids = (
+        one.ids
+        for one in backend.encode_batch_fast([label, *alone, *whole], add_special_tokens=False)
+    )
+    pairs = zip(ids[: len(alone)], ids[len(alone) :], strict=True)
+    return all([*label_ids, *rest] == together for rest, together in pairs)
 
 
 def _without_start(head: list[int], body: list[int], limit: int) -> list[int]:

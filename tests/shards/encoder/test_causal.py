@@ -1,5 +1,6 @@
 """The prompt equals the official one, token for token; only the end of the document is cut."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,14 @@ from shards.encoder import (
     TEMPLATES,
     load_tokenizer,
 )
+from shards.encoder.causal import _splits_at_space
 from shards.pairs import QueryTooLong
 from shards.refusal import Refusal
 from tests import checkpoints
 from tests.shards.encoder.encoders import DOCUMENTS, QWEN3, TEXT, causal, encode
 from tests.shards.engines import reference
+
+_NO_PIECES = {"pre_tokenizer": None}
 
 
 def test_prompt_equals_the_official_one(chat: Path) -> None:
@@ -32,6 +36,20 @@ def test_prompt_equals_the_official_one_for_any_text(chat: Path) -> None:
         assert [ours.token_ids] == reference.prompt_ids(tokenizer, query, [document], instruction)
 
     equal()
+
+
+def test_a_query_is_encoded_once_where_that_gives_the_same_tokens(chat: Path) -> None:
+    encoder = causal(chat)
+    assert encoder._splits_at_space
+    once = encode(encoder, "Где столица? 北京", DOCUMENTS)
+    encoder._splits_at_space = False
+    assert encode(encoder, "Где столица? 北京", DOCUMENTS) == once
+
+
+def test_a_tokenizer_that_merges_over_spaces_encodes_query_and_document_together() -> None:
+    state = json.loads(checkpoints.chat_tokenizer().to_str())
+    assert _splits_at_space(Tokenizer.from_str(json.dumps(state)), "<Document>:")
+    assert not _splits_at_space(Tokenizer.from_str(json.dumps(state | _NO_PIECES)), "<Document>:")
 
 
 @pytest.mark.skipif(

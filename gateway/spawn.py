@@ -106,3 +106,15 @@ def spawn(spec: ShardSpec, pipe: GatewayEnd) -> Child:
         process.join()
         process.close()
         raise
+
+
+def spawn_verification(spec: ShardSpec, fd: int, pairs: int) -> Any:
+    """Start the process that examines what `spec` describes on so many pairs; it writes to `fd`."""
+    process = multiprocess.get_context("spawn").Process(
+        target=entry.verify,
+        args=(spec, _Inherited(fd), pairs, os.getpid()),
+        name=f"verify {spec.model}",
+        daemon=True,
+    )
+    process.start()
+    return process

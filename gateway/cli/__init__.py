@@ -18,6 +18,7 @@ COMMANDS = {
     "rerank": "gateway.cli.rerank:rerank",
     "bench": "gateway.cli.bench:bench",
     "key": "gateway.cli.key:key",
+    "verify": "gateway.cli.verify:verify",
     "check": "gateway.cli.check:check",
     "doctor": "gateway.cli.doctor:doctor",
     "download": "gateway.cli.download:download",

@@ -1,11 +1,17 @@
-"""The flags that say which model, shared by `serve` and `rerank`, as a tree of settings."""
+"""The flags that say which model, shared by `serve`, `rerank` and `verify`, as settings."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from gateway.cli import exits
+from gateway.cli.say import report
+
+if TYPE_CHECKING:
+    from gateway.config import Settings
 
 Tree = dict[str, Any]
 
@@ -62,3 +68,32 @@ def model_trees(models: Sequence[str], options: Mapping[str, Any]) -> dict[str, 
             )
         trees[name] = {"source": source, **said}
     return trees
+
+
+def one_model(
+    model: str | None, options: Mapping[str, Any], file: Path | None = None
+) -> "Settings":
+    """Return settings with one model, the one asked for or the default one; end if they are wrong.
+
+    Args:
+        model: `NAME=SOURCE`, `SOURCE`, or a name that is known: of `file`, else an embedded one.
+        options: what the flags beside it say.
+        file: a configuration in which the model is described.
+    """
+    from gateway.config import ConfigError, Settings, load
+
+    try:
+        known = load(file) if file else Settings()
+        name, source = parse_model(model or next(iter(known.models)))
+        if found := known.model_name(model):
+            name, source = found, known.models[found].source
+        elif file:
+            raise click.BadParameter(
+                f"{model} is not in {file}; it has {', '.join(known.models)}", param_hint="MODEL"
+            )
+        settings = load(file, {"models": model_trees([f"{name}={source}"], options)})
+    except ConfigError as error:
+        report(error.problems)
+        raise SystemExit(exits.CONFIG) from None
+    only = {name: settings.models[name]}  # whatever other models there may be
+    return settings.model_copy(update={"models": only, "default_model": None})

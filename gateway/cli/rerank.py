@@ -20,15 +20,14 @@ from gateway.cli import exits
 from gateway.cli.answers import PRINTERS, Answer, Printer, Ranked
 from gateway.cli.candidates import read_candidates, read_top_lists
 from gateway.cli.completion import model_names
-from gateway.cli.flags import model_options, model_trees, parse_model
+from gateway.cli.flags import model_options, one_model
 from gateway.cli.inputs import BadInput, Question, read_documents, read_questions, read_text
 from gateway.cli.remote import api_key_option, read_key
-from gateway.cli.say import console, fail, report
+from gateway.cli.say import console, fail
 from gateway.cli.scorers import Reading, Refused, Score, Scorer, Unreachable, local, remote
 from gateway.cli.spoken import SPOKEN
 
 if TYPE_CHECKING:
-    from gateway.config import Settings
     from gateway.domain import Policy
 
 PART = 128
@@ -174,29 +173,11 @@ def _scorer(
             raise click.UsageError(f"{', '.join(idle)}: the gateway behind --url decides that")
         options = {"model": model, "instruction": instruction, **reading.fields()}
         return remote(url, SPOKEN[dialect], options, read_key(api_key))
-    settings = _local_settings(model, described)
+    settings = one_model(model, described)
     from gateway import logs
 
     logs.configure("warning")
     return local(settings, next(iter(settings.models)), instruction, reading)
-
-
-def _local_settings(model: str | None, described: dict[str, Any]) -> "Settings":
-    """Return settings with one model: the one asked for, or the default one."""
-    from gateway.config import ConfigError, Settings, load
-
-    known = Settings().models
-    asked = model or next(iter(known))
-    name, source = parse_model(asked)
-    if asked in known:
-        source = known[asked].source
-    try:
-        settings = load(flags={"models": model_trees([f"{name}={source}"], described)})
-    except ConfigError as error:
-        report(error.problems)
-        raise SystemExit(exits.CONFIG) from None
-    only = {name: settings.models[name]}  # whatever other models the environment may name
-    return settings.model_copy(update={"models": only, "default_model": None})
 
 
 async def _run(

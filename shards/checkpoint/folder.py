@@ -78,26 +78,38 @@ class Checkpoint:
     @cached_property
     def activation(self) -> str:
         """What the checkpoint applies to its logit: `sigmoid` (the default) or `identity`."""
-        named = self._activation_name()
+        named, _ = self._activation
         return _IDENTITY if named.endswith("Identity") else _SIGMOID
+
+    @property
+    def activation_origin(self) -> str:
+        """Where that is said."""
+        named, where = self._activation
+        return f"{where} says {named}" if named else "because nothing is said"
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
-        named = self._activation_name()
+        named, _ = self._activation
         if not named or named.endswith(("Identity", "Sigmoid")):
             return ()
         return (f"activation {named} is not one of Sigmoid and Identity; sigmoid is used",)
 
-    def _activation_name(self) -> str:
+    @cached_property
+    def _activation(self) -> tuple[str, str]:
+        """The activation's name and the place that says it; both empty if none does."""
         path = self.folder / "config_sentence_transformers.json"
         beside = read_json(path) if path.is_file() else {}
         inside = self.config.get("sentence_transformers")
-        named = (
-            (inside.get("activation_fn") if isinstance(inside, dict) else None)
-            or self.config.get("sbert_ce_default_activation_function")
-            or beside.get("activation_fn")
-        )
-        return str(named or "")
+        inside = inside if isinstance(inside, dict) else {}
+        old = "sbert_ce_default_activation_function"
+        for said, key, where in (
+            (inside, "activation_fn", "config.json"),
+            (self.config, old, "config.json"),
+            (beside, "activation_fn", path.name),
+        ):
+            if named := said.get(key):
+                return str(named), where
+        return "", ""
 
     def read_tensor(self, name: str, rows: slice | None = None) -> "torch.Tensor":
         """Read one stored tensor, or some of its rows, in the precision it is stored in."""

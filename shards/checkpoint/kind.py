@@ -17,12 +17,23 @@ DECODERS = frozenset(
     {"qwen2", "qwen3", "llama", "mistral", "ministral", "gemma", "phi3", "olmo2", "smollm3"}
 )
 
-_EXPECTED = "a reranker is a *ForCausalLM or *ForSequenceClassification checkpoint"
+# The vocabulary of plain language models, where rerankers made from them have another.
+_PLAIN_ROWS = {"qwen3": 151_936}
+_ASKED = "Judge whether the Document"  # in the chat template of a Qwen3-Reranker
+
+_EXPECTED = (
+    "a reranker is a *ForCausalLM or *ForSequenceClassification checkpoint that was trained to rank: "
+    "use one, for example Qwen/Qwen3-Reranker-0.6B"
+)
 
 
 def engine_name(spec: ShardSpec, report: Report) -> str:
     """Return the engine that fits the spec's checkpoint."""
-    return _engine_of(open_checkpoint(spec, report))
+    checkpoint = open_checkpoint(spec, report)
+    engine = _engine_of(checkpoint)
+    if spec.template == "auto" and engine == "causal":
+        _refuse_plain_model(checkpoint)
+    return engine
 
 
 def expect_engine(checkpoint: Checkpoint, engine: str) -> None:
@@ -41,8 +52,8 @@ def _engine_of(checkpoint: Checkpoint) -> str:
     is_causal = architecture.endswith("ForCausalLM")
     if not is_causal and not architecture.endswith("ForSequenceClassification"):
         raise Refusal(_not_a_reranker(checkpoint))
-    if is_causal and _is_embedder(checkpoint):
-        raise Refusal(f"{checkpoint.name} is an embedder (modules.json pools tokens); {_EXPECTED}")
+    if is_causal and (why := _why_embedder(checkpoint)):
+        raise Refusal(f"{checkpoint.name} is an embedder ({why}); {_EXPECTED}")
     _refuse_foreign_code(checkpoint)
     if is_causal and checkpoint.model_type not in DECODERS:
         raise Refusal(
@@ -60,7 +71,43 @@ def _not_a_reranker(checkpoint: Checkpoint) -> str:
     return f"{checkpoint.name} is {what} ({architecture}); {_EXPECTED}"
 
 
-def _is_embedder(checkpoint: Checkpoint) -> bool:
+def _own_names(checkpoint: Checkpoint) -> str:
+    """Return what the checkpoint itself is called, without the folders above it."""
+    return " ".join(name.rstrip("/").rpartition("/")[2] for name in checkpoint.full_name.split())
+
+
+def _why_embedder(checkpoint: Checkpoint) -> str:
+    """Say why a checkpoint must be an embedder; empty if nothing says so."""
+    names = _own_names(checkpoint).lower()
+    if "embedding" in names and "rerank" not in names:
+        return "it is called one"
+    return "modules.json pools tokens" if _pools(checkpoint) else ""
+
+
+def _refuse_plain_model(checkpoint: Checkpoint) -> None:
+    """Refuse a language model that answers, but was never trained to rank."""
+    rows = checkpoint.config.get("vocab_size")
+    if not checkpoint.architecture.endswith("ForCausalLM") or rows != _PLAIN_ROWS.get(
+        checkpoint.model_type
+    ):
+        return
+    if "rerank" in _own_names(checkpoint).lower() or _asks(checkpoint):
+        return
+    raise Refusal(
+        f"{checkpoint.name} looks like a plain language model: a vocabulary of {rows}, and no "
+        f"reranker in its name or chat template; {_EXPECTED}. If it was trained with a prompt of "
+        "ours, name that in `template`",
+        ExitCode.SPEC,
+    )
+
+
+def _asks(checkpoint: Checkpoint) -> bool:
+    """Whether the chat template holds a reranker's question."""
+    paths = (checkpoint.folder / name for name in ("chat_template.jinja", "tokenizer_config.json"))
+    return any(_ASKED in path.read_text(encoding="utf-8") for path in paths if path.is_file())
+
+
+def _pools(checkpoint: Checkpoint) -> bool:
     path = checkpoint.folder / "modules.json"
     if not path.is_file():
         return False

@@ -164,5 +164,7 @@ def _score_row(model: Any, checkpoint: Checkpoint) -> torch.Tensor:
     """Return the row of a seq-cls conversion, which is `W[yes] - W[no]` already."""
     labels = model.score.weight.shape[0]
     if labels != 1:
-        raise Refusal(f"{checkpoint.name} has {labels} labels; a seq-cls conversion has one")
+        raise Refusal(
+            f"{checkpoint.name} has {labels} labels; a seq-cls conversion has one: convert it again"
+        )
     return checkpoint.read_tensor("score.weight")[0].float()

@@ -36,7 +36,7 @@ def label_weights(
     if len(id2label) != 2:
         raise Refusal(
             f"{name} has {len(id2label)} labels ({', '.join(id2label.values())}); a reranker has "
-            "one or two"
+            "one or two: use a checkpoint that was trained to rank"
         )
     positive = [id for id, label in id2label.items() if label.lower() in _POSITIVE]
     if len(positive) == 1:

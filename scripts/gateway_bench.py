@@ -1,0 +1,113 @@
+"""The gateway's own time and throughput, with a load generator in C: behind `scripts/bench-gateway`.
+
+The fake engine scores in no time, so what is measured is HTTP, parsing, routing, the pipe to the shard
+and back, and rendering. The gateway has the first core for itself; its shard and wrk share the others.
+Latency is measured with one client, throughput with 64; the CPU time per request is the kernel's
+count for the gateway's process, and is the figure that other work on the machine disturbs least.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from tests.system.running import Gateway, running
+
+_CONFIG = 'log_level = "info"\n[models.fake]\nsource = "fake"\nengine = "fake"\n'
+_CLIENTS = (1, 64)
+_BODY = {
+    "query": "which of these is it?",
+    "documents": [f"a document of about ten common words, number {number}" for number in range(3)],
+}
+_SCRIPT = """
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+wrk.body = %s
+done = function(summary, latency, requests)
+  local failed = summary.errors.status + summary.errors.connect + summary.errors.read
+  io.stderr:write(string.format(
+    '{"requests": %%d, "seconds": %%.6f, "failed": %%d, "p50_ms": %%.4f, "p99_ms": %%.4f}',
+    summary.requests, summary.duration / 1e6, failed + summary.errors.timeout,
+    latency:percentile(50) / 1e3, latency:percentile(99) / 1e3))
+end
+"""
+
+
+def _pin(gateway: Gateway) -> None:
+    """Give the gateway the first core, and everything else the others."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) == 1:
+        return
+    for process in gateway.shard_processes:
+        _pin_all(process.pid, cores[1:])
+    _pin_all(gateway.process.pid, cores[:1])
+    os.sched_setaffinity(0, cores[1:])
+
+
+def _pin_all(pid: int, cores: list[int]) -> None:
+    for thread in psutil.Process(pid).threads():
+        os.sched_setaffinity(thread.id, cores)
+
+
+def _wrk(url: str, script: Path, clients: int, seconds: int) -> dict[str, float]:
+    command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "-s", str(script)]
+    done = subprocess.run(
+        [*command, f"{url}/v1/rerank"], capture_output=True, text=True, check=True
+    )
+    found: dict[str, float] = json.loads(done.stderr)
+    return found
+
+
+async def measure(seconds: int) -> list[dict[str, float]]:
+    """Return one row per number of clients."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "rerank.lua"
+        script.write_text(_SCRIPT % json.dumps(json.dumps(_BODY)))
+        async with running(_CONFIG, Path(folder)) as gateway:
+            await gateway.until_ready()
+            _pin(gateway)
+            process = psutil.Process(gateway.process.pid)
+            await asyncio.to_thread(_wrk, gateway.url, script, 8, 2)  # warm
+            for clients in _CLIENTS:
+                before = process.cpu_times()
+                row = await asyncio.to_thread(_wrk, gateway.url, script, clients, seconds)
+                after = process.cpu_times()
+                cpu = after.user + after.system - before.user - before.system
+                row["clients"] = clients
+                row["per_second"] = row["requests"] / row["seconds"]
+                row["cpu_us"] = 1e6 * cpu / max(1, row["requests"])
+                rows.append(row)
+    return rows
+
+
+def main() -> None:
+    """Measure, and print a table or JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=int, default=10, help="of each measurement")
+    parser.add_argument("--json", action="store_true")
+    flags = parser.parse_args()
+    with Console(stderr=True).status("measuring"):
+        rows = asyncio.run(measure(flags.seconds))
+    if flags.json:
+        sys.stdout.write(json.dumps(rows) + "\n")
+        return
+    table = Table("clients", "requests/s", "p50 ms", "p99 ms", "gateway CPU us/request", "failed")
+    for row in rows:
+        table.add_row(
+            f"{row['clients']:.0f}", f"{row['per_second']:,.0f}", f"{row['p50_ms']:.2f}",
+            f"{row['p99_ms']:.2f}", f"{row['cpu_us']:.0f}", f"{row['failed']:.0f}",
+        )  # fmt: skip
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

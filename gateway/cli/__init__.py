@@ -17,6 +17,7 @@ COMMANDS = {
     "drain": "gateway.cli.drain:drain",
     "rerank": "gateway.cli.rerank:rerank",
     "bench": "gateway.cli.bench:bench",
+    "eval": "gateway.cli.evaluate:evaluate",
     "key": "gateway.cli.key:key",
     "verify": "gateway.cli.verify:verify",
     "check": "gateway.cli.check:check",

@@ -27,8 +27,10 @@ def read_candidates(files: Sequence[str], queries: str, corpus: str) -> list[Que
     for file in files:
         for where, query, document in _places(file):
             wanted.setdefault(query, {}).setdefault(document, where)
-    asked = _texts(queries, wanted.keys())
-    texts = _texts(corpus, {document for documents in wanted.values() for document in documents})
+    asked = read_texts(queries, wanted.keys())
+    texts = read_texts(
+        corpus, {document for documents in wanted.values() for document in documents}
+    )
     return [_question(query, asked, wanted[query], texts, queries, corpus) for query in wanted]
 
 
@@ -57,13 +59,17 @@ def _places(file: str) -> Iterator[tuple[str, str, str]]:
             yield where, columns[0], columns[2 if len(columns) > 3 else 1]
 
 
-def _texts(file: str, wanted: Collection[str]) -> dict[str, str]:
-    """Return the texts of a file by id, of those that are wanted."""
+def read_texts(file: str, wanted: Collection[str] | None = None) -> dict[str, Document]:
+    """Return the queries or documents of a file by id: those that are wanted, or all.
+
+    Raises:
+        BadInput: a line cannot be read.
+    """
     found = {}
     for where, line in lines(file):
         one = _jsonl(line, where) if file.endswith(".jsonl") else _tsv(line, where)
-        if one.id in wanted:
-            found[one.id] = one.text
+        if wanted is None or one.id in wanted:
+            found[one.id] = one
     return found
 
 
@@ -93,9 +99,9 @@ def _row(line: str, where: str) -> tuple[str, str, str, str]:
 
 def _question(
     query: str,
-    asked: dict[str, str],
+    asked: dict[str, Document],
     wanted: dict[str, str],
-    texts: dict[str, str],
+    texts: dict[str, Document],
     queries: str,
     corpus: str,
 ) -> Question:
@@ -105,5 +111,5 @@ def _question(
     for document, where in wanted.items():
         if document not in texts:
             raise BadInput(f"{where}: document {document!r} is not in {corpus}")
-    documents = tuple(Document(texts[document], document) for document in wanted)
-    return Question(asked[query], documents, query)
+    documents = tuple(texts[document] for document in wanted)
+    return Question(asked[query].text, documents, query)

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli import cli
-from gateway.cli.rerank import PART
+from gateway.cli.scoring import PART
 from gateway.cli.spoken import SPOKEN
 from gateway.domain import sigmoid
 from shards.engines.fake import margin

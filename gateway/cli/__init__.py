@@ -23,6 +23,7 @@ COMMANDS = {
     "check": "gateway.cli.check:check",
     "doctor": "gateway.cli.doctor:doctor",
     "download": "gateway.cli.download:download",
+    "convert": "gateway.cli.convert:convert",
     "pack": "gateway.cli.pack:pack",
     "unpack": "gateway.cli.pack:unpack",
     "completion": "gateway.cli.completion:completion",

@@ -147,8 +147,10 @@ class ModelSettings(Section):
     aliases: tuple[Name, ...] = ()
     """Other names that clients may use, for example `rerank-english-v3.0`."""
 
-    engine: Literal["auto", "causal", "classifier", "fake"] = "auto"
-    """How scores are computed; `auto` looks at the checkpoint. `fake` is for tests."""
+    engine: Literal["auto", "causal", "classifier", "openvino", "onnx", "fake"] = "auto"
+    """How scores are computed; `auto` looks at the checkpoint, and takes a conversion for OpenVINO
+    (`gateway convert`) where it measures faster. `onnx` takes a folder with an exported graph. `fake`
+    is for tests."""
 
     dtype: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
     """`auto` measures fp32 and bf16 on a CPU; `int8` serves there if faster and ranking as bf16."""

@@ -7,7 +7,12 @@ here runs code that comes with a checkpoint, and nothing unpickles.
 """
 
 from shards.checkpoint.direct import empty_model, is_plain
-from shards.checkpoint.folder import Checkpoint, open_checkpoint
+from shards.checkpoint.folder import (
+    Checkpoint,
+    is_graph_only,
+    open_checkpoint,
+    open_graph_folder,
+)
 from shards.checkpoint.hub import FILES_NEEDED, FILES_NOT_NEEDED
 from shards.checkpoint.kind import engine_name, expect_engine
 from shards.checkpoint.limits import longest_pair
@@ -20,8 +25,10 @@ __all__ = [
     "empty_model",
     "engine_name",
     "expect_engine",
+    "is_graph_only",
     "is_plain",
     "load_model",
     "longest_pair",
     "open_checkpoint",
+    "open_graph_folder",
 ]

@@ -1,6 +1,8 @@
 """The table of engines. An engine is imported only when a shard is started with it."""
 
+from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
 
 from shards.engines.base import Engine, Load
 from shards.refusal import Refusal, Report
@@ -10,13 +12,20 @@ from shards.wire.spec import ShardSpec
 ENGINES = {
     "causal": "shards.engines.causal:load",
     "classifier": "shards.engines.classifier:load",
+    "openvino": "shards.engines.openvino:load",
+    "onnx": "shards.engines.onnx:load",
     "fake": "shards.engines.fake:load",
 }
 
 
 def load_engine(spec: ShardSpec, report: Report) -> Engine:
-    """Load the engine that the spec names; `auto` asks the checkpoint which one fits."""
-    name = _choose(spec, report) if spec.engine == "auto" else spec.engine
+    """Load the engine that the spec names; `auto` takes what fits the checkpoint and is faster."""
+    if spec.engine == "auto":
+        return _fitting(spec, report)
+    return _load(spec.engine, spec, report)
+
+
+def _load(name: str, spec: ShardSpec, report: Report) -> Engine:
     if name not in ENGINES:
         known = ", ".join(sorted(ENGINES))
         raise Refusal(f"engine {name!r} is not known; use auto or one of {known}", ExitCode.SPEC)
@@ -25,7 +34,32 @@ def load_engine(spec: ShardSpec, report: Report) -> Engine:
     return load(spec, report)
 
 
-def _choose(spec: ShardSpec, report: Report) -> str:
-    from shards.checkpoint import engine_name  # needs model libraries: not for the fake engine
+def _fitting(spec: ShardSpec, report: Report) -> Engine:
+    from shards.checkpoint import engine_name, is_graph_only  # need model libraries
 
-    return engine_name(spec, report)
+    if is_graph_only(Path(spec.source).expanduser()):
+        return _load("onnx", spec, report)
+    engine = _load(engine_name(spec, report), spec, report)
+    if engine.facts.engine == "classifier" and engine.facts.device == "cpu":
+        return _or_converted(engine, spec, report)
+    return engine
+
+
+def _or_converted(engine: Engine, spec: ShardSpec, report: Report) -> Engine:
+    """Return the engine, or its conversion for OpenVINO where that is faster."""
+    from shards.checkpoint import open_checkpoint
+    from shards.engines.conversion import converted
+    from shards.engines.race import faster
+
+    if engine.facts.dtype not in converted(open_checkpoint(spec, report)):
+        return engine
+    try:
+        other = _load("openvino", replace(spec, dtype=engine.facts.dtype, device="cpu"), report)
+    except Refusal as refusal:
+        why = f"the conversion for OpenVINO is not used: {refusal}"
+        engine.facts = replace(engine.facts, warnings=(*engine.facts.warnings, why))
+        return engine
+    winner, measured = faster(engine, other)
+    report(measured)
+    winner.facts = replace(winner.facts, notes=(*winner.facts.notes, measured))
+    return winner

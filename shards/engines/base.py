@@ -94,12 +94,13 @@ class Facts:
 
 
 class Engine(Protocol):
-    """One model on one device."""
+    """One model on one device.
 
-    @property
-    def facts(self) -> Facts:
-        """What was loaded."""
-        ...
+    Attributes:
+        facts: what was loaded.
+    """
+
+    facts: Facts
 
     @property
     def encoder(self) -> Encoder:

@@ -1,0 +1,119 @@
+"""A checkpoint converted for OpenVINO: where it lies, what is known of it, whether it may serve.
+
+It lies in the checkpoint's folder, `openvino/DTYPE/`, with a record beside it: a hash of the weights
+that it was made from, a hash of itself, and how far its scores were from theirs. The record is written
+last, after the check, so a conversion without one has not been checked.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from shards.checkpoint import Checkpoint
+from shards.refusal import Refusal
+from shards.wire.exit_codes import ExitCode
+
+FORMATS = ("fp32", "bf16", "int8")
+
+_GRAPH = "model.xml"
+_RECORD = "record.json"
+_BLOCK = 1 << 22
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is known of a conversion.
+
+    Attributes:
+        source: hash of the weights and the config.json it was made from.
+        graph: hash of the conversion itself.
+        openvino: the version that made it.
+        largest_difference: of a margin from the exact one, over all pairs of the check.
+        shapes: of the batches of the check, pairs and tokens.
+        agreement: how int8 ranks known pairs; empty for others.
+    """
+
+    source: str
+    graph: str
+    openvino: str
+    largest_difference: float
+    shapes: tuple[tuple[int, int], ...]
+    agreement: str = ""
+
+
+def folder_of(checkpoint: Checkpoint, dtype: str) -> Path:
+    """Return where the conversion of a checkpoint lies, if there is one."""
+    return checkpoint.folder / "openvino" / dtype
+
+
+def graph_of(folder: Path) -> Path:
+    """Return the file that OpenVINO reads."""
+    return folder / _GRAPH
+
+
+def source_hash(checkpoint: Checkpoint) -> str:
+    """Return a hash of all weights of a checkpoint and of its config.json."""
+    return _hash([checkpoint.folder / "config.json", *sorted(set(checkpoint.tensors.values()))])
+
+
+def graph_hash(folder: Path) -> str:
+    """Return a hash of a conversion."""
+    return _hash([folder / _GRAPH, folder / "model.bin"])
+
+
+def _hash(paths: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def write_record(folder: Path, record: Record) -> None:
+    (folder / _RECORD).write_text(json.dumps(asdict(record), indent=2) + "\n")
+
+
+def converted(checkpoint: Checkpoint) -> list[str]:
+    """Return the formats for which there is a conversion, fresh or not."""
+    return [dtype for dtype in FORMATS if graph_of(folder_of(checkpoint, dtype)).is_file()]
+
+
+def checked_record(checkpoint: Checkpoint, dtype: str) -> Record:
+    """Return the record of a conversion that may serve.
+
+    Raises:
+        Refusal: there is none, it was not checked, or one of the two has changed since.
+    """
+    folder = folder_of(checkpoint, dtype)
+    if not graph_of(folder).is_file():
+        raise _refused(checkpoint, dtype, "has not been converted for OpenVINO")
+    try:
+        stored: dict[str, Any] = json.loads((folder / _RECORD).read_bytes())
+        shapes = tuple((int(pairs), int(tokens)) for pairs, tokens in stored.pop("shapes"))
+        record = Record(shapes=shapes, **stored)
+    except (OSError, ValueError, KeyError, TypeError):
+        raise _refused(
+            checkpoint, dtype, f"has a conversion in {folder} that no record says was checked"
+        ) from None
+    if record.source != source_hash(checkpoint):
+        raise _refused(checkpoint, dtype, f"has changed since it was converted to {folder}")
+    try:
+        is_whole = record.graph == graph_hash(folder)
+    except OSError:
+        is_whole = False
+    if not is_whole:
+        raise _refused(
+            checkpoint, dtype, f"has a conversion in {folder} that is not what was checked"
+        )
+    return record
+
+
+def _refused(checkpoint: Checkpoint, dtype: str, why: str) -> Refusal:
+    return Refusal(
+        f"{checkpoint.name} {why}: run `gateway convert {checkpoint.name} --dtype {dtype}`",
+        ExitCode.SPEC,
+    )

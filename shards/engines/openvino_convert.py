@@ -1,0 +1,235 @@
+"""Makes the conversion of a cross-encoder for OpenVINO, and checks it before anything may serve it.
+
+The torch model is traced with eager attention and a batch of unlike lengths: with fused attention, or
+with a batch that needs no mask, what depends on the shape is frozen into the graph. That it is not is
+proved on two batches of other shapes, against the torch model in fp32.
+
+int8 is made by NNCF: ranges of states are taken from pairs, the built-in ones or the operator's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import rmtree
+from typing import Any
+from warnings import catch_warnings, simplefilter
+
+import torch
+
+from shards.checkpoint import Checkpoint, load_model
+from shards.engines.agreement import compare, margins_of_known_pairs
+from shards.engines.around import Around
+from shards.engines.conversion import (
+    Record,
+    folder_of,
+    graph_hash,
+    graph_of,
+    source_hash,
+    write_record,
+)
+from shards.engines.graph_engine import Run, expect_inputs
+from shards.engines.openvino_runtime import compiled, import_openvino
+from shards.engines.padding import padded_inputs
+from shards.pairs import Batch, EncodedPair
+from shards.refusal import Refusal, Report
+from shards.wire.exit_codes import ExitCode
+
+# How far a margin may be from the exact one, and how much of its size more.
+_BOUNDS = {"fp32": (1e-3, 1e-3), "bf16": (0.1, 0.05), "int8": (0.5, 0.15)}
+_TRACED = ((9, 17), 3)  # tokens of the shortest and the longest pair, pairs
+_CHECKED = (((11, 31), 2), ((24, 64), 5))
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """The exact model, and what is needed to feed it."""
+
+    torch_model: Any
+    parts: Around
+    pad_id: int
+    has_types: bool
+
+    def inputs(self, batch: Batch) -> dict[str, torch.Tensor]:
+        return padded_inputs(batch, pad_id=self.pad_id, types=self.has_types)
+
+    def margins(self, logits: torch.Tensor) -> list[float]:
+        margins: list[float] = (logits.float() @ torch.tensor(self.parts.label_weights)).tolist()
+        return margins
+
+    @torch.inference_mode()
+    def exact(self, batch: Batch) -> list[float]:
+        return self.margins(self.torch_model(**self.inputs(batch)).logits)
+
+    def through(self, run: Run, batch: Batch) -> list[float]:
+        arrays = {name: tensor.numpy() for name, tensor in self.inputs(batch).items()}
+        return self.margins(torch.from_numpy(run(arrays)))
+
+
+def convert(
+    checkpoint: Checkpoint,
+    parts: Around,
+    *,
+    dtype: str,
+    calibration: Sequence[EncodedPair],
+    anyway: bool,
+    report: Report,
+) -> tuple[Path, Record]:
+    """Convert a checkpoint, check the result, and leave it where the engine looks for it.
+
+    Args:
+        calibration: pairs from which int8 takes its ranges.
+        anyway: whether int8 may serve though it does not rank known pairs as fp32 does.
+
+    Raises:
+        Refusal: OpenVINO is not installed, the folder cannot be written, or the check failed.
+    """
+    openvino = import_openvino()
+    model = _load(checkpoint, parts, report)
+    report("tracing the model")
+    graph = _traced(openvino, model)
+    if dtype == "int8":
+        report(f"quantising with {len(calibration)} pairs")
+        graph = _quantised(graph, model, calibration)
+    folder = folder_of(checkpoint, dtype)
+    try:
+        rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        openvino.save_model(graph, graph_of(folder), compress_to_fp16=False)
+    except OSError as error:
+        raise Refusal(f"{folder} cannot be written: {error}", ExitCode.SPEC) from error
+    report("checking it on two batches of different shapes")
+    return folder, _checked(folder, checkpoint, model, dtype, anyway, openvino.__version__)
+
+
+def _load(checkpoint: Checkpoint, parts: Around, report: Report) -> _Model:
+    import transformers
+
+    torch_model, _ = load_model(
+        transformers.AutoModelForSequenceClassification,
+        checkpoint,
+        vocabulary_size=parts.vocabulary_size,
+        dtype=torch.float32,
+        device="cpu",
+        report=report,
+    )
+    torch_model.set_attn_implementation("eager")
+    config = torch_model.config
+    return _Model(
+        torch_model, parts, config.pad_token_id or 0, getattr(config, "type_vocab_size", 0) > 1
+    )
+
+
+def _pairs(parts: Around, lengths: tuple[int, int], count: int) -> list[EncodedPair]:
+    """Return pairs of random tokens, the first the shortest, the others the longest."""
+    generator = torch.Generator().manual_seed(sum(lengths))
+    pairs = []
+    for at in range(count):
+        length = min(parts.max_length, lengths[0] if at == 0 else lengths[1])
+        ids = torch.randint(5, max(6, parts.vocabulary_size), (length,), generator=generator)
+        pairs.append(EncodedPair(ids.tolist(), length // 3, False))
+    return pairs
+
+
+def _traced(openvino: Any, model: _Model) -> Any:
+    example = model.inputs(_pairs(model.parts, *_TRACED))
+    torch_model = model.torch_model
+
+    class Logits(torch.nn.Module):
+        """Positional, so that inputs keep their names."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = torch_model
+
+        def forward(
+            self,
+            input_ids: torch.Tensor,
+            attention_mask: torch.Tensor,
+            token_type_ids: torch.Tensor | None = None,
+        ) -> torch.Tensor:
+            types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+            logits: torch.Tensor = self.model(
+                input_ids=input_ids, attention_mask=attention_mask, **types
+            ).logits
+            return logits
+
+    with catch_warnings():
+        simplefilter("ignore")  # on what tracing may freeze: that it has not is checked afterwards
+        graph = openvino.convert_model(Logits().eval(), example_input=example)
+    names = [port.get_any_name() for port in graph.inputs]
+    expect_inputs(names, types=model.has_types, name="the traced graph")
+    return graph
+
+
+def _quantised(graph: Any, model: _Model, pairs: Sequence[EncodedPair]) -> Any:
+    try:
+        with catch_warnings():
+            simplefilter("ignore")
+            import nncf
+    except ImportError as error:
+        raise Refusal(
+            f"int8 needs a package that is not installed ({error}): "
+            "pip install 'rerank-gateway[openvino]'",
+            ExitCode.SPEC,
+        ) from error
+    batches = [
+        {name: tensor.numpy() for name, tensor in model.inputs([pair]).items()} for pair in pairs
+    ]
+    with catch_warnings():
+        simplefilter("ignore")  # its own and of what it imports
+        return nncf.quantize(
+            graph,
+            nncf.Dataset(batches),
+            model_type=nncf.ModelType.TRANSFORMER,
+            subset_size=len(batches),
+        )
+
+
+def _checked(
+    folder: Path, checkpoint: Checkpoint, model: _Model, dtype: str, anyway: bool, version: str
+) -> Record:
+    run, _ = compiled(graph_of(folder), dtype, 0)
+    largest, shapes = 0.0, []
+    for lengths, count in _CHECKED:
+        batch = _pairs(model.parts, lengths, count)
+        largest = max(largest, _difference(model, run, batch, dtype))
+        shapes.append((count, max(map(len, batch))))
+    agreement = ""
+    if dtype == "int8":
+        agreement = _agreement(model, run, anyway)
+    record = Record(
+        source=source_hash(checkpoint),
+        graph=graph_hash(folder),
+        openvino=version.split("-")[0],
+        largest_difference=largest,
+        shapes=tuple(shapes),
+        agreement=agreement,
+    )
+    write_record(folder, record)
+    return record
+
+
+def _difference(model: _Model, run: Run, batch: Batch, dtype: str) -> float:
+    """Return the largest difference of a margin; refuse one that is over the bound."""
+    absolute, relative = _BOUNDS[dtype]
+    largest = 0.0
+    for exact, found in zip(model.exact(batch), model.through(run, batch), strict=True):
+        largest = max(largest, abs(exact - found))
+        if not abs(exact - found) <= absolute + relative * abs(exact):
+            raise Refusal(
+                f"the conversion gives {found:.4f} where the checkpoint gives {exact:.4f}; it is "
+                "not served"
+            )
+    return largest
+
+
+def _agreement(model: _Model, run: Run, anyway: bool) -> str:
+    exact = margins_of_known_pairs(model.parts.encoder, model.exact)
+    rounded = margins_of_known_pairs(model.parts.encoder, lambda batch: model.through(run, batch))
+    found = compare(exact, rounded)
+    if not (found.suffices or anyway):
+        raise Refusal(
+            f"int8 does not agree with fp32 ({found}): it is not served. A calibration set of your "
+            "own texts may help (--calibration); --anyway serves it all the same"
+        )
+    return str(found)

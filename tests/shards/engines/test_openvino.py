@@ -1,0 +1,166 @@
+"""OpenVINO: conversions equal the checkpoint, and only those that were checked and are fresh serve."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shards.checkpoint import open_checkpoint
+from shards.engines import load_engine, openvino_convert, race
+from shards.engines.around import around
+from shards.engines.base import Engine
+from shards.engines.bert_formats import pairs_to_measure
+from shards.engines.conversion import Record, folder_of
+from shards.refusal import Refusal
+from shards.wire.spec import ShardSpec
+from tests import checkpoints
+from tests.shards.engines import reference
+
+DOCUMENTS = [*checkpoints.SAMPLES, "", "Paris", "planets " * 90]
+INT8_TOLERANCE = 0.8  # margins of these models spread over about 4
+BF16_TOLERANCE = 0.35
+
+
+def quiet(line: str) -> None:
+    pass
+
+
+def spec_of(folder: Path, **settings: Any) -> ShardSpec:
+    return ShardSpec(name="m/cpu", model="m", source=str(folder), **settings)
+
+
+def converted(folder: Path, dtype: str) -> Record:
+    checkpoint = open_checkpoint(spec_of(folder), quiet)
+    parts = around(spec_of(folder), checkpoint)
+    _, record = openvino_convert.convert(
+        checkpoint,
+        parts,
+        dtype=dtype,
+        calibration=pairs_to_measure(parts.encoder),
+        anyway=True,
+        report=quiet,
+    )
+    return record
+
+
+def margins_of(engine: Engine, documents: list[str]) -> list[float]:
+    pairs = engine.encoder.encode("planets", documents, instruction="", max_document_tokens=0)
+    return engine.score(pairs[:3]) + engine.score(pairs[3:])
+
+
+@pytest.fixture(scope="module", params=["bert", "xlm-roberta"])
+def folder(
+    request: pytest.FixtureRequest,
+    models: dict[str, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A checkpoint with a conversion in fp32."""
+    copied: Path = tmp_path_factory.mktemp("converted") / str(request.param)
+    shutil.copytree(models[request.param], copied)
+    record = converted(copied, "fp32")
+    assert record.largest_difference < 1e-4
+    assert len({tokens for _, tokens in record.shapes}) == 2
+    return copied
+
+
+def test_a_conversion_equals_transformers(folder: Path) -> None:
+    engine = load_engine(spec_of(folder, engine="openvino", dtype="fp32", threads=1), quiet)
+    assert (engine.facts.engine, engine.facts.dtype) == ("openvino", "fp32")
+    assert engine.facts.notes[0].startswith("converted by OpenVINO 20")
+    expected = reference.classifier_margins(
+        folder, "planets", DOCUMENTS, limit=engine.facts.max_length
+    )
+    assert margins_of(engine, DOCUMENTS) == pytest.approx(expected, abs=1e-4)
+    assert max(expected) - min(expected) > 0.5
+    engine.warm_up()
+
+
+def test_other_weights_are_refused_with_what_to_run(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "m")
+    checkpoints.change_config(tmp_path / "m", hidden_dropout_prob=0.2)
+    spec = spec_of(tmp_path / "m", engine="openvino", dtype="fp32")
+    with pytest.raises(
+        Refusal, match=r"has changed since .*: run `gateway convert .* --dtype fp32`"
+    ):
+        load_engine(spec, quiet)
+    engine = load_engine(spec_of(tmp_path / "m", dtype="fp32"), quiet)
+    assert engine.facts.engine == "classifier"
+    assert "the conversion for OpenVINO is not used" in engine.facts.warnings[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("record.json", None, "no record says was checked"),
+        ("record.json", "{}", "no record says was checked"),
+        ("model.bin", "x", "is not what was checked"),
+        ("model.bin", None, "is not what was checked"),
+        ("model.xml", None, "has not been converted"),
+    ],
+)
+def test_a_conversion_that_is_not_whole_is_refused(
+    folder: Path, tmp_path: Path, name: str, content: str | None, why: str
+) -> None:
+    shutil.copytree(folder, tmp_path / "m")
+    broken = tmp_path / "m" / "openvino" / "fp32" / name
+    broken.unlink()
+    if content is not None:
+        broken.write_text(content)
+    spec = spec_of(tmp_path / "m", engine="openvino", dtype="fp32")
+    with pytest.raises(Refusal, match=why):
+        load_engine(spec, quiet)
+
+
+def test_a_format_that_was_not_converted_is_refused(folder: Path) -> None:
+    with pytest.raises(Refusal, match=r"has not been converted .* --dtype int8"):
+        load_engine(spec_of(folder, engine="openvino", dtype="int8"), quiet)
+
+
+def test_auto_takes_the_faster_one_and_says_so(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = {"classifier": 3.0, "openvino": 2.0}
+    monkeypatch.setattr(race, "_seconds", lambda engine, batch: seconds[engine.facts.engine])
+    facts = load_engine(spec_of(folder, dtype="fp32"), quiet).facts
+    assert facts.engine == "openvino"
+    assert facts.notes[-1] == (
+        "engine openvino in fp32 measured 1.5 times as fast as classifier in fp32"
+    )
+    seconds["classifier"] = 1.0
+    facts = load_engine(spec_of(folder, dtype="fp32"), quiet).facts
+    assert (facts.engine, facts.notes[-1][:26]) == ("classifier", "engine classifier in fp32 ")
+
+
+def test_without_a_conversion_auto_measures_nothing(models: dict[str, Path]) -> None:
+    facts = load_engine(spec_of(models["bert"], dtype="fp32"), quiet).facts
+    assert (facts.engine, facts.notes) == ("classifier", ())
+
+
+def test_a_conversion_that_gives_other_scores_is_not_left_to_serve(
+    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(models["xlm-roberta"], tmp_path / "m")
+    monkeypatch.setitem(openvino_convert._BOUNDS, "fp32", (0.0, 0.0))
+    with pytest.raises(Refusal, match="where the checkpoint gives"):
+        converted(tmp_path / "m", "fp32")
+    checkpoint = open_checkpoint(spec_of(tmp_path / "m"), quiet)
+    assert not (folder_of(checkpoint, "fp32") / "record.json").exists()
+
+
+def test_int8_and_bf16_stay_near(models: dict[str, Path], tmp_path: Path) -> None:
+    shutil.copytree(models["bert"], tmp_path / "m")
+    exact = reference.classifier_margins(tmp_path / "m", "planets", DOCUMENTS, limit=512)
+    for dtype, bound in (("bf16", BF16_TOLERANCE), ("int8", INT8_TOLERANCE)):
+        record = converted(tmp_path / "m", dtype)
+        assert bool(record.agreement) == (dtype == "int8")
+        engine = load_engine(spec_of(tmp_path / "m", engine="openvino", dtype=dtype), quiet)
+        assert margins_of(engine, DOCUMENTS) == pytest.approx(exact, abs=bound)
+    stored = json.loads((tmp_path / "m/openvino/int8/record.json").read_text())
+    assert stored["agreement"].startswith("Spearman ")
+
+
+def test_a_gpu_is_refused(folder: Path) -> None:
+    with pytest.raises(Refusal, match="computes on CPUs, not on cuda:0"):
+        load_engine(spec_of(folder, engine="openvino", device="cuda:0"), quiet)

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive
 
-from gateway.access import reachable, resolve
+from gateway.access import meant, reachable, route
 from gateway.dialects import (
     Form,
     Limits,
@@ -74,12 +74,16 @@ class Api:
             raise ShuttingDown("the gateway is stopping: try again soon", retry_after_seconds=5)
         deadline = call.started + self._timeout_seconds(request.headers)
         caller = Caller(call.key.id, call.key.weight) if call.key else ANYONE
-        meant = self._meant(call, request.scope["path"])
-        self.fleet.refuse_unread(meant, caller, deadline - time.monotonic())
+        names = self._meant(call, request.scope["path"])
+        self.fleet.refuse_unread(names, caller, deadline - time.monotonic())
         form = request_form(request.headers.get("content-type", ""))
         body = _decode(request, await _read(request, deadline), form)
         asked = _with_model(call.dialect.parse(body, self.limits), request.scope["path"])
-        call.model = resolve(self.fleet, call.key, asked.model)
+        to = route(self.fleet, call.key, asked)
+        call.model = to.model
+        if to.split:
+            call.notes["split"] = to.split
+            self.metrics.request_dealt(to.split, to.model)
         scoring = self.reranker.rerank(
             asked,
             model=call.model,
@@ -87,6 +91,7 @@ class Api:
             deadline=deadline,
             caller=caller,
             timeline=call.timeline,
+            note=to.note,
         )
         result = await _unless_client_leaves(request.receive, scoring)
         call.documents, call.tokens = len(result.scored), result.tokens
@@ -97,7 +102,7 @@ class Api:
         place = place_of(path)
         if place is None or place.model is None:
             return reachable(self.fleet, call.key)
-        return (resolve(self.fleet, call.key, place.model),)
+        return meant(self.fleet, call.key, place.model)
 
     def leave(self) -> None:
         """Say from now on that others should be asked."""

@@ -16,7 +16,7 @@ from starlette.types import Scope
 from gateway.admin import Admin
 from gateway.api import Api
 from gateway.auth import Auth
-from gateway.config import ConfigError, Problem, Settings, model_specs
+from gateway.config import ConfigError, Problem, Settings, model_specs, split_specs
 from gateway.dialects import Limits, place_of
 from gateway.endpoints import READS
 from gateway.fleet import Fleet
@@ -71,7 +71,9 @@ def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -
 
 def _api(settings: Settings) -> Api:
     metrics = Metrics()
-    fleet = Fleet(model_specs(settings), FleetPolicy.of(settings), metrics)
+    fleet = Fleet(
+        model_specs(settings), FleetPolicy.of(settings), metrics, splits=split_specs(settings)
+    )
     metrics.watch(fleet.status)
     keys = keys_of(settings)
     return Api(

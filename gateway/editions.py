@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway.config import ModelSpec, Settings
 
-RELOADED = frozenset({"models", "default_model", "offline", "keys_file"})
+RELOADED = frozenset({"models", "splits", "default_model", "offline", "keys_file"})
 """The keys of the settings that a reload brings into effect."""
 
 

@@ -9,16 +9,18 @@ anything may still go wrong, nothing has changed for anybody.
 import asyncio
 import logging
 import signal
+from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 
-from gateway.config import ModelSpec
+from gateway.config import ModelSpec, SplitSpec
 from gateway.domain import Caller
 from gateway.editions import Changes, changes
 from gateway.errors import UnknownModel
 from gateway.metrics import Metrics
 from gateway.model import Model
 from gateway.policy import FleetPolicy
-from gateway.status import ModelStatus
+from gateway.splits import share
+from gateway.status import Dealt, ModelStatus, SplitStatus
 from gateway.trial import EditionFailed, pass_trial
 
 _logger = logging.getLogger(__name__)
@@ -27,32 +29,42 @@ _SHOWN_NAME = 128
 
 
 class Fleet:
-    """All models of the gateway."""
+    """All models of the gateway.
+
+    Attributes:
+        dealt: how many requests each split has sent to each model.
+    """
 
     def __init__(
         self,
         models: Sequence[ModelSpec],
         policy: FleetPolicy,
         metrics: Metrics,
+        splits: Sequence[SplitSpec] = (),
     ) -> None:
+        self.dealt: Counter[tuple[str, str]] = Counter()
         self._policy = policy
         self._metrics = metrics
         self._coming: dict[str, Model] = {}
         self.has_failed = False  # supervision itself: a bug
         self._running: dict[Model, asyncio.Task[None]] = {}
-        self._serve(models, {spec.name: self._edition(spec) for spec in models})
+        self._serve(models, splits, {spec.name: self._edition(spec) for spec in models})
 
     def _edition(self, spec: ModelSpec) -> Model:
         return Model(spec, self._policy, self._metrics)
 
-    def _serve(self, specs: Sequence[ModelSpec], models: dict[str, Model]) -> None:
+    def _serve(
+        self, specs: Sequence[ModelSpec], splits: Sequence[SplitSpec], models: dict[str, Model]
+    ) -> None:
         """Make these models the ones that have names."""
         self._models = {spec.name: models[spec.name] for spec in specs}
         for spec in specs:
             self._models[spec.name].spec = spec
         self._names = {alias: spec.name for spec in specs for alias in spec.aliases}
         self._names |= {spec.name: spec.name for spec in specs}
-        self._default = next(spec.name for spec in specs if spec.default)
+        self.splits = {split.name: split for split in splits}
+        defaults = [split.name for split in splits if split.default]
+        self._default = next(iter(defaults + [spec.name for spec in specs if spec.default]))
 
     async def start(self) -> None:
         """Start all shards; returns at once, they load in the background."""
@@ -79,8 +91,16 @@ class Fleet:
             model.stop()
         await asyncio.gather(*running.values(), return_exceptions=True)
 
-    async def apply(self, specs: Sequence[ModelSpec], again: Container[str] = ()) -> Changes:
+    async def apply(
+        self,
+        specs: Sequence[ModelSpec],
+        again: Container[str] = (),
+        *,
+        splits: Sequence[SplitSpec] | None = None,
+    ) -> Changes:
         """Serve these models from now on; start those in `again` anew even if they look the same.
+
+        The splits stay as they are where none are given.
 
         Returns when the names are switched; old editions may be finishing yet. One at a time.
 
@@ -97,7 +117,8 @@ class Fleet:
         finally:
             self._coming = {}
         old = self._models
-        self._serve(specs, old | coming)
+        splits = tuple(self.splits.values()) if splits is None else splits
+        self._serve(specs, splits, old | coming)
         _drain(old[name] for name in (*found.changed, *found.removed))
         return found
 
@@ -119,21 +140,31 @@ class Fleet:
         self._models[self.resolve(name)].drain()
 
     def resolve(self, name: str | None) -> str:
-        """Return the public name of the model that a client asked for.
+        """Return the public name of the model that a name means; `None`: the default one.
 
         Raises:
             UnknownModel: there is none of this name; the message lists those there are.
         """
+        if split := self.split(name):
+            raise UnknownModel(
+                f"{split.name!r} is a split, not a model; name one of its models: "
+                f"{', '.join(split.weights)}",
+                param="model",
+            )
         if name is None:
             return self._default
         try:
             return self._names[name]
         except KeyError:
-            known = ", ".join(self._models)
+            known = ", ".join([*self._models, *self.splits])
             raise UnknownModel(
                 f"model {name[:_SHOWN_NAME]!r} is not served here; use one of: {known}",
                 param="model",
             ) from None
+
+    def split(self, name: str | None) -> SplitSpec | None:
+        """Return the split of a name, if it is one; `None`: the default one, if that is a split."""
+        return self.splits.get(self._default if name is None else name)
 
     def refuse_unread(self, names: Iterable[str], caller: Caller, remaining_seconds: float) -> None:
         """Refuse a request whose body nobody has read, if it would be refused whatever is in it.
@@ -170,6 +201,24 @@ class Fleet:
     def status(self) -> tuple[ModelStatus, ...]:
         """Return a snapshot of what is served."""
         return tuple(model.status() for model in self._models.values())
+
+    def splits_status(self) -> tuple[SplitStatus, ...]:
+        """Return a snapshot of the splits."""
+        return tuple(
+            SplitStatus(
+                name=split.name,
+                default=split.default,
+                models=tuple(
+                    Dealt(
+                        model=model,
+                        share=round(share(split.weights, model), 6),
+                        requests=self.dealt[split.name, model],
+                    )
+                    for model in split.weights
+                ),
+            )
+            for split in self.splits.values()
+        )
 
     def coming(self) -> tuple[ModelStatus, ...]:
         """Return a snapshot of the editions that have not passed yet."""

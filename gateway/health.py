@@ -44,6 +44,13 @@ def health(models: Sequence[ModelStatus]) -> str:
     return "loading" if "loading" in states else "down"
 
 
+def state(models: Sequence[ModelStatus]) -> str:
+    """Return the state of a split: `ready`, `degraded` (not all of its models), `loading`, `failed`."""
+    words = {"ok": "ready", "down": "failed"}
+    said = health(models)
+    return words.get(said, said)
+
+
 def summary(models: Sequence[ModelStatus], *, stopping: bool) -> str:
     """Return one line for people, such as `2/3 models ready, 7/8 shards`."""
     shards = _shards(models)

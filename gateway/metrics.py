@@ -55,6 +55,9 @@ class Metrics:
             ("reason",),
         )
 
+        self._dealt = self._counter(
+            "reranker_split_requests", "Requests dealt out by a split.", ("split", "model")
+        )
         self._reloads = self._counter("reranker_reloads", "Reloads, by how they ended.", ("ok",))
 
     def _count_tokens(self) -> None:
@@ -169,6 +172,10 @@ class Metrics:
         """Count one rerank request; `model` is a public name or `UNKNOWN_MODEL`."""
         self._requests.labels(model, dialect, str(code)).inc()
         self._request_seconds.labels(model, dialect).observe(seconds)
+
+    def request_dealt(self, split: str, model: str) -> None:
+        """Count one rerank request that a split has sent to a model."""
+        self._dealt.labels(split, model).inc()
 
     def connection_refused(self, reason: str) -> None:
         """Count a connection that was refused or cut; `reason` is one of a few words of ours."""

@@ -53,6 +53,7 @@ class Model:
         spec: its entry in the configuration.
         quarantine: the pairs that are refused because they ended shards.
         estimate: what pairs cost.
+        is_draining: whether it takes no more requests.
     """
 
     def __init__(self, spec: ModelSpec, policy: FleetPolicy, metrics: Metrics) -> None:
@@ -62,7 +63,7 @@ class Model:
         self._door = Admission(policy.queue_tokens)
         self.quarantine = Quarantine(secrets.token_bytes(32))
         self._retries = RetryBudget(policy.retries, len(spec.shards))
-        self._is_draining = False
+        self.is_draining = False
         self._supervisors = [
             Supervisor(
                 shard,
@@ -135,11 +136,11 @@ class Model:
 
     def drain(self) -> None:
         """Take no more requests; when those that are in have finished, `stop`."""
-        self._is_draining = True
+        self.is_draining = True
         self._stop_if_drained()
 
     def _stop_if_drained(self) -> None:
-        if self._is_draining and not self._door.tokens:  # each request has some
+        if self.is_draining and not self._door.tokens:  # each request has some
             self.stop()
 
     @contextmanager
@@ -162,7 +163,7 @@ class Model:
 
     def _refusal(self, ask: Ask) -> GatewayError | None:
         """Return why a request may not enter now, if so."""
-        if self._is_draining:
+        if self.is_draining:
             return drained(self.spec.name)
         if not self._dispatch.is_alive:
             return self._unavailable()
@@ -333,16 +334,15 @@ class Model:
 
     def status(self) -> ModelStatus:
         """Return a snapshot."""
-        waiting = len(self._dispatch)
         return model_status(
             self.spec,
             self.facts,
-            waiting,
+            len(self._dispatch),
             self._tallies,
             self._retries,
             self._scores.status(),
             refused_pairs=self.quarantine.refused_pairs,
-            is_draining=self._is_draining,
+            is_draining=self.is_draining,
         )
 
 

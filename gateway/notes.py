@@ -19,10 +19,14 @@ def notes(
     spec: ModelSpec,
     facts: Ready | None,
     tied: int,
+    note: str = "",
 ) -> tuple[str, ...]:
-    """Return the warnings of a reply in which so many documents are tied, see `ties`."""
+    """Return the warnings of a reply in which so many documents are tied, see `ties`.
+
+    `note` says which model scored, where a split has chosen it.
+    """
     return (
-        *_which_model(request, spec),
+        *([note] if note else _which_model(request, spec)),
         *_truncated(request, scored, spec, facts),
         *_ties(scored, tied),
         *(f"model {spec.name!r}: {doubt}" for doubt in (facts.doubts if facts else ())),

@@ -1,6 +1,7 @@
 """The endpoints for people and machines that watch: models, health, status, metrics."""
 
 import time
+from collections.abc import Iterator, Sequence
 
 import msgspec
 from msgspec import UNSET
@@ -8,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from gateway import __version__, health
-from gateway.access import reachable, resolve
+from gateway.access import meant, reachable, resolve
 from gateway.api import Api
 from gateway.dialects import PATHS, prefers_page
 from gateway.dialects.openai import ModelCard, ModelList
@@ -19,7 +20,7 @@ from gateway.middleware import call_of
 from gateway.openapi import document, page
 from gateway.reload import Reloads
 from gateway.replies import reply
-from gateway.status import GatewayStatus, ModelStatus
+from gateway.status import GatewayStatus, ModelStatus, SplitStatus
 from gateway.web import PAGE, WebFile, web_files
 
 _DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
@@ -40,12 +41,16 @@ class Operations:
         """List the models as OpenAI does."""
         names = reachable(self._fleet, call_of(request.scope).key)
         cards = [self._card(model) for model in self._fleet.status() if model.name in names]
-        return reply(request.scope, ModelList(data=cards))
+        splits = [self._split_card(*one) for one in self._splits_of_key(request)]
+        return reply(request.scope, ModelList(data=[*cards, *splits]))
 
     async def model(self, request: Request) -> Response:
         """Describe one model, by its name or an alias; names may have slashes."""
-        status = self._model_of_key(request, request.path_params["name"])
-        return reply(request.scope, self._card(status))
+        name = request.path_params["name"]
+        for split, models in self._splits_of_key(request):
+            if split.name == name:
+                return reply(request.scope, self._split_card(split, models))
+        return reply(request.scope, self._card(self._model_of_key(request, name)))
 
     async def livez(self, request: Request) -> Response:
         """Say that this process answers."""
@@ -54,7 +59,10 @@ class Operations:
     async def readyz(self, request: Request) -> Response:
         """Say whether to send requests here, for all models or for `?model=NAME`."""
         name = request.query_params.get("model")
-        models = self._fleet.status() if name is None else (self._model_status(name),)
+        models = self._fleet.status()
+        if name is not None:
+            names = meant(self._fleet, None, name)
+            models = tuple(model for model in models if model.name in names)
         verdict = health.readiness(models, stopping=self._api.leaving or self._api.stopping)
         states = {model.name: model.state for model in models}
         report = ReadyReport(verdict.ready, verdict.reasons, states)
@@ -82,6 +90,7 @@ class Operations:
             models=self._fleet.status(),
             reload=self._reloads.status(),
             keys=self._api.gate.status(),
+            splits=self._fleet.splits_status(),
         )
         return reply(request.scope, status)
 
@@ -156,6 +165,38 @@ class Operations:
             aliases=model.aliases,
             demonstration=model.demonstration,
             max_model_len=model.max_length or UNSET,  # not known before a shard has loaded it
+        )
+
+    def _splits_of_key(self, request: Request) -> Iterator[tuple[SplitStatus, list[ModelStatus]]]:
+        """Yield the splits of which a key may use a model, each with those models."""
+        names = reachable(self._fleet, call_of(request.scope).key)
+        for split in self._fleet.splits_status():
+            dealt = {one.model for one in split.models}
+            if dealt & set(names):
+                yield (
+                    split,
+                    [
+                        one
+                        for one in self._fleet.status()
+                        if one.name in names and one.name in dealt
+                    ],
+                )
+
+    def _split_card(self, split: SplitStatus, models: Sequence[ModelStatus]) -> ModelCard:
+        return ModelCard(
+            id=split.name,
+            created=self._api.created,
+            state=health.state(models),
+            default=split.default,
+            aliases=(),
+            demonstration=any(model.demonstration for model in models),
+            max_model_len=min(model.max_length for model in models) or UNSET,
+            split={
+                model.name: one.share
+                for model in models
+                for one in split.models
+                if one.model == model.name
+            },
         )
 
     def _uptime_seconds(self) -> float:

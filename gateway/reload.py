@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.config import ConfigError, ModelSpec, Settings, model_specs
+from gateway.config import ConfigError, ModelSpec, Settings, model_specs, split_specs
 from gateway.editions import Changes, without_effect
 from gateway.fleet import Fleet
 from gateway.metrics import Metrics
@@ -148,7 +148,7 @@ class Reloads:
         if not order.file:
             return await self._fleet.apply(self._fleet.specs, order.models), ()
         settings, specs, renewals = await asyncio.to_thread(self._read_all)
-        found = await self._fleet.apply(specs, order.models)
+        found = await self._fleet.apply(specs, order.models, splits=split_specs(settings))
         for renewal in renewals:
             renewal.bring()
         warnings = [line for renewal in renewals for line in renewal.warnings]

@@ -62,6 +62,7 @@ class Reranker:
         model: str | None = None,
         caller: Caller = ANYONE,
         timeline: Timeline | None = None,
+        note: str = "",
     ) -> RerankResult:
         """Score a request.
 
@@ -72,6 +73,7 @@ class Reranker:
             model: which one scores; `None` for the one that the request names.
             caller: whose turn it takes in line.
             timeline: where it is noted what its jobs took, as they are answered.
+            note: what the client is told of how this model was chosen; empty to say what is plain.
 
         Raises:
             GatewayError: why there is no result.
@@ -96,7 +98,7 @@ class Reranker:
             top=rank(scored, request.top_n),
             processing_seconds=time.monotonic() - started,
             created=int(time.time()),
-            warnings=notes(request, scored, scoring.spec, scoring.facts, tied),
+            warnings=notes(request, scored, scoring.spec, scoring.facts, tied, note),
             saved_tokens=sum(scores.saved_tokens for scores in answers),
         )
 

@@ -163,11 +163,30 @@ class KeyStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Dealt:
+    """A model of a split: its share by the weights, and the requests that it got since the start."""
+
+    model: str
+    share: float
+    requests: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitStatus:
+    """A name behind which requests are dealt out to models."""
+
+    name: str
+    default: bool
+    models: tuple[Dealt, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayStatus:
-    """Everything: version, age, every model and every key in the order of their files."""
+    """Everything: version, age, models, splits and keys, in the order of their files."""
 
     version: str
     uptime_seconds: float
     models: tuple[ModelStatus, ...]
     reload: ReloadStatus
     keys: tuple[KeyStatus, ...] = ()
+    splits: tuple[SplitStatus, ...] = ()

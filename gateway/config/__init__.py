@@ -3,6 +3,7 @@
 settings.py  the keys, their limits and defaults: the one place to add a key
 section.py   what all sections of keys have in common
 http.py      the keys about connections
+moving.py    the keys for moving from one model to another: shadows and splits
 checks.py    what no single key can say: clashes, impossible limits, an open port without keys
 problems.py  an error as the operator reads it: where, what was found, what is allowed, the remedy
 load.py      the sources and their precedence; every error at once
@@ -14,15 +15,15 @@ schema.py    JSON Schema for editors, and docs/configuration.md
 from gateway.config.advice import advice
 from gateway.config.http import HttpSettings, TlsSettings
 from gateway.config.load import load
+from gateway.config.moving import Name, ShadowSettings, SplitSettings
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.settings import (
     LimitSettings,
     ModelSettings,
-    Name,
     Settings,
     SupervisionSettings,
 )
-from gateway.config.specs import ModelSpec, model_specs
+from gateway.config.specs import ModelSpec, SplitSpec, model_specs, split_specs
 
 __all__ = [
     "ConfigError",
@@ -33,9 +34,13 @@ __all__ = [
     "Name",
     "Problem",
     "Settings",
+    "ShadowSettings",
+    "SplitSettings",
+    "SplitSpec",
     "SupervisionSettings",
     "TlsSettings",
     "advice",
     "load",
     "model_specs",
+    "split_specs",
 ]

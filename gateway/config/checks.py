@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from gateway.config.problems import Problem, shown, suggestion
@@ -58,13 +58,67 @@ def is_loopback(host: str) -> bool:
 
 
 def _default_model(settings: Settings) -> Iterator[Problem]:
-    if settings.model_name() is None:
+    if settings.model_name() is None and settings.default_model not in settings.splits:
         wanted = settings.default_model or ""
         yield Problem(
             path=("default_model",),
             message=f"{shown(wanted)} is not a model",
-            remedy=suggestion(wanted, settings.models),
+            remedy=suggestion(wanted, [*settings.models, *settings.splits]),
         )
+
+
+def _shadows(settings: Settings) -> Iterator[Problem]:
+    """A model is compared with another one."""
+    for name, model in settings.models.items():
+        if model.shadow is None:
+            continue
+        meant = settings.model_name(model.shadow.model)
+        others = [other for other in settings.models if other != name]
+        if meant == name:
+            message = f"{shown(model.shadow.model)} is this model itself"
+        elif meant is None:
+            what = "a split" if model.shadow.model in settings.splits else "not a model"
+            message = f"{shown(model.shadow.model)} is {what}"
+        else:
+            continue
+        yield Problem(
+            path=("models", name, "shadow", "model"),
+            message=message,
+            remedy=suggestion(model.shadow.model, others) if others else "Add a second model",
+        )
+
+
+def _splits(settings: Settings) -> Iterator[Problem]:
+    """A split has a name of its own, and deals out to models."""
+    for name, split in settings.splits.items():
+        if owner := settings.model_name(name):
+            meant = "the name of a model" if owner == name else f"an alias of {owner}"
+            yield Problem(
+                path=("splits", name),
+                message=f"{shown(name)} is {meant}, too",
+                remedy="Give the split a name of its own, or take the alias from the model",
+            )
+        if not any(split.models.values()):
+            yield Problem(
+                path=("splits", name, "models"),
+                message="no weight is above 0",
+                remedy="Give at least one model a weight, such as 100",
+            )
+        yield from _split_models(settings, name, split.models)
+
+
+def _split_models(settings: Settings, name: str, models: Iterable[str]) -> Iterator[Problem]:
+    owners: dict[str, str] = {}
+    for one in models:
+        path = ("splits", name, "models", one)
+        meant = settings.model_name(one)
+        if meant is None:
+            what = "a split itself" if one in settings.splits else "not a model"
+            remedy = suggestion(one, settings.models)
+            yield Problem(path=path, message=f"{shown(one)} is {what}", remedy=remedy)
+        elif owners.setdefault(meant, one) != one:
+            message = f"{shown(one)} and {shown(owners[meant])} are the same model, {shown(meant)}"
+            yield Problem(path=path, message=message, remedy="Name it once")
 
 
 def _names(settings: Settings) -> Iterator[Problem]:
@@ -202,4 +256,6 @@ CHECKS: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     _order,
     _job_size,
     _passages,
+    _shadows,
+    _splits,
 )

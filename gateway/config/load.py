@@ -18,6 +18,8 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import EnvSettingsSource
 from pydantic_settings.exceptions import SettingsError
 
+from gateway.config.canary import CanarySettings
+from gateway.config.moving import ShadowSettings, SplitSettings
 from gateway.config.problems import ConfigError, Problem, shown, suggestion
 from gateway.config.problems import Path as KeyPath
 from gateway.config.settings import ModelSettings, Settings
@@ -36,6 +38,14 @@ OUR_WORDS = {
     "dict_type": "this should be a section with keys",
 }
 """What an operator reads instead of pydantic's words, by pydantic's error type."""
+
+NAMED: Mapping[str, type[BaseModel]] = {"models": ModelSettings, "splits": SplitSettings}
+"""What a section holds that is below a name of the operator's."""
+
+BELOW_MODEL: Mapping[object, type[BaseModel]] = {
+    "canaries": CanarySettings,
+    "shadow": ShadowSettings,
+}
 
 Tree = dict[str, Any]
 
@@ -202,9 +212,11 @@ def _drop(tree: Tree, path: KeyPath) -> Tree:
     """
     head, rest = str(path[0]), path[1:]
     below = tree.get(head)
+    if head == "splits":
+        rest = rest[:1]  # nothing of a split is left without its models
     if not isinstance(below, Mapping) or rest[:1] in ((), ("[key]",)):
         return {key: value for key, value in tree.items() if key != head}
-    if len(rest) == 1 and rest[0] not in below:
+    if len(rest) == 1 and head != "splits" and rest[0] not in below:
         return {**tree, head: {**below, rest[0]: "missing"}}
     return {**tree, head: _drop(dict(below), rest)}
 
@@ -248,8 +260,9 @@ def _section(path: KeyPath) -> type[BaseModel]:
     """Return the class that holds the keys at a path."""
     if not path:
         return Settings
-    if path[0] == "models":
-        return ModelSettings
+    if path[0] in NAMED:
+        below = path[2] if path[0] == "models" and len(path) > 2 else None
+        return BELOW_MODEL.get(below, NAMED[str(path[0])])
     section = Settings.model_fields[str(path[0])].annotation
     assert isinstance(section, type) and issubclass(section, BaseModel)
     return section
@@ -258,8 +271,9 @@ def _section(path: KeyPath) -> type[BaseModel]:
 def _about(path: KeyPath) -> str:
     """Return the description of the key at a path (of the list, for one of its elements)."""
     names = [part for part in path if isinstance(part, str)]
-    if names[0] == "models" and len(names) < 3:
-        return "Write [models.NAME] with source = ..."
+    if names[0] in NAMED and len(names) < 3:
+        needed = {"models": "source = ...", "splits": "models = { ... }"}[names[0]]
+        return f"Write [{names[0]}.NAME] with {needed}"
     field = _section(tuple(names[:-1])).model_fields.get(names[-1])
     description = " ".join((field.description or "").split()) if field else ""
     return description or "See docs/configuration.md"

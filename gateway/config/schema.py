@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from gateway.config.canary import CanarySettings
 from gateway.config.http import HttpSettings, TlsSettings
+from gateway.config.moving import ShadowSettings, SplitSettings
 from gateway.config.settings import (
     LimitSettings,
     ModelSettings,
@@ -46,6 +47,8 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("`[supervision]`", "supervision", SupervisionSettings),
     ("`[models.NAME]`", "models.NAME", ModelSettings),
     ("`[[models.NAME.canaries]]`", "models.NAME.canaries", CanarySettings),
+    ("`[models.NAME.shadow]`", "models.NAME.shadow", ShadowSettings),
+    ("`[splits.NAME]`", "splits.NAME", SplitSettings),
 )
 
 
@@ -110,12 +113,14 @@ def _allowed(schema: dict[str, Any]) -> Iterator[str]:
     for one in schema.get("anyOf", [schema]):
         if "enum" in one:
             yield ", ".join(f"`{value}`" for value in one["enum"])
+        elif "$ref" in one:
+            yield "section"
         elif one.get("type") != "null":
             yield _range(one)
 
 
 def _range(schema: dict[str, Any]) -> str:
-    names = {"boolean": "`true`, `false`", "array": "list"}
+    names = {"boolean": "`true`, `false`", "array": "list", "object": "section"}
     kind = names.get(schema["type"], str(schema["type"]))
     low = schema.get("minimum", schema.get("exclusiveMinimum"))
     high = schema.get("maximum")

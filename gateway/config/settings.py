@@ -21,12 +21,12 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from gateway.config.canary import CanarySettings
 from gateway.config.checks import cross_check
 from gateway.config.http import HttpSettings, TlsSettings
+from gateway.config.moving import Name, ShadowSettings, SplitSettings
 from gateway.config.section import Seconds, Section
 from gateway.domain import LongDocuments, Policy
 from gateway.lifecycle import RestartPolicy
 from gateway.placement import DEVICE
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$")]
 Device = Annotated[str, StringConstraints(pattern=f"^({DEVICE})$")]
 Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^/\s*]+)$")]
 
@@ -219,6 +219,9 @@ class ModelSettings(Section):
     canaries: tuple[CanarySettings, ...] = Field(default=(), max_length=100)
     """Pairs of your own, `[[models.NAME.canaries]]`."""
 
+    shadow: ShadowSettings | None = None
+    """A second model to compare with, `{ model = "qwen3", percent = 5 }`."""
+
     guard_special_tokens: bool = True
     """Whether special tokens in texts are read as plain text; off, a document can steer its score."""
 
@@ -277,7 +280,8 @@ class Settings(BaseSettings):
     need a key like everybody else, and cookies are never taken."""
 
     default_model: str | None = None
-    """The model, by name or alias, of a request that names none; unset for the first one."""
+    """The model, by name or alias, of a request that names none, or a split; unset for the first
+    model."""
 
     default_timeout_seconds: Seconds = 60.0
     """How long a request may take when it does not say."""
@@ -312,6 +316,9 @@ class Settings(BaseSettings):
 
     models: dict[Name, ModelSettings] = Field(default=EMBEDDED, min_length=1)
     """The models by public name, `[models.NAME]`. Unset: the two embedded ones."""
+
+    splits: dict[Name, SplitSettings] = Field(default={})
+    """Names behind which requests are dealt out to models, `[splits.NAME]`."""
 
     @classmethod
     def settings_customise_sources(

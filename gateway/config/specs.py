@@ -1,9 +1,11 @@
 """Settings and machine -> what the fleet starts: one `ModelSpec` per model, with its shards."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
+from gateway.config.moving import ShadowSettings
 from gateway.config.settings import ModelSettings, Settings
 from gateway.domain import LongDocuments
 from gateway.placement import Machine, Place, place, read_machine
@@ -23,6 +25,7 @@ class ModelSpec:
         max_shard_memory_mb: the most resident memory of one of them; 0 for no limit.
         long_documents: what it does with documents that are too long, unless a request says.
         alone: whether it is the only model.
+        shadow: the model that it is compared with, by its public name, and how often.
     """
 
     name: str
@@ -33,6 +36,34 @@ class ModelSpec:
     max_shard_memory_mb: int = 0
     long_documents: LongDocuments = field(default_factory=LongDocuments)
     alone: bool = False
+    shadow: ShadowSettings | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitSpec:
+    """A name behind which requests are dealt out to models.
+
+    Attributes:
+        name: what clients ask for.
+        default: whether requests that name no model are dealt out by it.
+        weights: of the models, by their public names; at least one is above 0.
+    """
+
+    name: str
+    default: bool
+    weights: Mapping[str, float]
+
+
+def split_specs(settings: Settings) -> tuple[SplitSpec, ...]:
+    """Return every configured split."""
+    return tuple(
+        SplitSpec(
+            name=name,
+            default=name == settings.default_model,
+            weights={settings.model_name(one) or one: each for one, each in split.models.items()},
+        )
+        for name, split in settings.splits.items()
+    )
 
 
 def model_specs(settings: Settings, machine: Machine | None = None) -> tuple[ModelSpec, ...]:
@@ -47,6 +78,7 @@ def model_specs(settings: Settings, machine: Machine | None = None) -> tuple[Mod
             max_shard_memory_mb=model.max_shard_memory_mb,
             long_documents=model.reading(),
             alone=len(settings.models) == 1,
+            shadow=_shadow(model, settings),
             shards=tuple(
                 _shard(name, model, one, settings)
                 for one in place(
@@ -56,6 +88,14 @@ def model_specs(settings: Settings, machine: Machine | None = None) -> tuple[Mod
         )
         for name, model in settings.models.items()
     )
+
+
+def _shadow(model: ModelSettings, settings: Settings) -> ShadowSettings | None:
+    """Return the shadow of a model, by its public name."""
+    if model.shadow is None:
+        return None
+    name = settings.model_name(model.shadow.model) or model.shadow.model
+    return model.shadow.model_copy(update={"model": name})
 
 
 def resolve(source: str) -> str:

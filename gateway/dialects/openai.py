@@ -1,6 +1,6 @@
 """OpenAI's list of models. There is no OpenAI rerank API; its error object is in every error."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
@@ -18,6 +18,7 @@ class ModelCard(Struct, kw_only=True):
     aliases: Sequence[str]
     demonstration: bool
     max_model_len: int | UnsetType = UNSET
+    split: Mapping[str, float] | UnsetType = UNSET  # no model of its own: shares by model
 
 
 class ModelList(Struct, kw_only=True):

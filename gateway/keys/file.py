@@ -65,7 +65,7 @@ def keys_of(settings: Settings) -> Keys | None:
         f"keys_file: key {key.id} is for model {name!r}, which is not served"
         for key in found.ring.keys
         for name in key.models
-        if settings.model_name(name) is None
+        if settings.model_name(name) is None and name not in settings.splits
     ]
     return Keys(found.ring, (*found.warnings, *unknown))
 

@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import ModelSettings, Settings, advice, load, model_specs
+from gateway.config import (
+    ModelSettings,
+    Settings,
+    ShadowSettings,
+    SplitSettings,
+    advice,
+    load,
+    model_specs,
+)
 from gateway.config.canary import CanarySettings
 from gateway.config.schema import configuration_page, json_schema, write
 from gateway.placement import Machine
@@ -65,7 +73,7 @@ def test_generated_files_that_differ_are_found_and_written(tmp_path: Path) -> No
 def test_the_schema_refuses_unknown_keys_everywhere() -> None:
     schema = json.loads(json_schema())
     sections = [schema, *schema["$defs"].values()]
-    assert len(sections) == 7
+    assert len(sections) == 9
     assert all(section["additionalProperties"] is False for section in sections)
 
 
@@ -80,9 +88,11 @@ def test_the_page_explains_every_key() -> None:
             Settings,
             ModelSettings,
             CanarySettings,
+            ShadowSettings,
+            SplitSettings,
             type(Settings().limits),
             type(Settings().http),
             type(Settings().tls),
             type(Settings().supervision),
         )
-    ) - len(("limits", "http", "tls", "supervision", "models"))
+    ) - len(("limits", "http", "tls", "supervision", "models", "splits"))

@@ -33,6 +33,7 @@ from gateway.metrics import Metrics
 from gateway.middleware import Call, call_of
 from gateway.replies import reply
 from gateway.reranker import Reranker
+from gateway.shadows import Shadows
 from gateway.tracing import Tracing
 
 TIMEOUT_HEADER = "X-Request-Timeout-Ms"
@@ -55,6 +56,7 @@ class Api:
 
     fleet: Fleet
     reranker: Reranker
+    shadows: Shadows
     metrics: Metrics
     limits: Limits
     gate: Gate

@@ -28,6 +28,7 @@ from gateway.policy import FleetPolicy
 from gateway.reload import Reloads, Renewal
 from gateway.replies import error_reply, on_http_error
 from gateway.reranker import Reranker
+from gateway.shadows import Shadows
 from gateway.tracing import Tracing, TracingUnavailable
 
 _SENT_BY_SCRIPTS = (
@@ -75,10 +76,13 @@ def _api(settings: Settings) -> Api:
         model_specs(settings), FleetPolicy.of(settings), metrics, splits=split_specs(settings)
     )
     metrics.watch(fleet.status)
+    shadows = Shadows(fleet, metrics)
+    metrics.watch_shadows(shadows.status)
     keys = keys_of(settings)
     return Api(
         fleet=fleet,
-        reranker=Reranker(fleet),
+        reranker=Reranker(fleet, shadows),
+        shadows=shadows,
         metrics=metrics,
         limits=Limits(
             documents=settings.limits.documents,
@@ -162,6 +166,7 @@ def _lifespan(
             reloading.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await reloading
+            await api.shadows.stop()
             await api.fleet.stop()
             if api.tracing is not None:
                 await asyncio.to_thread(api.tracing.close)

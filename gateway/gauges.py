@@ -11,7 +11,8 @@ from prometheus_client.core import (
 )
 
 from gateway import __version__
-from gateway.status import ModelStatus, ShardStatus
+from gateway.comparison import Agreement
+from gateway.status import ModelStatus, ShadowStatus, ShardStatus
 
 _MODEL = ("model",)
 _SHARD = ("model", "shard")
@@ -98,6 +99,45 @@ class StatusCollector:
         yield from _shard_counters(models)
         yield _canaries(models)
         yield from _states(models)
+
+
+_SHADOW_GAUGES: dict[str, tuple[str, Callable[[Agreement], float | None]]] = {
+    "reranker_shadow_kendall_tau": (
+        "Mean of Kendall's tau-b of model and shadow, over the last 1000 requests compared.",
+        lambda agreement: agreement.tau,
+    ),
+    "reranker_shadow_top1_share": (
+        "Share of these with the same best document.",
+        lambda agreement: agreement.top1,
+    ),
+    "reranker_shadow_overlap_at_10": (
+        "Share of the ten best documents that are the same, of requests with more than ten.",
+        lambda agreement: agreement.overlap,
+    ),
+    "reranker_shadow_latency_ratio": (
+        "How many times as long the shadow computes.",
+        lambda agreement: agreement.latency_ratio,
+    ),
+}
+
+
+class ShadowCollector:
+    """A collector of how much models and their shadows agree; nothing where nothing was compared."""
+
+    def __init__(self, status: Callable[[], Sequence[ShadowStatus]]) -> None:
+        self._status = status
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        shadows = self._status()
+        for name, (text, read) in _SHADOW_GAUGES.items():
+            gauge = GaugeMetricFamily(name, text, labels=("model", "shadow"))
+            for one in shadows:
+                if (value := read(one.agreement)) is not None:
+                    gauge.add_metric((one.model, one.shadow), value)
+            yield gauge
 
 
 def _model_gauges(models: Sequence[ModelStatus]) -> Iterator[Metric]:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
-from gateway.gauges import StatusCollector
-from gateway.status import ModelStatus
+from gateway.gauges import ShadowCollector, StatusCollector
+from gateway.status import ModelStatus, ShadowStatus
 
 UNKNOWN_MODEL = "unknown"
 """The label of requests that named no model of ours."""
@@ -57,6 +57,11 @@ class Metrics:
 
         self._dealt = self._counter(
             "reranker_split_requests", "Requests dealt out by a split.", ("split", "model")
+        )
+        self._shadowed = self._counter(
+            "reranker_shadow_requests",
+            "Requests drawn to be scored by a shadow as well, by what became of them.",
+            ("model", "shadow", "outcome"),
         )
         self._reloads = self._counter("reranker_reloads", "Reloads, by how they ended.", ("ok",))
 
@@ -168,6 +173,10 @@ class Metrics:
         """Show the state of these models and shards whenever the metrics are read."""
         self.registry.register(StatusCollector(status))
 
+    def watch_shadows(self, status: Callable[[], Sequence[ShadowStatus]]) -> None:
+        """Show how much these models and their shadows agree whenever the metrics are read."""
+        self.registry.register(ShadowCollector(status))
+
     def request_finished(self, model: str, dialect: str, code: int, seconds: float) -> None:
         """Count one rerank request; `model` is a public name or `UNKNOWN_MODEL`."""
         self._requests.labels(model, dialect, str(code)).inc()
@@ -176,6 +185,10 @@ class Metrics:
     def request_dealt(self, split: str, model: str) -> None:
         """Count one rerank request that a split has sent to a model."""
         self._dealt.labels(split, model).inc()
+
+    def shadow_finished(self, model: str, shadow: str, outcome: str) -> None:
+        """Count a request drawn for a shadow: `compared`, `dropped` or `failed`."""
+        self._shadowed.labels(model, shadow, outcome).inc()
 
     def connection_refused(self, reason: str) -> None:
         """Count a connection that was refused or cut; `reason` is one of a few words of ours."""

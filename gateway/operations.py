@@ -91,6 +91,7 @@ class Operations:
             reload=self._reloads.status(),
             keys=self._api.gate.status(),
             splits=self._fleet.splits_status(),
+            shadows=self._api.shadows.status(),
         )
         return reply(request.scope, status)
 

@@ -5,6 +5,7 @@ These are the keys of the JSON behind `gateway status`; keys may be added, none 
 
 from dataclasses import dataclass, field
 
+from gateway.comparison import Agreement
 from gateway.drift import ScoresStatus
 
 
@@ -181,8 +182,28 @@ class SplitStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShadowStatus:
+    """A model and the one that it is compared with.
+
+    Of the requests drawn for comparison since both editions serve, so many are `compared`, `dropped`
+    (too many waited, too large, the shadow did not score, or was not idle in time) or `failed` (it
+    could not score them; `last_error` says why), or `waiting` now.
+    """
+
+    model: str
+    shadow: str
+    percent: float
+    waiting: int
+    compared: int
+    dropped: int
+    failed: int
+    last_error: str
+    agreement: Agreement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayStatus:
-    """Everything: version, age, models, splits and keys, in the order of their files."""
+    """Everything: version, age, models, splits, shadows and keys, in the order of their files."""
 
     version: str
     uptime_seconds: float
@@ -190,3 +211,4 @@ class GatewayStatus:
     reload: ReloadStatus
     keys: tuple[KeyStatus, ...] = ()
     splits: tuple[SplitStatus, ...] = ()
+    shadows: tuple[ShadowStatus, ...] = ()

@@ -8,6 +8,7 @@ what it should get. The source says how it behaves, `fake?delay_ms=5&load_ms=200
     refuse=CODE      loading ends in a refusal with this exit code
     crash_on_load=1  loading ends the process at once
     judged=1         its canaries are judged as if its scores meant something
+    inverted=1       every margin has the other sign: the order is turned round
 """
 
 import os
@@ -23,7 +24,7 @@ from shards.refusal import Refusal, Report
 from shards.wire.exit_codes import ExitCode
 from shards.wire.spec import ShardSpec
 
-_OPTIONS = ("delay_ms", "load_ms", "refuse", "crash_on_load", "judged")
+_OPTIONS = ("delay_ms", "load_ms", "refuse", "crash_on_load", "judged", "inverted")
 _MAX_LENGTH = 8192
 
 
@@ -70,8 +71,9 @@ class FakeEncoder:
 class FakeEngine:
     """Reads the margins that the fake encoder wrote."""
 
-    def __init__(self, facts: Facts, delay_seconds: float) -> None:
+    def __init__(self, facts: Facts, delay_seconds: float, sign: int = 1) -> None:
         self.facts = facts
+        self._sign = sign
         self.encoder = FakeEncoder(facts.max_length)
         self._delay_seconds = delay_seconds
 
@@ -82,7 +84,7 @@ class FakeEngine:
         """See `Engine`."""
         if self._delay_seconds:
             time.sleep(self._delay_seconds)
-        return [pair.token_ids[0] / (1 << 20) - 8.0 for pair in batch]
+        return [self._sign * (pair.token_ids[0] / (1 << 20) - 8.0) for pair in batch]
 
 
 def load(spec: ShardSpec, report: Report) -> FakeEngine:
@@ -104,7 +106,7 @@ def load(spec: ShardSpec, report: Report) -> FakeEngine:
         uses_instruction=False,
         has_meaning=bool(options["judged"]),
     )
-    return FakeEngine(facts, options["delay_ms"] / 1000)
+    return FakeEngine(facts, options["delay_ms"] / 1000, -1 if options["inverted"] else 1)
 
 
 def parse_options(source: str) -> dict[str, int]:

@@ -11,8 +11,8 @@ from gateway.domain import Document, LongDocuments, Policy, RerankRequest
 from gateway.job import Job
 from gateway.metrics import Metrics
 from gateway.model import Model
+from gateway.parts import Part, merge, split
 from gateway.policy import FleetPolicy
-from gateway.reranker import _merge, _Part, _split
 from shards.engines.fake import margin
 from shards.wire.messages import MAX_JOB_BYTES, MAX_JOB_DOCUMENTS, Scores, encode
 from shards.wire.spec import ShardSpec
@@ -47,8 +47,8 @@ def test_every_document_is_in_one_job_and_comes_back_in_its_place(
     texts: list[str], is_pairs: bool
 ) -> None:
     queries = [f"query {index}" for index in range(len(texts))] if is_pairs else ["query"]
-    parts = list(_split(_request(queries, texts), _model(), deadline=1.0))
-    scored = _merge(parts, [_answer(part.job) for part in parts])
+    parts = list(split(_request(queries, texts), _model(), deadline=1.0))
+    scored = merge(parts, [_answer(part.job) for part in parts])
     expected = [margin(queries[index if is_pairs else 0], text) for index, text in enumerate(texts)]
     assert [one.index for one in scored] == list(range(len(texts)))
     assert [one.margin for one in scored] == expected
@@ -56,31 +56,31 @@ def test_every_document_is_in_one_job_and_comes_back_in_its_place(
 
 @given(_TEXTS)
 def test_a_job_is_never_larger_than_it_says(texts: list[str]) -> None:
-    for part in _split(_request(["query"], texts), _model(), deadline=1.0):
+    for part in split(_request(["query"], texts), _model(), deadline=1.0):
         assert len(_message(part.job)) <= part.job.wire_bytes
 
 
 def test_documents_of_like_length_share_a_job() -> None:
     texts = ["short", "long " * 4000, "short", "long " * 4000]
-    parts = list(_split(_request(["q"], texts), _model(), deadline=1.0))
+    parts = list(split(_request(["q"], texts), _model(), deadline=1.0))
     assert [sorted(part.indices) for part in parts] == [[0, 2], [1], [3]]
 
 
 def test_many_documents_make_jobs_that_a_reply_can_answer() -> None:
-    parts = list(_split(_request(["q"], [""] * 10_000), _model(), deadline=1.0))
+    parts = list(split(_request(["q"], [""] * 10_000), _model(), deadline=1.0))
     assert max(len(part.indices) for part in parts) <= MAX_JOB_DOCUMENTS
     assert sum(len(part.indices) for part in parts) == 10_000
 
 
 def test_the_largest_documents_travel_alone() -> None:
     texts = ["x" * (MAX_JOB_BYTES - 1000)] * 3
-    parts = list(_split(_request(["q"], texts), _model(), deadline=1.0))
+    parts = list(split(_request(["q"], texts), _model(), deadline=1.0))
     assert [len(part.indices) for part in parts] == [1, 1, 1]
 
 
 def test_a_request_is_small_if_it_fits_one_batch() -> None:
     def is_small(texts: list[str]) -> set[bool]:
-        parts: list[_Part] = list(_split(_request(["q"], texts), _model(), deadline=1.0))
+        parts: list[Part] = list(split(_request(["q"], texts), _model(), deadline=1.0))
         return {part.job.is_small for part in parts}
 
     assert is_small(["a few words"] * 20) == {True}
@@ -92,7 +92,7 @@ def test_every_job_says_how_documents_are_cut() -> None:
     policies: tuple[Policy, ...] = ("truncate", "passages", "error")
     for keep_end, policy in product((False, True), policies):
         request = replace(plain, keep_end=keep_end, long_documents=policy, most_passages=7)
-        parts = list(_split(request, _model(), deadline=1.0))
+        parts = list(split(request, _model(), deadline=1.0))
         assert len(parts) == 2
         for message in (part.job.message(1) for part in parts):
             assert message.keep_end is keep_end
@@ -104,7 +104,7 @@ def test_every_job_says_how_documents_are_cut() -> None:
 def test_the_spans_of_passages_come_back_in_their_places() -> None:
     texts = ["long " * 4000, "short", "long " * 4001]
     request = replace(_request(["q"], texts), long_documents="passages")
-    parts = list(_split(request, _model(), deadline=1.0))
+    parts = list(split(request, _model(), deadline=1.0))
     answers = [
         replace(
             _answer(part.job),
@@ -114,7 +114,7 @@ def test_the_spans_of_passages_come_back_in_their_places() -> None:
         )
         for part in parts
     ]
-    scored = _merge(parts, answers)
+    scored = merge(parts, answers)
     assert [one.span for one in scored] == [(len(text) - 3, len(text)) for text in texts]
     assert [one.passages for one in scored] == [21, 1, 21]
 

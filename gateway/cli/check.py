@@ -1,5 +1,6 @@
 """`gateway check FILE`: every error of a configuration at once; nothing is started."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from gateway.cli import exits
 from gateway.cli.say import console, report
 
 if TYPE_CHECKING:
-    from gateway.config import ModelSpec, Problem, Settings
+    from gateway.config import ModelSpec, Problem, Settings, SplitSpec
     from gateway.placement import Machine
 
 
@@ -22,7 +23,7 @@ def check(file: Path, as_json: bool) -> None:
 
     Exit code 0: it can be served (warnings are no errors). 78: it cannot.
     """
-    from gateway.config import ConfigError, advice, load, model_specs
+    from gateway.config import ConfigError, advice, load, model_specs, split_specs
     from gateway.config.load import unknown_variables
     from gateway.keys import keys_of
     from gateway.placement import read_machine
@@ -34,18 +35,19 @@ def check(file: Path, as_json: bool) -> None:
         keys = keys_of(settings)
         check_pair(settings.tls)
     except ConfigError as error:
-        _print_json([], [], error.problems) if as_json else report(error.problems)
+        _print_json([], [], [], error.problems) if as_json else report(error.problems)
         raise SystemExit(exits.CONFIG) from None
     specs = model_specs(settings, machine)
     warnings = [*unknown_variables(), *advice(settings, machine), *(keys.warnings if keys else ())]
     if as_json:
-        _print_json(specs, warnings, [])
+        _print_json(specs, split_specs(settings), warnings, [])
     else:
         _print_table(file, settings, machine, specs, warnings)
 
 
 def _print_json(
-    specs: "list[ModelSpec] | tuple[ModelSpec, ...]",
+    specs: "Sequence[ModelSpec]",
+    splits: "Sequence[SplitSpec]",
     warnings: list[str],
     problems: "list[Problem] | tuple[Problem, ...]",
 ) -> None:
@@ -59,6 +61,7 @@ def _print_json(
         ],
         "warnings": warnings,
         "models": [asdict(spec) for spec in specs],
+        "splits": [asdict(split) for split in splits],
     }
     click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
 
@@ -79,6 +82,8 @@ def _print_table(
         table.add_column(name, overflow="fold")
     for spec in specs:
         title = f"{spec.name} (default)" if spec.default else spec.name
+        if spec.shadow:
+            title += f", shadow {spec.shadow.model} {spec.shadow.percent:g} %"
         for number, shard in enumerate(spec.shards):
             first = (title, spec.source) if number == 0 else ("", "")
             cells = (*first, shard.name, shard.device, shard.dtype, _ranges(shard.cores))
@@ -91,6 +96,9 @@ def _print_table(
         )
     )
     out.print(table)
+    for name, split in settings.splits.items():
+        weights = ", ".join(f"{model} {weight:g}" for model, weight in split.models.items())
+        out.print(Text(f"split {name}: {weights}"))
     for line in warnings:
         out.print(Text(f"warning: {line}", style="yellow"))
 

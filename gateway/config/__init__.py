@@ -23,7 +23,7 @@ from gateway.config.settings import (
     Settings,
     SupervisionSettings,
 )
-from gateway.config.specs import ModelSpec, SplitSpec, model_specs, split_specs
+from gateway.config.specs import ModelSpec, ShadowSpec, SplitSpec, model_specs, split_specs
 
 __all__ = [
     "ConfigError",
@@ -35,6 +35,7 @@ __all__ = [
     "Problem",
     "Settings",
     "ShadowSettings",
+    "ShadowSpec",
     "SplitSettings",
     "SplitSpec",
     "SupervisionSettings",

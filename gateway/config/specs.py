@@ -5,11 +5,23 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
-from gateway.config.moving import ShadowSettings
 from gateway.config.settings import ModelSettings, Settings
 from gateway.domain import LongDocuments
 from gateway.placement import Machine, Place, place, read_machine
 from shards.wire.spec import OwnCanary, ShardSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShadowSpec:
+    """The model that another one is compared with.
+
+    Attributes:
+        model: its public name.
+        percent: how many requests it scores again.
+    """
+
+    model: str
+    percent: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +37,7 @@ class ModelSpec:
         max_shard_memory_mb: the most resident memory of one of them; 0 for no limit.
         long_documents: what it does with documents that are too long, unless a request says.
         alone: whether it is the only model.
-        shadow: the model that it is compared with, by its public name, and how often.
+        shadow: the model that it is compared with, and how often.
     """
 
     name: str
@@ -36,7 +48,7 @@ class ModelSpec:
     max_shard_memory_mb: int = 0
     long_documents: LongDocuments = field(default_factory=LongDocuments)
     alone: bool = False
-    shadow: ShadowSettings | None = None
+    shadow: ShadowSpec | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,12 +102,11 @@ def model_specs(settings: Settings, machine: Machine | None = None) -> tuple[Mod
     )
 
 
-def _shadow(model: ModelSettings, settings: Settings) -> ShadowSettings | None:
-    """Return the shadow of a model, by its public name."""
+def _shadow(model: ModelSettings, settings: Settings) -> ShadowSpec | None:
     if model.shadow is None:
         return None
     name = settings.model_name(model.shadow.model) or model.shadow.model
-    return model.shadow.model_copy(update={"model": name})
+    return ShadowSpec(model=name, percent=model.shadow.percent)
 
 
 def resolve(source: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from gateway import shadows as module
-from gateway.config import ModelSpec, ShadowSettings
+from gateway.config import ModelSpec, ShadowSpec
 from gateway.domain import Document, RerankRequest, RerankResult
 from gateway.fleet import Fleet
 from gateway.metrics import Metrics
@@ -21,7 +21,7 @@ from shards.engines.fake import margin
 from tests.gateway.test_fleet import PATIENCE_SECONDS, pids, running, spec, until
 
 TEXTS = tuple(f"document {number}" for number in range(20))
-SHADOWED = replace(spec("a", default=True), shadow=ShadowSettings(model="b", percent=100))
+SHADOWED = replace(spec("a", default=True), shadow=ShadowSpec(model="b", percent=100))
 
 
 class Watched:
@@ -102,7 +102,9 @@ async def test_its_work_is_in_nobodys_count() -> None:
 
 async def test_only_what_is_drawn_is_compared() -> None:
     draws: Iterator[float] = iter([0.0, 0.2, 0.04999, 0.05, 0.9])
-    async with running(replace(SHADOWED, shadow=ShadowSettings(model="b")), spec("b")) as fleet:
+    async with running(
+        replace(SHADOWED, shadow=ShadowSpec(model="b", percent=5)), spec("b")
+    ) as fleet:
         watched = Watched(fleet, lambda: next(draws))
         for _ in range(5):
             await watched.rerank()
@@ -203,7 +205,7 @@ async def test_another_edition_is_another_comparison() -> None:
         watched = Watched(fleet)
         await watched.rerank()
         assert (await watched.until_done()).compared == 1
-        less = replace(SHADOWED, shadow=ShadowSettings(model="b", percent=50))
+        less = replace(SHADOWED, shadow=ShadowSpec(model="b", percent=50))
         await fleet.apply([less, spec("b")])
         assert (watched.status.compared, watched.status.percent) == (1, 50)
         await fleet.apply([less, spec("b", "inverted=1")])

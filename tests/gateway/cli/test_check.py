@@ -71,3 +71,19 @@ def test_the_file_may_come_from_the_environment(
     (tmp_path / "gateway.toml").write_text(GOOD)
     monkeypatch.setenv("GATEWAY_CONFIG", str(tmp_path / "gateway.toml"))
     assert CliRunner().invoke(cli, ["check"]).exit_code == 0
+
+
+def test_shadows_and_splits_are_shown(tmp_path: Path) -> None:
+    moving = (
+        'default_model = "search"\n[splits.search]\nmodels = { a = 90, b = 10 }\n'
+        '[models.a]\nsource = "fake"\nengine = "fake"\nshadow = { model = "b", percent = 2.5 }\n'
+        '[models.b]\nsource = "fake"\nengine = "fake"\n'
+    )
+    found = json.loads(check(tmp_path, moving, "--json").stdout)
+    assert found["splits"] == [
+        {"name": "search", "default": True, "weights": {"a": 90.0, "b": 10.0}}
+    ]
+    assert found["models"][0]["shadow"] == {"model": "b", "percent": 2.5}
+    said = check(tmp_path, moving).stdout
+    assert "a, shadow b 2.5 %" in said
+    assert "split search: a 90, b 10" in said

@@ -110,6 +110,25 @@ class RerankRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Calibration:
+    """From margins to relevance scores: sigmoid(slope * margin + intercept).
+
+    The slope is positive, so that the order by margin is the order by score.
+    """
+
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    def score(self, margin: float) -> float:
+        """Return the relevance score of a margin, in [0, 1]."""
+        return sigmoid(self.slope * margin + self.intercept)
+
+
+UNCALIBRATED = Calibration()
+"""The margin is taken for the log-odds that it was trained to be."""
+
+
+@dataclass(frozen=True, slots=True)
 class Scored:
     """One document's score.
 
@@ -120,6 +139,7 @@ class Scored:
         truncated: whether a part of the document was not read.
         passages: how many pairs it took.
         span: the characters of its best passage; `None` where nobody knows.
+        calibration: what its margin means.
     """
 
     index: int
@@ -128,11 +148,12 @@ class Scored:
     truncated: bool
     passages: int = 1
     span: tuple[int, int] | None = None
+    calibration: Calibration = UNCALIBRATED
 
     @property
     def relevance_score(self) -> float:
         """The margin as a probability, in [0, 1]."""
-        return sigmoid(self.margin)
+        return self.calibration.score(self.margin)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

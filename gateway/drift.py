@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from gateway.domain import sigmoid
+from gateway.domain import UNCALIBRATED, Calibration
 
 RECENT = 1000
 """How many margins are the recent ones."""
@@ -72,10 +72,10 @@ class ScoreLog:
         if sum(self._bins) > _FORGET_AT:
             self._bins = [count // 2 for count in self._bins]
 
-    def status(self) -> ScoresStatus:
-        """Return what there is to know."""
+    def status(self, scale: Calibration = UNCALIBRATED) -> ScoresStatus:
+        """Return what there is to know, where margins mean this."""
         ordered = sorted(self._recent)
-        p10, p50, p90 = (round(_quantile(ordered, share), 6) for share in (0.1, 0.5, 0.9))
+        p10, p50, p90 = (round(_quantile(ordered, share, scale), 6) for share in (0.1, 0.5, 0.9))
         return ScoresStatus(
             documents=self._documents,
             truncated=self._truncated,
@@ -95,11 +95,11 @@ class ScoreLog:
         return (recent - median) / max(_SMALLEST_SPREAD, high - low)
 
 
-def _quantile(ordered: Sequence[float], share: float) -> float:
+def _quantile(ordered: Sequence[float], share: float, scale: Calibration) -> float:
     """Return the relevance score that this share of the margins does not pass."""
     if not ordered:
         return 0.0
-    return sigmoid(ordered[min(len(ordered) - 1, int(share * len(ordered)))])
+    return scale.score(ordered[min(len(ordered) - 1, int(share * len(ordered)))])
 
 
 def _bin_of(margin: float) -> int:

@@ -12,7 +12,9 @@ from typing import Any
 
 from gateway.config import ModelSpec, Settings
 
-RELOADED = frozenset({"models", "splits", "default_model", "offline", "keys_file"})
+RELOADED = frozenset(
+    {"models", "splits", "default_model", "offline", "keys_file", "calibration_file"}
+)
 """The keys of the settings that a reload brings into effect."""
 
 

@@ -19,7 +19,7 @@ from gateway.admission import Admission, Ask
 from gateway.alone import each_alone
 from gateway.config import ModelSpec
 from gateway.dispatch import Dispatch, Reconsider, Waiter
-from gateway.domain import Caller, Scored, sigmoid
+from gateway.domain import Caller, Scored
 from gateway.drift import ScoreLog
 from gateway.errors import EngineFailed, GatewayError, ModelUnavailable
 from gateway.estimate import TokenEstimate
@@ -328,9 +328,9 @@ class Model:
     def note_result(self, scored: Sequence[Scored], tied: int) -> None:
         """Count the scores that a client gets; `tied` of them are those of other documents."""
         margins = [one.margin for one in scored if math.isfinite(one.margin)]
-        truncated = sum(one.truncated for one in scored)
-        self._scores.add(margins, truncated=truncated, tied=tied)
-        self._metrics.result_given(self.spec.name, map(sigmoid, margins), tied=tied)
+        self._scores.add(margins, truncated=sum(one.truncated for one in scored), tied=tied)
+        scores = map(self.spec.scale.score, margins)
+        self._metrics.result_given(self.spec.name, scores, tied=tied)
 
     def status(self) -> ModelStatus:
         """Return a snapshot."""
@@ -340,7 +340,7 @@ class Model:
             len(self._dispatch),
             self._tallies,
             self._retries,
-            self._scores.status(),
+            self._scores.status(self.spec.scale),
             refused_pairs=self.quarantine.refused_pairs,
             is_draining=self.is_draining,
         )

@@ -1,7 +1,8 @@
 """What a client is told beside its scores: nothing that was decided for it stays silent. Pure.
 
 Truncated documents, ties, which model scored when the request named none or an alias, and what the
-shard doubts about the model: an activation that was guessed, labels that do not say which is which.
+shard doubts about the model: an activation that was guessed, labels that do not say which is which;
+a calibration that was made for other weights.
 A missing template is not among them: without one a model is refused when it is loaded.
 """
 
@@ -29,6 +30,7 @@ def notes(
         *([note] if note else _which_model(request, spec)),
         *_truncated(request, scored, spec, facts),
         *_ties(scored, tied),
+        *_stale(spec, facts),
         *(f"model {spec.name!r}: {doubt}" for doubt in (facts.doubts if facts else ())),
     )
 
@@ -67,6 +69,15 @@ def _ties(scored: Sequence[Scored], tied: int) -> Iterator[str]:
         yield (
             f"{tied} of {len(scored)} documents have the very score of another one: their order "
             "is that of the request"
+        )
+
+
+def _stale(spec: ModelSpec, facts: Ready | None) -> Iterator[str]:
+    entry = spec.calibration
+    if entry and facts and entry.is_stale(facts.weights):
+        yield (
+            f"model {spec.name!r}: its calibration of {entry.made} was made for other weights: the "
+            "order is right, relevance scores may not be; `gateway calibrate` makes a new one"
         )
 
 

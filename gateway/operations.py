@@ -166,6 +166,8 @@ class Operations:
             aliases=model.aliases,
             demonstration=model.demonstration,
             max_model_len=model.max_length or UNSET,  # not known before a shard has loaded it
+            weights=model.weights or UNSET,
+            calibrated=model.calibration.made if model.calibration else UNSET,
         )
 
     def _splits_of_key(self, request: Request) -> Iterator[tuple[SplitStatus, list[ModelStatus]]]:

@@ -8,7 +8,15 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gateway.domain import ANYONE, Caller, LongDocuments, RerankRequest, Scored
+from gateway.domain import (
+    ANYONE,
+    UNCALIBRATED,
+    Calibration,
+    Caller,
+    LongDocuments,
+    RerankRequest,
+    Scored,
+)
 from gateway.job import Job
 from gateway.model import Model
 from gateway.timeline import Timeline
@@ -114,22 +122,26 @@ def _pick(queries: tuple[str, ...], indices: Sequence[int]) -> tuple[str, ...]:
     return queries if len(queries) == 1 else tuple(queries[index] for index in indices)
 
 
-def merge(parts: Sequence[Part], answers: Sequence[Scores]) -> tuple[Scored, ...]:
-    """Put the scores of all jobs back in input order."""
+def merge(
+    parts: Sequence[Part], answers: Sequence[Scores], scale: Calibration = UNCALIBRATED
+) -> tuple[Scored, ...]:
+    """Put the scores of all jobs back in input order, where margins mean this."""
     scored: list[Scored] = []
     for part, scores in zip(parts, answers, strict=True):
         cut = set(scores.truncated)
         scored += [
-            _scored(scores, place, index, truncated=place in cut)
+            _scored(scores, place, index, scale, truncated=place in cut)
             for place, index in enumerate(part.indices)
         ]
     scored.sort(key=lambda one: one.index)
     return tuple(scored)
 
 
-def _scored(scores: Scores, place: int, index: int, *, truncated: bool) -> Scored:
+def _scored(
+    scores: Scores, place: int, index: int, scale: Calibration, *, truncated: bool
+) -> Scored:
     margin, tokens = scores.margins[place], scores.tokens[place]
     if not scores.passages:
-        return Scored(index, margin, tokens, truncated)
+        return Scored(index, margin, tokens, truncated, calibration=scale)
     span = (scores.starts[place], scores.ends[place])
-    return Scored(index, margin, tokens, truncated, scores.passages[place], span)
+    return Scored(index, margin, tokens, truncated, scores.passages[place], span, scale)

@@ -152,7 +152,7 @@ class Reloads:
         for renewal in renewals:
             renewal.bring()
         warnings = [line for renewal in renewals for line in renewal.warnings]
-        return found, (*self._without_effect(settings), *warnings, *self._not_scoring(found))
+        return found, (*self._without_effect(settings), *warnings, *self._doubtful(found))
 
     def _read_all(self) -> tuple[Settings, tuple[ModelSpec, ...], list[Renewal]]:
         settings = self._read()
@@ -164,8 +164,13 @@ class Reloads:
             for key in without_effect(self._started_with, settings)
         ]
 
-    def _not_scoring(self, found: Changes) -> list[str]:
-        return [
+    def _doubtful(self, found: Changes) -> list[str]:
+        stale = [
+            f"model {one.name!r}: its calibration was made for other weights: `gateway calibrate`"
+            for one in self._fleet.status()
+            if one.calibration and one.calibration.stale
+        ]
+        return stale + [
             f"model {one.name!r} did not change and is still {one.state}: "
             f"`gateway reload {one.name}` starts it anew"
             for one in self._fleet.status()

@@ -81,7 +81,7 @@ class Reranker:
                     answers = await _gather(scoring, parts, request)
             except TimeoutError:
                 raise _too_late(scoring, round(deadline - started, 3)) from None
-        scored = merge(parts, answers)
+        scored = merge(parts, answers, scoring.spec.scale)
         tied = ties(request, scored)
         scoring.note_result(scored, tied)
         compute_seconds = sum(scores.compute_ns for scores in answers) / 1e9

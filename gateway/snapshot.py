@@ -3,13 +3,13 @@
 import time
 from collections.abc import Collection, Mapping
 
-from gateway.config import ModelSpec
+from gateway.config import CalibrationEntry, ModelSpec
 from gateway.drift import ScoresStatus
 from gateway.lifecycle import State
 from gateway.recycling import can_shrink
 from gateway.retries import RetryBudget
 from gateway.standing import Standing, Trust
-from gateway.status import ModelStatus, ShardStatus
+from gateway.status import CalibrationStatus, ModelStatus, ShardStatus
 from gateway.supervisor import Supervisor
 from gateway.tally import Tally
 from shards.wire.messages import Ready
@@ -41,11 +41,27 @@ def model_status(
         queue=queue,
         refused_pairs=refused_pairs,
         scores=scores,
+        weights=facts.weights if facts else "",
+        calibration=_calibration(spec.calibration, facts.weights if facts else ""),
         retries=retries.spent,
         retries_refused=retries.refused,
         shards=tuple(
             shard_status(one, tally, spec.max_shard_memory_mb) for one, tally in shards.items()
         ),
+    )
+
+
+def _calibration(entry: CalibrationEntry | None, weights: str) -> CalibrationStatus | None:
+    if entry is None:
+        return None
+    return CalibrationStatus(
+        slope=entry.slope,
+        intercept=entry.intercept,
+        made=entry.made,
+        pairs=entry.pairs,
+        ece_before=entry.ece_before,
+        ece_after=entry.ece_after,
+        stale=entry.is_stale(weights),
     )
 
 

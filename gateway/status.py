@@ -76,13 +76,32 @@ class ShardStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationStatus:
+    """What turns the margins of a model into relevance scores: sigmoid(slope * margin + intercept).
+
+    It was `made` (RFC 3339) on so many labelled `pairs`. The expected calibration error was
+    `ece_before` it, and is `ece_after` on pairs that were held out. It is `stale` if it was made for
+    other weights than those that are loaded.
+    """
+
+    slope: float
+    intercept: float
+    made: str
+    pairs: int
+    ece_before: float
+    ece_after: float
+    stale: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelStatus:
     """One model: `state` is `ready`, `degraded` (some shards ready), `loading` or `failed`.
 
     One that the operator took out of service is `draining`, and then `drained`. `retries` counts jobs
     that were scored again, `retries_refused` those that were one too many. `refused_pairs` are in
     quarantine because they end shards: many of them mean poison that comes in variations, or a device
-    that is broken.
+    that is broken. `weights` changes when a file of the checkpoint does; it is empty until a shard is
+    ready, and where there are no files.
     """
 
     name: str
@@ -101,6 +120,8 @@ class ModelStatus:
     retries: int = 0
     retries_refused: int = 0
     scores: ScoresStatus = field(default_factory=ScoresStatus)
+    weights: str = ""
+    calibration: CalibrationStatus | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

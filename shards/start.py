@@ -55,6 +55,7 @@ def start(spec: ShardSpec, pipe: ShardEnd) -> Started:
             warnings=facts.warnings + notes + proof.doubts,
             notes=facts.notes,
             doubts=facts.doubts + proof.doubts,
+            weights=facts.fingerprint,
         )
     )
     return Started(engine, pace, proof)

@@ -18,6 +18,8 @@ COMMANDS = {
     "rerank": "gateway.cli.rerank:rerank",
     "bench": "gateway.cli.bench:bench",
     "eval": "gateway.cli.evaluate:evaluate",
+    "compare": "gateway.cli.compare:compare",
+    "calibrate": "gateway.cli.calibrate:calibrate",
     "key": "gateway.cli.key:key",
     "verify": "gateway.cli.verify:verify",
     "check": "gateway.cli.check:check",

@@ -68,4 +68,6 @@ def _tell(model: Any, log: Any) -> None:
     if len(up) < len(model.shards):
         log.warning("model starts without some of its shards", model=model.name, error=errors)
     shards = [f"{one.name} ({one.device}, {one.dtype})" for one in up]
+    if model.calibration and model.calibration.stale:
+        log.warning("its calibration was made for other weights", model=model.name)
     log.info("model ready", model=model.name, engine=model.engine, shards=shards)

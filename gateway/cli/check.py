@@ -33,11 +33,11 @@ def check(file: Path, as_json: bool) -> None:
     try:
         settings = load(file)
         keys = keys_of(settings)
+        specs = model_specs(settings, machine)
         check_pair(settings.tls)
     except ConfigError as error:
         _print_json([], [], [], error.problems) if as_json else report(error.problems)
         raise SystemExit(exits.CONFIG) from None
-    specs = model_specs(settings, machine)
     warnings = [*unknown_variables(), *advice(settings, machine), *(keys.warnings if keys else ())]
     if as_json:
         _print_json(specs, split_specs(settings), warnings, [])

@@ -49,7 +49,7 @@ def doctor(file: Path | None, as_json: bool) -> None:
 
 
 def _findings(file: Path | None, machine: "Machine") -> "Iterator[Finding]":
-    from gateway.config import ConfigError, load
+    from gateway.config import ConfigError, calibrations_of, load
     from gateway.doctor.compute import compute_findings, examine
     from gateway.doctor.host import host_findings
     from gateway.doctor.serving import problem_findings
@@ -59,6 +59,7 @@ def _findings(file: Path | None, machine: "Machine") -> "Iterator[Finding]":
     yield from compute_findings(ROOT, machine, examine("cuda:0" if machine.gpus else "cpu"))
     try:
         settings = load(file)
+        calibrations_of(settings)
     except ConfigError as error:
         yield from problem_findings(error)
         return

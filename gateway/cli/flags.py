@@ -75,6 +75,8 @@ def one_model(
 ) -> "Settings":
     """Return settings with one model, the one asked for or the default one; end if they are wrong.
 
+    It is not calibrated: what is looked at are margins, and its calibration may not be there yet.
+
     Args:
         model: `NAME=SOURCE`, `SOURCE`, or a name that is known: of `file`, else an embedded one.
         options: what the flags beside it say.
@@ -96,4 +98,5 @@ def one_model(
         report(error.problems)
         raise SystemExit(exits.CONFIG) from None
     only = {name: settings.models[name]}  # whatever other models there may be
-    return settings.model_copy(update={"models": only, "default_model": None})
+    alone = {"models": only, "default_model": None, "calibration_file": None}
+    return settings.model_copy(update=alone)

@@ -49,6 +49,11 @@ class Judged:
         """The grade of each candidate; `None` where nobody judged."""
         return tuple(self.grades.get(one.id) for one in self.question.documents)
 
+    def labelled(self) -> "Judged":
+        """Return it with those candidates only that have a label."""
+        documents = tuple(one for one in self.question.documents if one.id in self.grades)
+        return Judged(Question(self.question.query, documents, self.question.id), self.grades)
+
 
 def read_judged(files: Sequence[str]) -> list[Judged]:
     """Return the queries of JSONL files, with labels where there are any.

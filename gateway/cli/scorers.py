@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gateway.cli.spoken import Spoken
     from gateway.config import Settings
     from gateway.domain import Policy
+    from gateway.fleet import Fleet
 
 PATIENCE_SECONDS = 600.0
 """How long one part of a request may take; loading the model included."""
@@ -53,6 +54,14 @@ class Reading:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which model scores: its public name, and the fingerprint of its weights, if it has one."""
+
+    name: str
+    weights: str = ""
+
+
 class Scorer(Protocol):
     """Scores documents, in input order.
 
@@ -64,6 +73,8 @@ class Scorer(Protocol):
 
     async def score(self, query: str, documents: Sequence[str]) -> list[Score]: ...
 
+    async def identity(self) -> Identity: ...
+
 
 class Remote:
     """A gateway, or any other server that speaks one of the APIs that we know."""
@@ -73,6 +84,7 @@ class Remote:
     ) -> None:
         self._session = session
         self._url = spoken.url(url)
+        self._models_url = f"{spoken.base(url)}/v1/models"
         self._spoken = spoken
         self._options = {key: value for key, value in options.items() if value is not None}
         self.warnings: dict[str, None] = {}
@@ -97,6 +109,23 @@ class Remote:
             reason = str(error) or "no answer in time"
             raise Unreachable(f"{self._url} cannot be asked: {reason}") from None
         return self._read(said, len(documents))
+
+    async def identity(self) -> Identity:
+        """Ask which model it is; raises `Refused` if nobody lists models there."""
+        import aiohttp
+        import orjson
+
+        wanted = self._options.get("model")
+        try:
+            async with self._session.get(self._models_url) as reply:
+                cards = orjson.loads(await reply.read())["data"]
+            for card in cards:
+                names = (card["id"], *card["aliases"])
+                if wanted in names or (wanted is None and card["default"]):
+                    return Identity(card["id"], card.get("weights", ""))
+        except (aiohttp.ClientError, TimeoutError, ValueError, LookupError, TypeError) as error:
+            raise Refused(f"{self._models_url} lists no models ({error!r})") from None
+        raise Refused(f"{self._models_url} does not list {wanted or 'a default model'}")
 
     def _read(self, said: bytes, documents: int) -> list[Score]:
         import orjson
@@ -153,9 +182,12 @@ class Local:
     """The gateway's own fleet and reranker, in this process, without HTTP."""
 
     def __init__(
-        self, reranker: Any, model: str, instruction: str | None, reading: Reading
+        self, fleet: "Fleet", model: str, instruction: str | None, reading: Reading
     ) -> None:
-        self._reranker = reranker
+        from gateway.reranker import Reranker
+
+        self._fleet = fleet
+        self._reranker = Reranker(fleet)
         self._model = model
         self._instruction = instruction
         self._reading = reading
@@ -193,6 +225,11 @@ class Local:
             for one in result.scored
         ]
 
+    async def identity(self) -> Identity:
+        """Say which model it is, once it has scored."""
+        (status,) = self._fleet.status()
+        return Identity(status.name, status.weights)
+
     @property
     def _policy(self) -> "Policy | None":
         reading = self._reading
@@ -208,11 +245,10 @@ async def local(
     from gateway.fleet import Fleet
     from gateway.metrics import Metrics
     from gateway.policy import FleetPolicy
-    from gateway.reranker import Reranker
 
     fleet = Fleet(model_specs(settings), FleetPolicy.of(settings), Metrics())
     await fleet.start()
     try:
-        yield Local(Reranker(fleet), model, instruction, reading)
+        yield Local(fleet, model, instruction, reading)
     finally:
         await fleet.stop()

@@ -156,7 +156,7 @@ class Progress:
 
 
 @contextlib.contextmanager
-def progress_bar(total: int | None, *, shown: bool = True) -> Iterator[Progress]:
+def progress_bar(total: int | None, *, shown: bool = True, title: str = "") -> Iterator[Progress]:
     """Yield a progress bar on the terminal that appears when it takes long; within an event loop."""
     if not shown or not sys.stderr.isatty():
         yield Progress(advance=lambda _count: None, stop=lambda: None)
@@ -164,9 +164,15 @@ def progress_bar(total: int | None, *, shown: bool = True) -> Iterator[Progress]
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
 
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("documents"), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("documents"),
+        TimeElapsedColumn(),
+    )
     bar = Bar(*columns, console=console(stderr=True), transient=True, refresh_per_second=4)
-    line = bar.add_task("", total=total)
+    line = bar.add_task(title, total=total)
     timer = asyncio.get_running_loop().call_later(PROGRESS_AFTER_SECONDS, bar.start)
 
     def stop() -> None:

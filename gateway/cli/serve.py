@@ -114,13 +114,14 @@ MODEL_FLAGS = ("dtype", "devices", "replicas", "threads", "engine")
 
 
 def _settings(read: "Callable[[], Settings]") -> "Settings":
-    from gateway.config import ConfigError
+    from gateway.config import ConfigError, calibrations_of
     from gateway.keys import keys_of
     from gateway.tls import check_pair
 
     try:
         settings = read()
         keys_of(settings)
+        calibrations_of(settings)
         check_pair(settings.tls)
         return settings
     except ConfigError as error:

@@ -36,6 +36,14 @@ class Spoken:
         base = base.rstrip("/")
         return base if base.endswith(ENDPOINTS) else base + self.path
 
+    def base(self, url: str) -> str:
+        """Return where the server is, without a path of an API."""
+        return url.rstrip("/").removesuffix(_ending(url.rstrip("/"))).removesuffix("/v1")
+
+
+def _ending(url: str) -> str:
+    return next((one for one in ENDPOINTS if url.endswith(one)), "")
+
 
 def _documents(field: str) -> Callable[[str, Sequence[str]], Body]:
     return lambda query, documents: {"query": query, field: documents}

@@ -151,6 +151,8 @@ def _troubles(found: Status) -> "list[Text]":
 
     lines: list[Text] = []
     for model in _editions(found):
+        if (model.get("calibration") or {}).get("stale"):
+            lines.append(Text(f"{model['name']}: its calibration was made for other weights"))
         for shard in model["shards"]:
             troubles = [shard["last_error"], *shard.get("warnings", ())]
             lines += [Text(f"{shard['name']}: {line}") for line in troubles if line]
@@ -178,9 +180,14 @@ def _title(model: dict[str, Any]) -> str:
         *(["default"] if model["default"] else []),
         *([model["engine"]] if model["engine"] else []),
         *(["demonstration"] if model.get("demonstration") else []),
+        *_calibrated(model.get("calibration")),
         *(f"also {alias}" for alias in model["aliases"]),
     ]
     return f"{model['name']} ({', '.join(notes)})" if notes else str(model["name"])
+
+
+def _calibrated(found: dict[str, Any] | None) -> list[str]:
+    return [f"calibrated {found['made'][:10]}"] if found else []
 
 
 def _cells(shard: dict[str, Any]) -> dict[str, Any]:

@@ -3,22 +3,31 @@
 settings.py  the keys, their limits and defaults: the one place to add a key
 section.py   what all sections of keys have in common
 http.py      the keys about connections
+limits.py    the keys about the size of requests
 moving.py    the keys for moving from one model to another: shadows and splits
 checks.py    what no single key can say: clashes, impossible limits, an open port without keys
 problems.py  an error as the operator reads it: where, what was found, what is allowed, the remedy
 load.py      the sources and their precedence; every error at once
 specs.py     settings and machine -> one `ModelSpec` per model, with its `ShardSpec`s
+calibrations.py  the file of calibrations
 advice.py    what is legal but looks wrong on this machine
 schema.py    JSON Schema for editors, and docs/configuration.md
 """
 
 from gateway.config.advice import advice
+from gateway.config.calibrations import NAME as CALIBRATIONS
+from gateway.config.calibrations import (
+    CalibrationEntry,
+    calibrations_of,
+    read_calibrations,
+    write_calibration,
+)
 from gateway.config.http import HttpSettings, TlsSettings
+from gateway.config.limits import LimitSettings
 from gateway.config.load import load
 from gateway.config.moving import Name, ShadowSettings, SplitSettings
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.settings import (
-    LimitSettings,
     ModelSettings,
     Settings,
     SupervisionSettings,
@@ -26,6 +35,8 @@ from gateway.config.settings import (
 from gateway.config.specs import ModelSpec, ShadowSpec, SplitSpec, model_specs, split_specs
 
 __all__ = [
+    "CALIBRATIONS",
+    "CalibrationEntry",
     "ConfigError",
     "HttpSettings",
     "LimitSettings",
@@ -41,7 +52,10 @@ __all__ = [
     "SupervisionSettings",
     "TlsSettings",
     "advice",
+    "calibrations_of",
     "load",
     "model_specs",
+    "read_calibrations",
     "split_specs",
+    "write_calibration",
 ]

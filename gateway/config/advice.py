@@ -7,6 +7,7 @@ the gateway starts, and says what it saw.
 from collections.abc import Iterator
 from pathlib import Path
 
+from gateway.config.calibrations import calibrations_of
 from gateway.config.checks import is_loopback
 from gateway.config.settings import ModelSettings, Settings
 from gateway.config.specs import resolve
@@ -17,6 +18,7 @@ def advice(settings: Settings, machine: Machine) -> list[str]:
     """Return one sentence per doubtful thing, naming its key."""
     return [
         *_keys(settings),
+        *_calibrations(settings),
         *(
             f"models.{name}.{line}"
             for name, model in settings.models.items()
@@ -32,6 +34,11 @@ def _keys(settings: Settings) -> Iterator[str]:
         yield (
             "tls: keys come over the network in the clear; name a certificate, or let a proxy do TLS"
         )
+
+
+def _calibrations(settings: Settings) -> Iterator[str]:
+    for name in calibrations_of(settings).keys() - settings.models.keys():
+        yield f"calibration_file: {settings.calibration_file} has {name!r}, which is not served"
 
 
 def _source(model: ModelSettings) -> Iterator[str]:

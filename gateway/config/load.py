@@ -25,7 +25,7 @@ from gateway.config.problems import Path as KeyPath
 from gateway.config.settings import ModelSettings, Settings
 
 PREFIX = "GATEWAY_"
-FILES = ("keys_file", "admin_socket")
+FILES = ("keys_file", "calibration_file", "admin_socket")
 TLS_FILES = ("certificate", "key")
 """Keys that name a file."""
 

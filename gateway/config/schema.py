@@ -14,9 +14,9 @@ from pydantic.fields import FieldInfo
 
 from gateway.config.canary import CanarySettings
 from gateway.config.http import HttpSettings, TlsSettings
+from gateway.config.limits import LimitSettings
 from gateway.config.moving import ShadowSettings, SplitSettings
 from gateway.config.settings import (
-    LimitSettings,
     ModelSettings,
     Settings,
     SupervisionSettings,

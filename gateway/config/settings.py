@@ -21,6 +21,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from gateway.config.canary import CanarySettings
 from gateway.config.checks import cross_check
 from gateway.config.http import HttpSettings, TlsSettings
+from gateway.config.limits import LimitSettings
 from gateway.config.moving import Name, ShadowSettings, SplitSettings
 from gateway.config.section import Seconds, Section
 from gateway.domain import LongDocuments, Policy
@@ -53,25 +54,6 @@ Devices = Annotated[
         }
     ),
 ]
-
-
-class LimitSettings(Section):
-    """What a request may hold, and how much may wait."""
-
-    documents: int = Field(default=10_000, ge=1, le=1_000_000)
-    """The most documents of one request."""
-
-    document_bytes: int = Field(default=1_000_000, ge=1)
-    """The most bytes of one document, as UTF-8."""
-
-    query_bytes: int = Field(default=100_000, ge=1)
-    """The most bytes of one query or instruction, as UTF-8."""
-
-    body_bytes: int = Field(default=8 * 1024 * 1024, ge=1024)
-    """The most bytes of one request body."""
-
-    queue_tokens: int = Field(default=2_000_000, ge=1)
-    """The most tokens that wait for one model; beyond it the answer is 503 with Retry-After."""
 
 
 class SupervisionSettings(Section):
@@ -278,6 +260,10 @@ class Settings(BaseSettings):
     cors_origins: tuple[Origin, ...] = ()
     """Origins of web pages whose scripts may ask, such as `https://search.example`; `*` for all. They
     need a key like everybody else, and cookies are never taken."""
+
+    calibration_file: Path | None = None
+    """The file of calibrations (relative to this file), which `gateway calibrate` makes; a reload reads
+    it again. Unset: a relevance score is the sigmoid of the margin."""
 
     default_model: str | None = None
     """The model, by name or alias, of a request that names none, or a split; unset for the first

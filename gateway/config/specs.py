@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
+from gateway.config.calibrations import CalibrationEntry, calibrations_of
 from gateway.config.settings import ModelSettings, Settings
-from gateway.domain import LongDocuments
+from gateway.domain import UNCALIBRATED, Calibration, LongDocuments
 from gateway.placement import Machine, Place, place, read_machine
 from shards.wire.spec import OwnCanary, ShardSpec
 
@@ -38,6 +39,7 @@ class ModelSpec:
         long_documents: what it does with documents that are too long, unless a request says.
         alone: whether it is the only model.
         shadow: the model that it is compared with, and how often.
+        calibration: what its margins mean, and how that is known; `None` if nobody has found out.
     """
 
     name: str
@@ -49,6 +51,12 @@ class ModelSpec:
     long_documents: LongDocuments = field(default_factory=LongDocuments)
     alone: bool = False
     shadow: ShadowSpec | None = None
+    calibration: CalibrationEntry | None = None
+
+    @property
+    def scale(self) -> Calibration:
+        """From its margins to relevance scores."""
+        return self.calibration.map if self.calibration else UNCALIBRATED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +87,13 @@ def split_specs(settings: Settings) -> tuple[SplitSpec, ...]:
 
 
 def model_specs(settings: Settings, machine: Machine | None = None) -> tuple[ModelSpec, ...]:
-    """Return every configured model with its shards, placed on a machine (this one if `None`)."""
+    """Return every configured model with its shards, placed on a machine (this one if `None`).
+
+    Raises:
+        ConfigError: the file of calibrations cannot be used.
+    """
     machine = machine or read_machine()
+    calibrations = calibrations_of(settings)
     return tuple(
         ModelSpec(
             name=name,
@@ -91,6 +104,7 @@ def model_specs(settings: Settings, machine: Machine | None = None) -> tuple[Mod
             long_documents=model.reading(),
             alone=len(settings.models) == 1,
             shadow=_shadow(model, settings),
+            calibration=calibrations.get(name),
             shards=tuple(
                 _shard(name, model, one, settings)
                 for one in place(

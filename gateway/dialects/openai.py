@@ -19,6 +19,8 @@ class ModelCard(Struct, kw_only=True):
     demonstration: bool
     max_model_len: int | UnsetType = UNSET
     split: Mapping[str, float] | UnsetType = UNSET  # no model of its own: shares by model
+    weights: str | UnsetType = UNSET
+    calibrated: str | UnsetType = UNSET
 
 
 class ModelList(Struct, kw_only=True):

@@ -98,7 +98,8 @@ class Ready:
     """The model is loaded and warm; what it turned out to be.
 
     `prompt_tokens` is what a pair of empty strings takes. `doubts` are those of the `warnings` that
-    concern the scores: what was guessed, and what could not be done as the checkpoint says.
+    concern the scores: what was guessed, and what could not be done as the checkpoint says. `weights`
+    changes when a file of the checkpoint does; it is empty where there are none.
     """
 
     engine: str
@@ -113,6 +114,7 @@ class Ready:
     warnings: tuple[str, ...]
     notes: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    weights: str = ""
 
 
 @dataclass(frozen=True, slots=True)

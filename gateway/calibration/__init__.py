@@ -1,0 +1,1 @@
+"""From margins to probabilities that mean what they say: `gateway calibrate`. Pure."""

@@ -90,14 +90,15 @@ def time_request(
     """Score the pairs of one request as a shard does: the longest first, batch by batch."""
     tokens = 0
     started = clock()
-    for batch in _batches(engine, pairs):
+    for batch in batches(engine, pairs):
         engine.score(batch)
         work = engine.last_work if isinstance(engine, CountsWork) else padded_work(batch)
         tokens += sum(work.computed)
     return Figure(clock() - started, tokens, len(pairs))
 
 
-def _batches(engine: Engine, pairs: Sequence[EncodedPair]) -> Iterator[list[EncodedPair]]:
+def batches(engine: Engine, pairs: Sequence[EncodedPair]) -> Iterator[list[EncodedPair]]:
+    """Yield the batches that a shard would make of pairs: the longest first."""
     cost = packed_work if engine.facts.packed else padded_work
     batch: list[EncodedPair] = []
     for pair in sorted(pairs, key=lambda one: one.own_tokens, reverse=True):
@@ -175,7 +176,7 @@ def measure(
     seen: dict[tuple[str, str], list[Figure]] = {}
     ceilings: list[float] = []
     draw = random.Random(0)
-    with _progress(rounds * len(engines) * len(workloads)) as step:
+    with measuring(rounds * len(engines) * len(workloads)) as step:
         for _ in range(rounds):
             ceilings.append(ceiling(device, torch.bfloat16, clock))
             for dtype, (engine, _) in engines.items():
@@ -209,7 +210,8 @@ def _row(dtype: str, name: str, figures: list[Figure], flop: float, ceiling: flo
 
 
 @contextmanager
-def _progress(steps: int) -> Iterator[Callable[[], None]]:
+def measuring(steps: int) -> Iterator[Callable[[], None]]:
+    """Show a bar; call what it gives after each step."""
     with click.progressbar(length=steps, label="measuring", file=sys.stderr) as bar:
         yield lambda: bar.update(1)
 

@@ -1,6 +1,6 @@
 """Full-size checkpoints with random weights: right for speed and memory, wrong for everything else.
 
-Qwen3-Reranker-0.6B as its config.json says, in bf16, with a small tokenizer of our own whose ids are
+Cross-encoders of rubert-base's size, as DiTy's is, with a small tokenizer of our own. Qwen3-Reranker-0.6B as its config.json says, in bf16, with a small tokenizer of our own whose ids are
 the first of the 151,669.
 """
 
@@ -21,6 +21,16 @@ QWEN3_06B: dict[str, Any] = {
     "rope_theta": 1_000_000,
     "rms_norm_eps": 1e-6,
     "tie_word_embeddings": True,
+}
+
+
+RUBERT_BASE: dict[str, Any] = {
+    "vocab_size": 119_547,
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "initializer_range": 0.02,
 }
 
 
@@ -47,4 +57,11 @@ def qwen3_06b(folder: Path) -> Path:
         unk_token=None,
         pad_token="<|endoftext|>",
     )
+    return folder
+
+
+def rubert_base(folder: Path) -> Path:
+    """Write a cross-encoder of rubert-base's shape with random weights (0.7 GB), unless it is there."""
+    if not (folder / "model.safetensors").is_file():
+        checkpoints.encoder(folder, "bert", types=True, **RUBERT_BASE)
     return folder

@@ -56,7 +56,7 @@ def recorded(layer: FloatLayer) -> tuple[FloatLayer, Callable[[], Ranges]]:
     return recording, lambda: Ranges(qkv.largest, out.largest, up.largest, down.largest)
 
 
-class _Product:
+class Product:
     """`codes @ weight.T + bias` with codes in u8; what follows is inside the product."""
 
     def __init__(self, matrix: Matrix, step: float = 1.0, zero: int = _ZERO) -> None:
@@ -102,10 +102,10 @@ class Int8Layer:
         largest = float(ranges.down.max()) * _HEADROOM
         self._gelu = (largest - _LEAST_OF_GELU) / _MOST
         self._gelu_zero = round(-_LEAST_OF_GELU / self._gelu)
-        self._qkv = _Product(_values_divided(_inputs_times(weights.qkv, qkv_steps), out_steps))
-        self._out = _Product(_inputs_times(weights.out, out_steps))
-        self._up = _Product(_inputs_times(weights.up, up_steps))
-        self._down = _Product(weights.down, self._gelu, self._gelu_zero)
+        self._qkv = Product(_values_divided(_inputs_times(weights.qkv, qkv_steps), out_steps))
+        self._out = Product(_inputs_times(weights.out, out_steps))
+        self._up = Product(_inputs_times(weights.up, up_steps))
+        self._down = Product(weights.down, self._gelu, self._gelu_zero)
         self._qkv_shares, self._up_shares = 1 / qkv_steps, 1 / up_steps
         self._attention_norm = weights.attention_norm.to(torch.bfloat16)
         self._norm = weights.norm.to(torch.bfloat16)

@@ -26,7 +26,7 @@ def wait_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def ask(target: Target, path: str, **query: str) -> Any:
     """Have the gateway do something; end the command if it refuses or does not answer."""
-    found = _fetch(target, path, method="POST", **query)
+    found = fetch(target, path, method="POST", **query)
     if not isinstance(found, dict) or "error" in found:
         fail(refusal(target, found), exits.REFUSED)
     return found
@@ -36,14 +36,15 @@ def look_until(target: Target, is_done: Callable[[Status], bool]) -> Status:
     """Return the first status that is as wanted; end the command if the gateway goes away."""
     seconds = _FIRST_LOOK_SECONDS
     while True:
-        found: Status = _fetch(target, "/status")
+        found: Status = fetch(target, "/status")
         if is_done(found):
             return found
         time.sleep(seconds)
         seconds = min(_LAST_LOOK_SECONDS, 1.5 * seconds)
 
 
-def _fetch(target: Target, path: str, method: str = "GET", **query: str) -> Any:
+def fetch(target: Target, path: str, method: str = "GET", **query: str) -> Any:
+    """Return what a path answers with; end the command if nothing does."""
     try:
         return fetch_json(target, path, method=method, seconds=_SECONDS, **query)
     except NotAnswering as error:

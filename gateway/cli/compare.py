@@ -14,9 +14,11 @@ from gateway.cli.comparison import Agreement, Side, agreement, answers
 from gateway.cli.completion import model_names
 from gateway.cli.inputs import BadInput
 from gateway.cli.judged import Judged, read_judged
+from gateway.cli.remote import Target, default_url, read_key
 from gateway.cli.say import console, fail
 from gateway.cli.scorers import Unreachable
 from gateway.cli.scoring import scorer_of, scorer_options
+from gateway.cli.shadows import show_shadows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,16 +29,16 @@ LEFT, RIGHT = "a", "b"
 @click.command(
     epilog="Examples: `gateway compare embedded-bert embedded-qwen3 --data questions.jsonl`, "
     "`gateway compare dity qwen3 --url http://127.0.0.1:8080 --data questions.jsonl --plot agree.svg`, "
-    "`gateway compare ./qwen3 ./qwen3 --dtype fp32 --dtype-b bf16 --data questions.jsonl --json`."
+    "`gateway compare ./qwen3 ./qwen3 --dtype fp32 --dtype-b bf16 --data questions.jsonl --json`, "
+    "`gateway compare --url http://127.0.0.1:8080 dity`."
 )
-@click.argument("a", shell_complete=model_names)
-@click.argument("b", shell_complete=model_names)
+@click.argument("a", required=False, shell_complete=model_names)
+@click.argument("b", required=False, shell_complete=model_names)
 @click.option(
     "--data",
     "files",
     metavar="FILE",
     multiple=True,
-    required=True,
     help="JSON lines of queries with documents, with labels or without.",
 )
 @scorer_options
@@ -57,8 +59,8 @@ LEFT, RIGHT = "a", "b"
     "--plot", type=click.Path(path_type=Path), help="Draw both scores of each pair: .svg or .png."
 )
 def compare(
-    a: str,
-    b: str,
+    a: str | None,
+    b: str | None,
     files: tuple[str, ...],
     url_b: str | None,
     dialect_b: str | None,
@@ -75,9 +77,17 @@ def compare(
     one after the other. Questions are asked one at a time. Where the data has labels, nDCG@10 of
     both is measured as well (extra `eval`).
 
+    Without --data: how far the models of a running gateway agree with their shadows, or model A with
+    its own.
+
     Exit code 0: both answered everything. 1: some questions were refused and are left out, or a file
     is wrong. 2: a gateway cannot be reached.
     """
+    if not files:
+        _online(a, b, scored_by, as_json=as_json)
+        return
+    if a is None or b is None:
+        raise click.UsageError("name both models: gateway compare A B --data FILE")
     if plot:
         _check(plot)
     other = {
@@ -101,6 +111,13 @@ def compare(
     if plot:
         _plot(plot, both, (a, left), (b, right))
     raise SystemExit(exits.REFUSED if left.errors or right.errors else exits.OK)
+
+
+def _online(a: str | None, b: str | None, asked: Mapping[str, Any], *, as_json: bool) -> None:
+    if b is not None:
+        raise click.UsageError("two models are compared on data: say --data FILE")
+    target = Target(asked["url"] or default_url(), read_key(asked["api_key"]))
+    show_shadows(target, a, as_json=as_json)
 
 
 def _given(**values: str | None) -> dict[str, str]:

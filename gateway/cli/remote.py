@@ -50,7 +50,7 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option(
         "--url",
         envvar="GATEWAY_URL",
-        default=_default_url,
+        default=default_url,
         show_default=False,
         help=f"The gateway, or unix:PATH for its admin_socket; also GATEWAY_URL. Default: the socket "
         f"{DEFAULT_SOCKET} (GATEWAY_ADMIN_SOCKET) if there is one, else {DEFAULT_URL}.",
@@ -85,7 +85,7 @@ def read_key(given: str | None) -> str | None:
         raise click.UsageError(f"--api-key: {error}") from None
 
 
-def _default_url() -> str:
+def default_url() -> str:
     """Return the operator's socket where there is one that we may use, or else the usual port."""
     socket = Path(os.environ.get("GATEWAY_ADMIN_SOCKET") or DEFAULT_SOCKET)
     try:

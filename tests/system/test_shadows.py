@@ -1,8 +1,11 @@
 """A shadow in a real gateway: clients never notice it, whatever becomes of it."""
 
 import asyncio
+import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,3 +77,27 @@ async def test_a_shadow_that_hangs_and_dies_is_not_noticed(tmp_path: Path) -> No
         assert found["compared"] + found["dropped"] + found["failed"] == sent
         models = await gateway.models()
         assert [models[name]["retries"] for name in ("first", "new")] == [0, 0]
+
+
+async def test_compare_shows_it(tmp_path: Path) -> None:
+    async with running(config(100), tmp_path) as gateway:
+        await gateway.until_ready()
+        await Ledger(gateway, model="first", documents=12).send(1)
+        await until(gateway, lambda one: one["compared"] == 1)
+        said = await compare(gateway, "first", "--json")
+        (found,) = json.loads(said.stdout)
+        assert (said.returncode, found["shadow"], found["agreement"]["tau"]) == (0, "new", -1.0)
+        assert "-1.000" in (await compare(gateway)).stdout
+        said = await compare(gateway, "other")
+        assert (said.returncode, "'other' has no shadow here" in said.stderr) == (1, True)
+
+
+async def compare(gateway: Gateway, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "gateway", "compare", *arguments, "--url", gateway.url],
+        capture_output=True,
+        text=True,
+        timeout=40,
+        check=False,
+    )

@@ -234,6 +234,8 @@ def _plot(
         scores.plot(*columns, ".", markersize=3)
         scores.set(xlabel=f"relevance score of {a}", ylabel=f"relevance score of {b}")
         spread.hist([tau for tau in taus if tau is not None], bins=20, range=(-1, 1))
-        spread.set(xlabel="Kendall's tau of a question", ylabel="questions")
+        spread.set(
+            xlabel="Kendall's tau of a question", ylabel="questions", xticks=(-1, -0.5, 0, 0.5, 1)
+        )
 
     save_plot(path, draw)

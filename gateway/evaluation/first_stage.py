@@ -5,6 +5,7 @@ what `\\w+` finds, in lower case; with a language they are stemmed by Snowball's
 first of documents with equal scores is the one that comes first.
 """
 
+import logging
 import re
 from collections.abc import Callable, Sequence
 
@@ -19,6 +20,7 @@ class Bm25:
     def __init__(self, documents: Sequence[str], language: str = "") -> None:
         import bm25s
 
+        logging.getLogger("bm25s").setLevel(logging.WARNING)  # it tells everything, and first
         self._words = _stemmed(language) if language else _plain
         self._count = len(documents)
         self._index = bm25s.BM25(k1=K1, b=B)

@@ -131,6 +131,13 @@ def test_labelled_candidates_say_the_same_as_a_run(served: str, folder: Path) ->
     assert json.loads(by_labels.stdout) == json.loads(by_run.stdout)
 
 
+def test_shards_of_our_own_score_them_as_well_and_quietly(folder: Path) -> None:
+    done = gateway("eval", *LOCAL, "--candidates", str(labelled(folder)), "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    first = json.loads(done.stdout)["rankings"]["first stage"]["measures"]
+    assert first["MRR@10"]["mean"] == pytest.approx((1 / 2 + 1 / 3) / 2)
+
+
 def test_the_table_has_each_ranking_and_what_it_gains(served: str, folder: Path) -> None:
     done = run("demo", "--url", served, "--candidates", labelled(folder))
     words = ("first stage", "BM25", "reranked", "less first stage", "nDCG@10", "recall@100")

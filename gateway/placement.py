@@ -13,7 +13,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 DEVICE = r"auto|cpu(:\d{1,3})?|cuda(:\d{1,3})?|mps"
@@ -27,6 +27,8 @@ class Machine:
     Attributes:
         sockets: the cores of each CPU socket, one number per physical core.
         gpus: visible CUDA devices.
+        nodes: the memory node of each core; empty where there is one for all.
+        gpu_nodes: the memory node that each visible GPU hangs at; `None` where nobody knows.
         mps: whether there is an Apple GPU.
         exclusive: whether the cores are ours to pin. Under a CPU quota they are not: every
             container would pin itself to the same first cores.
@@ -36,6 +38,16 @@ class Machine:
     gpus: int = 0
     mps: bool = False
     exclusive: bool = True
+    nodes: Mapping[int, int] = field(default_factory=dict)
+    gpu_nodes: tuple[int | None, ...] = ()
+
+    def cores_of(self, node: int) -> tuple[int, ...]:
+        """Return the cores of a memory node."""
+        return tuple(core for socket in self.sockets for core in socket if self.nodes[core] == node)
+
+    def nodes_of(self, cores: Iterable[int]) -> tuple[int, ...]:
+        """Return the memory nodes of some cores, if there are several on this machine."""
+        return tuple(sorted({self.nodes[core] for core in cores})) if self.nodes else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +59,7 @@ class Place:
         device: what the shard opens: `cpu`, `cuda:N` or `mps`.
         required: whether the shard must refuse when the device is missing.
         cores: the cores it is pinned to; empty for no pinning.
+        memory_nodes: where its memory should lie; empty for wherever the kernel likes.
         threads: compute threads, at least 1.
     """
 
@@ -55,6 +68,7 @@ class Place:
     required: bool
     cores: tuple[int, ...]
     threads: int
+    memory_nodes: tuple[int, ...] = ()
 
 
 def place(
@@ -101,15 +115,38 @@ def _place(
 ) -> Place:
     kind, _, number = spot.partition(":")
     on_cpu = kind == "cpu"
-    cores = _cores(machine, int(number), nth, sharing) if on_cpu else ()
-    everything = sum(map(len, machine.sockets))
+    near = _cores_near_gpu(machine, spot)
+    cores = _cores(machine, int(number), nth, sharing) if on_cpu else near
+    around = len(near) or sum(map(len, machine.sockets))
+    sharing_them = max(1, _shards_near(machine, spot, total)) if near else total
     return Place(
         label=f"{spot}#{nth}" if nth else spot,
         device="cpu" if on_cpu else spot,
         required=required,
         cores=cores if machine.exclusive else (),
-        threads=threads or (len(cores) if on_cpu else max(1, everything // total)),
+        threads=threads or (len(cores) if on_cpu else max(1, around // sharing_them)),
+        memory_nodes=machine.nodes_of(cores) if machine.exclusive else (),
     )
+
+
+def _cores_near_gpu(machine: Machine, spot: str) -> tuple[int, ...]:
+    """Return the cores of the memory node that a GPU hangs at; nothing where that is not known.
+
+    Texts are tokenised and copied to the GPU from there without crossing to another socket. All
+    shards near a node share its cores: a GPU's shard computes little on them.
+    """
+    kind, _, number = spot.partition(":")
+    if kind != "cuda" or not machine.nodes or int(number) >= len(machine.gpu_nodes):
+        return ()
+    node = machine.gpu_nodes[int(number)]
+    return () if node is None else machine.cores_of(node)
+
+
+def _shards_near(machine: Machine, spot: str, total: int) -> int:
+    """Return about how many shards share the cores of a GPU's node."""
+    node = machine.gpu_nodes[int(spot.partition(":")[2])]
+    gpus_there = sum(one == node for one in machine.gpu_nodes)
+    return -(-total * gpus_there // max(1, len(machine.gpu_nodes)))
 
 
 def _cores(machine: Machine, socket: int, nth: int, sharing: int) -> tuple[int, ...]:
@@ -132,11 +169,14 @@ def read_machine(root: Path = Path("/"), environ: Mapping[str, str] | None = Non
     sockets = _sockets(root, cores)
     quota = _quota(root)
     limited = quota is not None and quota < sum(map(len, sockets))
+    nodes = _nodes(root, cores)
     return Machine(
         sockets=_limit(sockets, quota) if limited and quota is not None else sockets,
         gpus=_gpus(root, environ),
         mps=sys.platform == "darwin" and os.uname().machine == "arm64",
         exclusive=not limited and hasattr(os, "sched_setaffinity"),
+        nodes=nodes,
+        gpu_nodes=_gpu_nodes(root, environ) if nodes else (),
     )
 
 
@@ -156,6 +196,39 @@ def _sockets(root: Path, cores: Iterable[int]) -> tuple[tuple[int, ...], ...]:
         die = _read(topology / "die_id") or "0"
         sockets.setdefault(socket, {}).setdefault(f"{die} {physical}", core)
     return tuple(tuple(one.values()) for one in sockets.values())
+
+
+def _nodes(root: Path, cores: Iterable[int]) -> dict[int, int]:
+    """Return the memory node of each core; nothing if there is only one node."""
+    found = {}
+    for core in cores:
+        names = [one.name for one in _list(root / f"sys/devices/system/cpu/cpu{core}")]
+        node = next((name for name in names if re.fullmatch(r"node\d+", name)), "node0")
+        found[core] = int(node.removeprefix("node"))
+    several = len(_list(root / "sys/devices/system/node")) and len(set(found.values())) > 1
+    return found if several else {}
+
+
+def _gpu_nodes(root: Path, environ: Mapping[str, str]) -> tuple[int | None, ...]:
+    """Return the memory node of each visible GPU, in the order of their PCI addresses.
+
+    CUDA numbers devices in that order when CUDA_DEVICE_ORDER=PCI_BUS_ID, which shards set. Where
+    devices are named otherwise than by number, nothing is known.
+    """
+    addresses = sorted(one.name for one in _list(root / "proc/driver/nvidia/gpus"))
+    found = [_gpu_node(root, address) for address in addresses]
+    visible = environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return tuple(found)
+    names = [name.strip() for name in visible.split(",")]
+    if not all(name.isdigit() and int(name) < len(found) for name in names):
+        return ()
+    return tuple(found[int(name)] for name in names)
+
+
+def _gpu_node(root: Path, address: str) -> int | None:
+    text = _read(root / f"sys/bus/pci/devices/{address}/numa_node")
+    return int(text) if text.isdigit() else None  # -1: the firmware does not say
 
 
 def _quota(root: Path) -> int | None:

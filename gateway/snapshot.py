@@ -93,6 +93,7 @@ def shard_status(supervisor: Supervisor, tally: Tally, max_shard_memory_mb: int 
         dtype=facts.dtype if facts else spec.dtype,
         notes=facts.notes if facts else (),
         cores=spec.cores,
+        memory_nodes=spec.memory_nodes,
         queue=replica.queue,
         outstanding_tokens=replica.outstanding_tokens,
         documents=tally.documents,

@@ -53,6 +53,7 @@ class ShardStatus:
     device: str
     dtype: str
     cores: tuple[int, ...]
+    memory_nodes: tuple[int, ...] = ()
     queue: int
     outstanding_tokens: int
     documents: int

@@ -3,17 +3,21 @@
 `prepare` must run before torch and huggingface_hub are imported, for both read the environment once.
 """
 
+import logging
 import os
 import sys
 import time
 from typing import TYPE_CHECKING
 
+from shards.numa import prefer_memory_of
 from shards.refusal import Refusal, Report
 from shards.wire.exit_codes import ExitCode
 from shards.wire.spec import ShardSpec
 
 if TYPE_CHECKING:
     import torch
+
+_logger = logging.getLogger(__name__)
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "int8": "bfloat16"}
 
@@ -32,10 +36,13 @@ def prepare(spec: ShardSpec) -> None:
     """
     if spec.cores and hasattr(os, "sched_setaffinity"):
         _pin(spec)
+    if spec.memory_nodes and (problem := prefer_memory_of(spec.memory_nodes)):
+        _logger.warning("memory may lie far from the cores: %s", problem)
     threads = spec.threads or len(spec.cores)
     if threads:
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
             os.environ[name] = str(threads)
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # as placement counts them
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("KMP_BLOCKTIME", "0")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false" if threads == 1 else "true")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli import exits
+from gateway.cli.cores import ranges
 from gateway.cli.say import console, report
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _print_table(
             title += f", shadow {spec.shadow.model} {spec.shadow.percent:g} %"
         for number, shard in enumerate(spec.shards):
             first = (title, spec.source) if number == 0 else ("", "")
-            cells = (*first, shard.name, shard.device, shard.dtype, _ranges(shard.cores))
+            cells = (*first, shard.name, shard.device, shard.dtype, ranges(shard.cores))
             table.add_row(*map(Text, cells), str(shard.threads))
     out = console()
     out.print(
@@ -106,16 +107,3 @@ def _print_table(
 def _describe(machine: "Machine") -> str:
     cores = sum(map(len, machine.sockets))
     return f"CPU sockets: {len(machine.sockets)}, usable cores: {cores}, CUDA: {machine.gpus}"
-
-
-def _ranges(cores: tuple[int, ...]) -> str:
-    """Return core numbers as Linux writes them: `0-3,8`."""
-    runs: list[list[int]] = []
-    for core in cores:
-        if runs and core == runs[-1][-1] + 1:
-            runs[-1].append(core)
-        else:
-            runs.append([core])
-    return (
-        ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs) or "any"
-    )

@@ -10,7 +10,17 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 TREND = ("trend", "left")
-LEFT_OUT = ("generation", "pid", "dtype", "p50 ms", "trend", "memory", "restarts", "device")
+LEFT_OUT = (
+    "cores",
+    "generation",
+    "pid",
+    "dtype",
+    "p50 ms",
+    "trend",
+    "memory",
+    "restarts",
+    "device",
+)
 """Columns that a narrow terminal does without, the first one first."""
 
 _TREND_COLUMNS = 12

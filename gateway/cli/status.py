@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli import exits
+from gateway.cli.cores import where
 from gateway.cli.remote import NotAnswering, Target, fetch_json, refusal, target_options
 from gateway.cli.say import console
 from gateway.cli.usage import key_table
@@ -24,6 +25,7 @@ COLUMNS = (
     ("state", "left"),
     ("pid", "right"),
     ("device", "left"),
+    ("cores", "left"),
     ("dtype", "left"),
     ("generation", "right"),
     ("restarts", "right"),
@@ -197,6 +199,7 @@ def _cells(shard: dict[str, Any]) -> dict[str, Any]:
         "state": _coloured(f"{state} ({stage})" if stage and state != "ready" else state),
         "pid": str(shard["pid"] or "-"),
         "device": shard["device"],
+        "cores": where(shard.get("cores", ()), shard.get("memory_nodes", ())),
         "dtype": shard["dtype"],
         "generation": str(shard["generation"]),
         "restarts": str(shard["restarts"]),

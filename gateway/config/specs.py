@@ -147,6 +147,7 @@ def _shard(name: str, model: ModelSettings, spot: Place, settings: Settings) -> 
         device_required=spot.required,
         dtype=model.dtype,
         cores=spot.cores,
+        memory_nodes=spot.memory_nodes,
         threads=spot.threads,
         max_length=model.max_length,
         token_budget=model.token_budget,

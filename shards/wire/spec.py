@@ -53,6 +53,7 @@ class ShardSpec:
             the CPU.
         dtype: `auto`, `fp32`, `bf16`, `fp16` or `int8`.
         cores: the CPU cores this shard is pinned to; empty for no pinning.
+        memory_nodes: where its memory should lie; empty for wherever the kernel likes.
         threads: compute threads; 0 for as many as `cores`.
         max_length: the most tokens of one pair; 0 for the checkpoint's own limit.
         token_budget: the most tokens of one batch, padding included; 0 for the engine's choice.
@@ -81,6 +82,7 @@ class ShardSpec:
     device_required: bool = True
     dtype: str = "auto"
     cores: tuple[int, ...] = ()
+    memory_nodes: tuple[int, ...] = ()
     threads: int = 0
     max_length: int = 0
     token_budget: int = 0

@@ -228,3 +228,81 @@ def test_this_machine_can_be_read() -> None:
     assert machine.sockets
     assert all(machine.sockets)
     assert place(machine)
+
+
+# -- memory nodes --------------------------------------------------------------------------------
+
+TWO_NODES = Machine(
+    sockets=((0, 1, 2, 3), (4, 5, 6, 7)),
+    gpus=3,
+    nodes={core: core // 4 for core in range(8)},
+    gpu_nodes=(1, 0, None),
+)
+
+
+def test_memory_comes_from_the_nodes_of_the_cores() -> None:
+    found = place(TWO_NODES, ["cpu"])
+    assert [(one.cores, one.memory_nodes) for one in found] == [
+        ((0, 1, 2, 3), (0,)),
+        ((4, 5, 6, 7), (1,)),
+    ]
+
+
+def test_a_gpu_has_the_cores_of_its_node_and_one_that_is_nowhere_has_any() -> None:
+    found = place(TWO_NODES)
+    assert [(one.label, one.cores, one.memory_nodes) for one in found] == [
+        ("cuda:0", (4, 5, 6, 7), (1,)),
+        ("cuda:1", (0, 1, 2, 3), (0,)),
+        ("cuda:2", (), ()),
+    ]
+    assert [one.threads for one in found] == [4, 4, 2]
+
+
+def test_shards_of_gpus_at_one_node_share_its_threads() -> None:
+    machine = Machine(
+        sockets=((0, 1, 2, 3),), gpus=2, nodes={0: 0, 1: 0, 2: 1, 3: 1}, gpu_nodes=(1, 1)
+    )
+    assert [(one.cores, one.threads) for one in place(machine)] == [((2, 3), 1), ((2, 3), 1)]
+
+
+def test_a_quota_leaves_memory_where_it_is() -> None:
+    machine = Machine(
+        sockets=((0, 1),), exclusive=False, nodes={0: 0, 1: 1}, gpus=1, gpu_nodes=(1,)
+    )
+    assert all(
+        one.memory_nodes == () and one.cores == () for one in place(machine, ["cpu", "cuda"])
+    )
+
+
+def numa_files(root: Path, gpus: dict[str, str]) -> Path:
+    """Write a machine on which every second core belongs to the second node."""
+    for core in sorted(os.sched_getaffinity(0)):
+        folder = root / f"sys/devices/system/cpu/cpu{core}"
+        (folder / "topology").mkdir(parents=True)
+        (folder / f"node{core % 2}").mkdir()
+        (folder / "topology" / "core_id").write_text(str(core))
+    for node in (0, 1):
+        (root / f"sys/devices/system/node/node{node}").mkdir(parents=True)
+    (root / "dev").mkdir()
+    for position, (address, node) in enumerate(gpus.items()):
+        (root / "dev" / f"nvidia{position}").touch()
+        (root / "proc/driver/nvidia/gpus" / address).mkdir(parents=True)
+        device = root / "sys/bus/pci/devices" / address
+        device.mkdir(parents=True)
+        (device / "numa_node").write_text(f"{node}\n")
+    return root
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two cores make two nodes")
+def test_nodes_of_cores_and_gpus_are_read(tmp_path: Path) -> None:
+    root = numa_files(tmp_path, {"0000:81:00.0": "1", "0000:01:00.0": "0", "0000:c1:00.0": "-1"})
+    machine = read_machine(root, {})
+    assert machine.nodes == {core: core % 2 for core in sorted(os.sched_getaffinity(0))}
+    assert machine.gpu_nodes == (0, 1, None)  # by PCI address, as CUDA counts them
+    assert read_machine(root, {"CUDA_VISIBLE_DEVICES": "1,0"}).gpu_nodes == (1, 0)
+    assert read_machine(root, {"CUDA_VISIBLE_DEVICES": "GPU-1"}).gpu_nodes == ()
+
+
+def test_one_node_is_none_to_speak_of() -> None:
+    if len(list(Path("/sys/devices/system/node").glob("node[0-9]*"))) == 1:
+        assert read_machine().nodes == {}

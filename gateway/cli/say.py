@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from gateway.config import Problem
 
-FILE_COLUMNS = 160
+FILE_COLUMNS = 180
 """Columns of a table that goes to a file or a pipe."""
 
 

@@ -25,7 +25,9 @@ def _spec(policy: LongDocuments | None = None, *, alone: bool = True) -> ModelSp
 
 
 def _facts(*doubts: str) -> Ready:
-    return Ready("fake", "cpu", "fp32", 1, 512, 4096, "sigmoid", False, False, doubts, doubts)
+    return Ready(
+        "fake", "cpu", "fp32", 1, 512, 4096, "sigmoid", False, False, doubts, doubts=doubts
+    )
 
 
 def _request(texts: str = "ab", **fields: Any) -> RerankRequest:

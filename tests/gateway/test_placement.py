@@ -284,12 +284,12 @@ def numa_files(root: Path, gpus: dict[str, str]) -> Path:
     for node in (0, 1):
         (root / f"sys/devices/system/node/node{node}").mkdir(parents=True)
     (root / "dev").mkdir()
-    for position, (address, node) in enumerate(gpus.items()):
+    for position, (address, where) in enumerate(gpus.items()):
         (root / "dev" / f"nvidia{position}").touch()
         (root / "proc/driver/nvidia/gpus" / address).mkdir(parents=True)
         device = root / "sys/bus/pci/devices" / address
         device.mkdir(parents=True)
-        (device / "numa_node").write_text(f"{node}\n")
+        (device / "numa_node").write_text(f"{where}\n")
     return root
 
 

@@ -70,6 +70,17 @@ async def ask(gateway: Gateway, **headers: str) -> Any:
         return reply.headers
 
 
+async def _line_of_the_request(gateway: Gateway) -> dict[str, Any]:
+    """Wait for the line, which is written after the reply."""
+    async with asyncio.timeout(_PATIENCE_SECONDS):
+        while True:
+            for text in gateway.log.read_text().splitlines():
+                if '"POST"' in text:
+                    line: dict[str, Any] = json.loads(text)
+                    return line
+            await asyncio.sleep(0.02)
+
+
 async def test_a_request_becomes_spans_below_the_callers(
     tmp_path: Path, collector: Collector
 ) -> None:
@@ -106,8 +117,7 @@ async def test_a_log_line_tells_what_was_scored_and_where_the_time_went(tmp_path
     async with running(_FAKE, tmp_path) as gateway:
         await gateway.until_ready()
         await ask(gateway, traceparent=_PARENT)
-        lines = [json.loads(line) for line in gateway.log.read_text().splitlines()]
-    (line,) = [one for one in lines if one["event"] == "request" and one["method"] == "POST"]
+        line = await _line_of_the_request(gateway)
     assert (line["model"], line["documents"], line["code"]) == ("fake", 2, 200)
     assert line["tokens"] > 0
     assert line["compute_ms"] >= 20

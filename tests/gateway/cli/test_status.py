@@ -89,7 +89,7 @@ def test_the_table_shows_every_figure() -> None:
         assert word in text
     row = next(line for line in text.splitlines() if "bert/cpu:0" in line).split()
     assert row == [
-        *("bert/cpu:0", "ready", "4711", "cpu", "bf16", "3", "2", "5"),
+        *("bert/cpu:0", "ready", "4711", "cpu", "any", "bf16", "3", "2", "5"),
         *("12.5", "1.2", "9.8", "3.0", "GiB"),
     ]
 

@@ -1,8 +1,9 @@
 """What a client is told beside its scores."""
 
+from dataclasses import replace
 from typing import Any
 
-from gateway.config import ModelSpec
+from gateway.config import CalibrationEntry, ModelSpec
 from gateway.domain import Document, LongDocuments, RerankRequest, Scored
 from gateway.notes import notes as _notes
 from gateway.notes import ties
@@ -91,3 +92,20 @@ def test_equal_documents_are_no_ties() -> None:
 def test_doubts_of_the_shard_are_told() -> None:
     (note,) = notes(_request(), _scored(1, 2), _spec(), _facts("activation is guessed"))
     assert note == "model 'm': activation is guessed"
+
+
+def test_a_calibration_for_other_weights_is_told() -> None:
+    made = CalibrationEntry(
+        slope=0.5,
+        intercept=0.0,
+        made="2026-11-21T12:00:00Z",
+        pairs=500,
+        relevant=100,
+        ece_before=0.2,
+        ece_after=0.1,
+        weights="old",
+    )
+    spec = replace(_spec(), calibration=made)
+    (note,) = notes(_request(), _scored(1, 2), spec, replace(_facts(), weights="new"))
+    assert "calibration of 2026-11-21T12:00:00Z was made for other weights" in note
+    assert not notes(_request(), _scored(1, 2), spec, replace(_facts(), weights="old"))

@@ -139,6 +139,22 @@ async def test_the_watchdog_is_not_fed_while_nobody_supervises(
         assert "WATCHDOG=1" not in [*heard, *manager.heard]
 
 
+async def test_a_gateway_that_stands_still_is_not_fed_for_and_tells_where_it_stands(
+    tmp_path: Path, manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", "1000000")
+    monkeypatch.setenv("PYTHONFAULTHANDLER", "1")  # as the unit sets it
+    async with running(_FAKE, tmp_path, site="blocked_loop") as gateway:
+        await manager.until("WATCHDOG=1")
+        asking = asyncio.create_task(gateway.rerank(["a"]))
+        await manager.heard_in(_QUIET_SECONDS)  # it may have been about to ping
+        assert "WATCHDOG=1" not in await manager.heard_in(_QUIET_SECONDS)
+        gateway.signal(signal.SIGABRT)  # what systemd does then
+        assert await gateway.wait() == -signal.SIGABRT
+        asking.cancel()
+        assert "_block" in gateway.log.read_text()
+
+
 class _Activated:
     """A gateway that was given its listening socket, as systemd does it."""
 

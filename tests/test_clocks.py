@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "gateway/api.py": "the `created` of the model list, as clients show it",
     "gateway/auth.py": "when a key has all its requests again, as Cohere's clients read it",
+    "gateway/cli/calibrate.py": "when a map was fitted, as its file says",
     "gateway/cli/key.py": "when a key was made and revoked, and which have expired",
     "gateway/cli/watch.py": "when a status was looked at, as people read it",
     "gateway/client/wire.py": "a Retry-After that is a date, which only the time of day can read",

@@ -160,6 +160,7 @@ def test_where_measured_ranges_do_not_agree_rows_are_quantised_as_they_come(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(bert_int8, "_HEADROOM", 40.0)  # as if states were as large
+    monkeypatch.setattr("shards.engines.agreement._LANGUAGES", ("en", "ru"))  # those that it knows
     monkeypatch.setattr("shards.engines.agreement.LEAST_SPEARMAN", 0.98)
     engine = load(EMBEDDED, dtype="int8")
     assert (engine.facts.dtype, engine.facts.warnings) == ("int8", ())

@@ -58,9 +58,17 @@ def test_options() -> None:
         "refuse": 0,
         "crash_on_load": 0,
         "judged": 0,
+        "inverted": 0,
     }
     options = parse_options("fake?delay_ms=5&load_ms=200&refuse=78&crash_on_load=1")
-    assert options == {"delay_ms": 5, "load_ms": 200, "refuse": 78, "crash_on_load": 1, "judged": 0}
+    assert options == {
+        "delay_ms": 5,
+        "load_ms": 200,
+        "refuse": 78,
+        "crash_on_load": 1,
+        "judged": 0,
+        "inverted": 0,
+    }
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ end
 """
 
 
-def _pin(gateway: Gateway) -> None:
+def pin(gateway: Gateway) -> None:
     """Give the gateway the first core, and everything else the others."""
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) == 1:
@@ -74,7 +74,7 @@ async def measure(seconds: int) -> list[dict[str, float]]:
         script.write_text(_SCRIPT % json.dumps(json.dumps(_BODY)))
         async with running(_CONFIG, Path(folder)) as gateway:
             await gateway.until_ready()
-            _pin(gateway)
+            pin(gateway)
             process = psutil.Process(gateway.process.pid)
             await asyncio.to_thread(_wrk, gateway.url, script, 8, 2)  # warm
             for clients in _CLIENTS:

@@ -1,7 +1,7 @@
 """What overload does to a gateway, measured on this machine: the program behind `scripts/overload`.
 
 One model with the fake engine, whose batches take a fixed time, so that its capacity is known and
-small enough for the load generator beside it. First the capacity is measured with a few busy
+small enough for the load generator, which has a core of its own beside the gateway's. First the capacity is measured with a few busy
 clients. Then requests come evenly at multiples of it, whether or not earlier ones were answered (an
 open loop), each with a deadline of two seconds. The CPU time of the gateway says what a request costs it,
 however busy the machine is with other things. Goodput is what was answered in time. At last small
@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from scripts.gateway_bench import pin
 from tests.system.running import Gateway, running
 
 _CONFIG = """
@@ -125,6 +126,7 @@ async def measure(seconds: float) -> list[Stage]:
     with tempfile.TemporaryDirectory() as folder:
         async with running(_CONFIG, Path(folder)) as gateway:
             await gateway.until_ready()
+            pin(gateway)
             await _closed(gateway, "warm-up", clients=32, seconds=seconds / 4)
             stages = [await _closed(gateway, "capacity", clients=32, seconds=seconds)]
             capacity = stages[0].goodput

@@ -183,7 +183,7 @@ def test_nothing_jumps_while_the_page_loads(visit: Visit, view: str) -> None:
     expect(page.locator("#health")).to_have_text("degraded")
     if view == "status":
         expect(page.get_by_role("table")).to_have_count(2)
-    assert page.evaluate("globalThis.jumps") < 0.05
+    assert page.evaluate("globalThis.jumps") < 0.1  # what Web Vitals call good
 
 
 @pytest.mark.parametrize("visit", [{"reduced_motion": "reduce"}], indirect=True)

@@ -14,6 +14,8 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
+from gateway.hostfiles import groups, read_text
+
 _FRESH_SECONDS = 10.0
 _LOOK_SECONDS = 1.0
 _COUNT = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
@@ -66,31 +68,16 @@ class OomKills:
 
 def _files(root: Path) -> Iterator[Path]:
     """Yield where the count may be, the most particular first."""
-    groups = dict(_groups(_text(root / "proc/self/cgroup")))
+    ours = groups(root)
     mounts = root / "sys/fs/cgroup"
     for base in (mounts, mounts / "unified"):
-        yield base / groups.get("", "") / "memory.events"
+        yield base / ours.get("", "") / "memory.events"
         yield base / "memory.events"
-    yield mounts / "memory" / groups.get("memory", "") / "memory.oom_control"
+    yield mounts / "memory" / ours.get("memory", "") / "memory.oom_control"
     yield mounts / "memory/memory.oom_control"
     yield root / "proc/vmstat"
 
 
-def _groups(text: str) -> Iterator[tuple[str, str]]:
-    """Yield controller and path of each group we are in; v2's has no controller."""
-    for line in text.splitlines():
-        _, controllers, path = line.split(":", 2)
-        for controller in controllers.split(","):
-            yield controller, path.lstrip("/")
-
-
 def _count(file: Path) -> int | None:
-    found = _COUNT.search(_text(file))
+    found = _COUNT.search(read_text(file))
     return int(found[1]) if found else None
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return ""

@@ -16,6 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gateway.hostfiles import group_folders, read_text
+
 DEVICE = r"auto|cpu(:\d{1,3})?|cuda(:\d{1,3})?|mps"
 """What a device may be called in the configuration: `cpu:N` is a socket, `cuda` is every GPU."""
 
@@ -191,9 +193,9 @@ def _sockets(root: Path, cores: Iterable[int]) -> tuple[tuple[int, ...], ...]:
     sockets: dict[str, dict[str, int]] = {}
     for core in cores:
         topology = root / f"sys/devices/system/cpu/cpu{core}/topology"
-        socket = _read(topology / "physical_package_id") or "0"
-        physical = _read(topology / "core_id") or f"alone {core}"
-        die = _read(topology / "die_id") or "0"
+        socket = read_text(topology / "physical_package_id") or "0"
+        physical = read_text(topology / "core_id") or f"alone {core}"
+        die = read_text(topology / "die_id") or "0"
         sockets.setdefault(socket, {}).setdefault(f"{die} {physical}", core)
     return tuple(tuple(one.values()) for one in sockets.values())
 
@@ -227,32 +229,28 @@ def _gpu_nodes(root: Path, environ: Mapping[str, str]) -> tuple[int | None, ...]
 
 
 def _gpu_node(root: Path, address: str) -> int | None:
-    text = _read(root / f"sys/bus/pci/devices/{address}/numa_node")
+    text = read_text(root / f"sys/bus/pci/devices/{address}/numa_node")
     return int(text) if text.isdigit() else None  # -1: the firmware does not say
 
 
 def _quota(root: Path) -> int | None:
     """Return the CPUs that the cgroup grants, rounded up; `None` without a limit.
 
-    The tightest limit on the way from our group to the root counts. Inside a container our group
-    is the root of what is mounted, so the path in /proc leads nowhere and the root is read.
+    The tightest limit on the way from our group to the root counts.
     """
-    own = _read(root / "proc/self/cgroup").rpartition("0::/")[2].splitlines()
-    base = root / "sys/fs/cgroup"
-    group = base / own[0] if own and own[0] else base
-    shares = [_share_of(folder / "cpu.max") for folder in (group, *group.parents)]
-    legacy = _share_of_legacy(base / "cpu")
+    shares = [_share_of(folder / "cpu.max") for folder in group_folders(root)]
+    legacy = _share_of_legacy(root / "sys/fs/cgroup/cpu")
     known = [share for share in (*shares, legacy) if share is not None]
     return max(1, -int(-min(known) // 1)) if known else None
 
 
 def _share_of(file: Path) -> float | None:
-    quota, _, period = _read(file).partition(" ")
+    quota, _, period = read_text(file).partition(" ")
     return int(quota) / int(period) if quota.isdigit() and period.isdigit() else None
 
 
 def _share_of_legacy(folder: Path) -> float | None:
-    quota, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
+    quota, period = read_text(folder / "cpu.cfs_quota_us"), read_text(folder / "cpu.cfs_period_us")
     return int(quota) / int(period) if quota.isdigit() and period.isdigit() else None
 
 
@@ -287,10 +285,3 @@ def _list(folder: Path) -> list[Path]:
         return list(folder.iterdir())
     except OSError:
         return []
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text().strip()
-    except OSError:
-        return ""

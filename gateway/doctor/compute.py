@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.doctor.finding import Finding, bad, good, note
+from gateway.hostfiles import read_text
 from gateway.placement import Machine
 
 PATIENCE_SECONDS = 120.0
@@ -50,7 +51,7 @@ def compute_findings(root: Path, machine: Machine, examined: Examined | str) -> 
 
 
 def _driver(root: Path, machine: Machine) -> Finding:
-    version = re.search(r"Module\s+([\d.]+)", _read(root / "proc/driver/nvidia/version"))
+    version = re.search(r"Module\s+([\d.]+)", read_text(root / "proc/driver/nvidia/version"))
     if not machine.gpus:
         if version:
             return note(
@@ -98,10 +99,3 @@ def _choice(examined: Examined) -> Finding:
     if examined["warnings"]:
         return note("auto", found, "; ".join(examined["warnings"]))
     return good("auto", found)
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.doctor.finding import Finding, bad, good, note
+from gateway.hostfiles import group_folders, read_text
 from gateway.placement import Machine
 
 _GIB = 1 << 30
@@ -44,7 +45,7 @@ def _python() -> Finding:
 
 
 def _processor(root: Path) -> Finding:
-    text = _read(root / "proc/cpuinfo")
+    text = read_text(root / "proc/cpuinfo")
     model = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
     flags = re.search(r"^flags\s*:\s*(.+)$", text, re.MULTILINE)
     name = model[1].strip() if model else platform.processor() or platform.machine()
@@ -102,26 +103,16 @@ def _descriptors(number: int) -> Finding:
 
 def available_memory(root: Path) -> int | None:
     """Return the bytes that programs could take now, if the kernel says."""
-    found = re.search(r"^MemAvailable:\s+(\d+) kB$", _read(root / "proc/meminfo"), re.MULTILINE)
+    found = re.search(r"^MemAvailable:\s+(\d+) kB$", read_text(root / "proc/meminfo"), re.MULTILINE)
     return int(found[1]) * 1024 if found else None
 
 
 def memory_limit(root: Path) -> int | None:
     """Return the tightest memory limit of our cgroup and those above it, in bytes."""
-    own = _read(root / "proc/self/cgroup").rpartition("0::/")[2].strip()
-    base = root / "sys/fs/cgroup"
-    group = base / own if own else base
-    limits = [_read(folder / "memory.max").strip() for folder in (group, *group.parents)]
+    limits = [read_text(folder / "memory.max") for folder in group_folders(root)]
     known = [int(text) for text in limits if text.isdigit()]
     return min(known) if known else None
 
 
 def _count(number: int, word: str) -> str:
     return f"{number} {word}{'' if number == 1 else 's'}"
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""

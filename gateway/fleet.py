@@ -189,6 +189,10 @@ class Fleet:
         """Return the model of this public name."""
         return self._models[name]
 
+    def serves(self, *names: str) -> bool:
+        """Whether all these public names are served now; a reload may have taken one away."""
+        return self._models.keys() >= set(names)
+
     @property
     def specs(self) -> tuple[ModelSpec, ...]:
         """What is served."""

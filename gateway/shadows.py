@@ -121,6 +121,9 @@ class Shadows:
             return
         if not is_chosen(spec.shadow.percent, self._draw):
             return
+        # A request is finished by the edition that took it, whose shadow may be gone by then.
+        if not self._fleet.serves(spec.name, spec.shadow.model):
+            return
         pair = self._pair(spec)
         if pair.waiting >= _MOST_WAITING or not _is_open(pair.second) or _is_large(request):
             self._count(pair, "dropped")

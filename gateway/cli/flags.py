@@ -97,6 +97,7 @@ def one_model(
     except ConfigError as error:
         report(error.problems)
         raise SystemExit(exits.CONFIG) from None
-    only = {name: settings.models[name]}  # whatever other models there may be
-    alone = {"models": only, "default_model": None, "calibration_file": None}
+    # Whatever other models there may be; and without those its requests would go to beside it.
+    only = {name: settings.models[name].model_copy(update={"shadow": None})}
+    alone = {"models": only, "splits": {}, "default_model": None, "calibration_file": None}
     return settings.model_copy(update=alone)

@@ -224,3 +224,17 @@ async def test_stopping_gives_up_what_is_under_way() -> None:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await watched.shadows.stop()
             assert watched.status.waiting == 0
+
+
+async def test_a_request_is_answered_though_a_reload_takes_its_model_and_shadow_apart() -> None:
+    slow = replace(SHADOWED, shards=spec("a", "delay_ms=500").shards)
+    async with running(slow, spec("b")) as fleet:
+        watched = Watched(fleet)
+        asking = asyncio.create_task(watched.rerank())
+        await until(lambda: _shard(fleet, "a").queue > 0)
+        await fleet.apply(
+            [replace(spec("b"), default=True)]
+        )  # nothing to start: it is done at once
+        assert not asking.done()
+        assert len((await asking).scored) == len(TEXTS)
+        assert watched.shadows.status() == ()

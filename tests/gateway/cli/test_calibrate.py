@@ -83,7 +83,9 @@ def test_the_map_that_labels_were_drawn_by_is_found(
 def test_shards_of_our_own_and_a_configuration(labelled: Path, tmp_path: Path) -> None:
     """The file of the configuration is not there yet; what is fitted are margins in any case."""
     config = tmp_path / "gateway.toml"
-    config.write_text(CONFIG)
+    moving = '[models.demo.shadow]\nmodel = "embedded-bert"\npercent = 100\n'
+    split = "[splits.search.models]\ndemo = 1\nembedded-bert = 1\n"
+    config.write_text(CONFIG + moving + split)
     done = gateway("calibrate", str(labelled), "--model", "demo", "--config", str(config))
     assert (done.returncode, done.stderr) == (0, "")
     for words in ("pairs, relevant", "slope, intercept", "ECE before, after", "calibration.toml"):

@@ -1,55 +1,17 @@
-"""Which shard runs where: devices and cores. `place` is pure; `read_machine` looks at this host.
+"""Which shard runs where: devices and cores. Pure; what there is says `machine`.
 
 One shard per GPU, or per CPU socket when there is no GPU: a CPU shard that spans two sockets reads
 half of its weights through the link between them. Several replicas on one socket get disjoint
-cores, so that they do not fight. Of two hardware threads of one core only the first is used: they
-share the units that multiply.
-
-Nothing here imports a model library: GPUs are counted by their device files, so that the gateway
-starts at once. A shard that finds no working device behind such a file says so itself.
+cores, so that they do not fight.
 """
 
-import os
-import re
-import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from gateway.hostfiles import group_folders, read_text
+from gateway.machine import Machine
 
 DEVICE = r"auto|cpu(:\d{1,3})?|cuda(:\d{1,3})?|mps"
 """What a device may be called in the configuration: `cpu:N` is a socket, `cuda` is every GPU."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """What this process may use.
-
-    Attributes:
-        sockets: the cores of each CPU socket, one number per physical core.
-        gpus: visible CUDA devices.
-        nodes: the memory node of each core; empty where there is one for all.
-        gpu_nodes: the memory node that each visible GPU hangs at; `None` where nobody knows.
-        mps: whether there is an Apple GPU.
-        exclusive: whether the cores are ours to pin. Under a CPU quota they are not: every
-            container would pin itself to the same first cores.
-    """
-
-    sockets: tuple[tuple[int, ...], ...]
-    gpus: int = 0
-    mps: bool = False
-    exclusive: bool = True
-    nodes: Mapping[int, int] = field(default_factory=dict)
-    gpu_nodes: tuple[int | None, ...] = ()
-
-    def cores_of(self, node: int) -> tuple[int, ...]:
-        """Return the cores of a memory node."""
-        return tuple(core for socket in self.sockets for core in socket if self.nodes[core] == node)
-
-    def nodes_of(self, cores: Iterable[int]) -> tuple[int, ...]:
-        """Return the memory nodes of some cores, if there are several on this machine."""
-        return tuple(sorted({self.nodes[core] for core in cores})) if self.nodes else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,131 +119,3 @@ def _cores(machine: Machine, socket: int, nth: int, sharing: int) -> tuple[int, 
     if sharing > len(cores):
         return (cores[nth % len(cores)],)
     return cores[nth * len(cores) // sharing : (nth + 1) * len(cores) // sharing]
-
-
-def read_machine(root: Path = Path("/"), environ: Mapping[str, str] | None = None) -> Machine:
-    """Return what this process may use, from its affinity, its cgroup, /sys and /dev.
-
-    Args:
-        root: where `sys`, `dev` and `proc` lie.
-        environ: for CUDA_VISIBLE_DEVICES; this process's own when `None`.
-    """
-    environ = os.environ if environ is None else environ
-    cores = _affinity()
-    sockets = _sockets(root, cores)
-    quota = _quota(root)
-    limited = quota is not None and quota < sum(map(len, sockets))
-    nodes = _nodes(root, cores)
-    return Machine(
-        sockets=_limit(sockets, quota) if limited and quota is not None else sockets,
-        gpus=_gpus(root, environ),
-        mps=sys.platform == "darwin" and os.uname().machine == "arm64",
-        exclusive=not limited and hasattr(os, "sched_setaffinity"),
-        nodes=nodes,
-        gpu_nodes=_gpu_nodes(root, environ) if nodes else (),
-    )
-
-
-def _affinity() -> list[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
-
-
-def _sockets(root: Path, cores: Iterable[int]) -> tuple[tuple[int, ...], ...]:
-    """Group cores by socket, and keep the first usable hardware thread of each."""
-    sockets: dict[str, dict[str, int]] = {}
-    for core in cores:
-        topology = root / f"sys/devices/system/cpu/cpu{core}/topology"
-        socket = read_text(topology / "physical_package_id") or "0"
-        physical = read_text(topology / "core_id") or f"alone {core}"
-        die = read_text(topology / "die_id") or "0"
-        sockets.setdefault(socket, {}).setdefault(f"{die} {physical}", core)
-    return tuple(tuple(one.values()) for one in sockets.values())
-
-
-def _nodes(root: Path, cores: Iterable[int]) -> dict[int, int]:
-    """Return the memory node of each core; nothing if there is only one node."""
-    found = {}
-    for core in cores:
-        names = [one.name for one in _list(root / f"sys/devices/system/cpu/cpu{core}")]
-        node = next((name for name in names if re.fullmatch(r"node\d+", name)), "node0")
-        found[core] = int(node.removeprefix("node"))
-    several = len(_list(root / "sys/devices/system/node")) and len(set(found.values())) > 1
-    return found if several else {}
-
-
-def _gpu_nodes(root: Path, environ: Mapping[str, str]) -> tuple[int | None, ...]:
-    """Return the memory node of each visible GPU, in the order of their PCI addresses.
-
-    CUDA numbers devices in that order when CUDA_DEVICE_ORDER=PCI_BUS_ID, which shards set. Where
-    devices are named otherwise than by number, nothing is known.
-    """
-    addresses = sorted(one.name for one in _list(root / "proc/driver/nvidia/gpus"))
-    found = [_gpu_node(root, address) for address in addresses]
-    visible = environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        return tuple(found)
-    names = [name.strip() for name in visible.split(",")]
-    if not all(name.isdigit() and int(name) < len(found) for name in names):
-        return ()
-    return tuple(found[int(name)] for name in names)
-
-
-def _gpu_node(root: Path, address: str) -> int | None:
-    text = read_text(root / f"sys/bus/pci/devices/{address}/numa_node")
-    return int(text) if text.isdigit() else None  # -1: the firmware does not say
-
-
-def _quota(root: Path) -> int | None:
-    """Return the CPUs that the cgroup grants, rounded up; `None` without a limit.
-
-    The tightest limit on the way from our group to the root counts.
-    """
-    shares = [_share_of(folder / "cpu.max") for folder in group_folders(root)]
-    legacy = _share_of_legacy(root / "sys/fs/cgroup/cpu")
-    known = [share for share in (*shares, legacy) if share is not None]
-    return max(1, -int(-min(known) // 1)) if known else None
-
-
-def _share_of(file: Path) -> float | None:
-    quota, _, period = read_text(file).partition(" ")
-    return int(quota) / int(period) if quota.isdigit() and period.isdigit() else None
-
-
-def _share_of_legacy(folder: Path) -> float | None:
-    quota, period = read_text(folder / "cpu.cfs_quota_us"), read_text(folder / "cpu.cfs_period_us")
-    return int(quota) / int(period) if quota.isdigit() and period.isdigit() else None
-
-
-def _limit(sockets: tuple[tuple[int, ...], ...], cores: int) -> tuple[tuple[int, ...], ...]:
-    """Keep `cores` cores, from the first socket on."""
-    kept = []
-    for socket in sockets:
-        kept.append(socket[:cores])
-        cores -= len(kept[-1])
-    return tuple(socket for socket in kept if socket)
-
-
-def _gpus(root: Path, environ: Mapping[str, str]) -> int:
-    """Count device files, and of them those that CUDA_VISIBLE_DEVICES lets us see."""
-    present = sum(bool(re.fullmatch(r"nvidia\d+", one.name)) for one in _list(root / "dev"))
-    if not present and (root / "dev/dxg").exists() and (root / "usr/lib/wsl/lib").exists():
-        present = 1  # Windows Subsystem for Linux has no device file per GPU
-    visible = environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None or not present:
-        return present
-    count = 0
-    for name in visible.split(","):
-        name = name.strip()
-        if not (name.startswith(("GPU-", "MIG-")) or (name.isdigit() and int(name) < present)):
-            break  # CUDA ignores the first invalid name and everything after it
-        count += 1
-    return count
-
-
-def _list(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError:
-        return []

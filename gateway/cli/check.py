@@ -13,7 +13,7 @@ from gateway.cli.say import console, report
 
 if TYPE_CHECKING:
     from gateway.config import ModelSpec, Problem, Settings, SplitSpec
-    from gateway.placement import Machine
+    from gateway.machine import Machine
 
 
 @click.command()
@@ -27,7 +27,7 @@ def check(file: Path, as_json: bool) -> None:
     from gateway.config import ConfigError, advice, load, model_specs, split_specs
     from gateway.config.load import unknown_variables
     from gateway.keys import keys_of
-    from gateway.placement import read_machine
+    from gateway.machine import read_machine
     from gateway.tls import check_pair
 
     machine = read_machine()

@@ -15,7 +15,7 @@ from gateway.cli.say import console
 if TYPE_CHECKING:
     from gateway.config import Settings
     from gateway.doctor.finding import Finding
-    from gateway.placement import Machine
+    from gateway.machine import Machine
 
 ROOT = Path("/")
 MARKS = {"good": ("ok", "green"), "note": ("note", "yellow"), "bad": ("BAD", "red")}
@@ -39,7 +39,7 @@ def doctor(file: Path | None, as_json: bool) -> None:
     Exit code 0: nothing stands against serving. 1: something does.
     """
     from gateway.doctor.finding import State
-    from gateway.placement import read_machine
+    from gateway.machine import read_machine
 
     with console(stderr=True).status("looking at this machine"):
         found = list(_findings(file, read_machine()))

@@ -175,7 +175,7 @@ def _introduce(settings: "Settings") -> None:
     from gateway.config import advice
     from gateway.config.load import unknown_variables
     from gateway.keys import keys_of
-    from gateway.placement import read_machine
+    from gateway.machine import read_machine
 
     log = structlog.get_logger("gateway")
     log.info("rerank gateway starting", version=__version__, models=list(settings.models))

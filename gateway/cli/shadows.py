@@ -1,7 +1,7 @@
 """`gateway compare` without data: how far the models of a running gateway agree with their shadows."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -9,6 +9,9 @@ from gateway.cli import exits
 from gateway.cli.admin import fetch
 from gateway.cli.remote import Target
 from gateway.cli.say import console, fail
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 Shadow = dict[str, Any]
 
@@ -47,19 +50,25 @@ def show_shadows(target: Target, model: str | None, *, as_json: bool) -> None:
             exits.REFUSED,
         )
     if not as_json:
-        _print_table(found)
+        _print(found)
 
 
-def _print_table(found: Sequence[Shadow]) -> None:
+def shadow_table(found: Sequence[Shadow]) -> "Table":
+    """Return a line per pairing; agreement is over the requests compared since both serve."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for number, name in enumerate(_COLUMNS):
         table.add_column(name, justify="left" if number < 2 else "right", overflow="fold")
     for one in found:
-        table.add_row(*_cells(one))
-    console().print(table)
+        table.add_row(*map(Text, _cells(one)))
+    return table
+
+
+def _print(found: Sequence[Shadow]) -> None:
+    console().print(shadow_table(found))
     for one in found:
         if one["last_error"]:
             click.echo(f"{one['shadow']}, shadow of {one['model']}: {one['last_error']}", err=True)

@@ -10,6 +10,8 @@ from gateway.cli import exits
 from gateway.cli.cores import where
 from gateway.cli.remote import NotAnswering, Target, fetch_json, refusal, target_options
 from gateway.cli.say import console
+from gateway.cli.shadows import shadow_table
+from gateway.cli.splits import split_table
 from gateway.cli.usage import key_table
 
 if TYPE_CHECKING:
@@ -35,6 +37,9 @@ COLUMNS = (
     ("p95 ms", "right"),
     ("memory", "right"),
 )
+
+_TABLES = {"splits": split_table, "shadows": shadow_table, "keys": key_table}
+"""What else a status may have, shown below its models."""
 
 
 @click.command()
@@ -94,8 +99,9 @@ def _show(found: Status | str, as_json: bool) -> None:
         click.echo(orjson.dumps(found).decode())
     else:
         console().print(render(found))
-        if found.get("keys"):
-            console().print(key_table(found["keys"]))
+        for name, table in _TABLES.items():
+            if found.get(name):
+                console().print(table(found[name]))
 
 
 def render(

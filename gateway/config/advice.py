@@ -11,7 +11,8 @@ from gateway.config.calibrations import calibrations_of
 from gateway.config.checks import is_loopback
 from gateway.config.settings import ModelSettings, Settings
 from gateway.config.specs import resolve
-from gateway.placement import Machine, place
+from gateway.machine import Machine
+from gateway.placement import place
 
 
 def advice(settings: Settings, machine: Machine) -> list[str]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from gateway.config.calibrations import CalibrationEntry, calibrations_of
 from gateway.config.settings import ModelSettings, Settings
 from gateway.domain import UNCALIBRATED, Calibration, LongDocuments
-from gateway.placement import Machine, Place, place, read_machine
+from gateway.machine import Machine, read_machine
+from gateway.placement import Place, place
 from shards.wire.spec import OwnCanary, ShardSpec
 
 

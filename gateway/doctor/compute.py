@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway.doctor.finding import Finding, bad, good, note
 from gateway.hostfiles import read_text
-from gateway.placement import Machine
+from gateway.machine import Machine
 
 PATIENCE_SECONDS = 120.0
 """Importing torch from a cold disk takes long."""

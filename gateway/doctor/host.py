@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gateway.doctor.finding import Finding, bad, good, note
 from gateway.hostfiles import group_folders, read_text
-from gateway.placement import Machine
+from gateway.machine import Machine
 
 _GIB = 1 << 30
 _LEAST_MEMORY = 2 * _GIB

@@ -147,6 +147,24 @@ def test_a_gateway_with_a_broken_model_is_degraded(tmp_path: Path) -> None:
     assert "broken/cpu:0: " in result.stdout
 
 
+def test_splits_and_shadows_have_tables_of_their_own(tmp_path: Path) -> None:
+    config = tmp_path / "gateway.toml"
+    config.write_text(
+        'default_model = "search"\n'
+        '[models.old]\nsource = "fake"\nengine = "fake"\n'
+        'shadow = { model = "new", percent = 5 }\n'
+        '[models.new]\nsource = "fake"\nengine = "fake"\n'
+        "[splits.search]\nmodels = { old = 75, new = 25 }\n"
+    )
+    with Serving("--port", "0", "--config", str(config), log=tmp_path / "log") as serving:
+        result = run("--url", serving.url)
+    assert result.exit_code == 0
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert "search (default) old 75% 0" in lines
+    assert "new 25% 0" in lines
+    assert "old new 5 % 0 0 0 0 - - - -" in lines
+
+
 def test_nothing_there_is_down() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

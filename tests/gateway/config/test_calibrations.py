@@ -15,7 +15,7 @@ from gateway.config import (
 )
 from gateway.config.advice import advice
 from gateway.domain import UNCALIBRATED, Calibration
-from gateway.placement import Machine
+from gateway.machine import Machine
 
 ENTRY = CalibrationEntry(
     slope=0.75,

@@ -16,7 +16,7 @@ from gateway.config import (
 )
 from gateway.config.canary import CanarySettings
 from gateway.config.schema import configuration_page, json_schema, write
-from gateway.placement import Machine
+from gateway.machine import Machine
 
 ROOT = Path(__file__).parents[3]
 LAPTOP = Machine(sockets=((0, 1),))

@@ -5,7 +5,7 @@ from typing import get_args
 
 from gateway.config import ModelSettings, Settings, advice, model_specs
 from gateway.lifecycle import RestartPolicy
-from gateway.placement import Machine
+from gateway.machine import Machine
 from shards.engines import ENGINES
 
 ROOT = Path(__file__).parents[3]

@@ -5,7 +5,7 @@ from typing import Any
 
 from gateway.doctor.compute import Examined, compute_findings, examine
 from gateway.doctor.finding import Finding, State
-from gateway.placement import Machine
+from gateway.machine import Machine
 
 ONE_GPU = Machine(sockets=((0,),), gpus=1)
 NO_GPU = Machine(sockets=((0,),))

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.doctor.finding import Finding, State
 from gateway.doctor.host import available_memory, host_findings, memory_limit
-from gateway.placement import Machine
+from gateway.machine import Machine
 
 TWO_CORES = Machine(sockets=((0, 1),))
 

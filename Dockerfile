@@ -8,7 +8,11 @@ WORKDIR /opt/rerank-gateway
 # Where torch comes from beside PyPI. PyPI's own build brings CUDA, which a CPU image has no use for:
 # name the index that pytorch.org gives for CPU builds, and the image is gigabytes smaller.
 ARG TORCH_INDEX=""
-COPY pyproject.toml README.md LICENSE ./
+# The compiler stays behind in this stage; what it makes of shards/native goes along.
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY scripts/constraints.txt scripts/
 COPY gateway gateway
 COPY shards shards

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 FOLDERS = ("gateway", "shards", "scripts", "tests")
-SUFFIXES = {".py", ".js", ".css", ".html"}
+SUFFIXES = {".py", ".js", ".css", ".html", ".c", ".h"}
 FILE_LINES = 350
 FUNCTION_LINES = 60
 

@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 from shards import devices
+from shards.native.library import find_kernels
 from shards.wire.spec import ShardSpec
 
 HIDDEN, INTERMEDIATE = 1024, 3072
@@ -24,6 +25,7 @@ def examine(device: str) -> dict[str, Any]:
     found, warnings = devices.pick_device(spec)
     said: list[str] = []
     dtype = devices.pick_dtype(spec, found, HIDDEN, INTERMEDIATE, said.append)
+    kernels = find_kernels()
     return {
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
@@ -33,6 +35,7 @@ def examine(device: str) -> dict[str, Any]:
         "why": said,
         "warnings": list(warnings),
         "threads": torch.get_num_threads(),
+        "kernels": {"said": kernels.said, "remedy": kernels.remedy},
     }
 
 

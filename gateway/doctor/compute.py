@@ -48,6 +48,7 @@ def compute_findings(root: Path, machine: Machine, examined: Examined | str) -> 
     yield _torch(machine, examined)
     yield from map(_gpu, examined["gpus"])
     yield _choice(examined)
+    yield _kernels(**examined["kernels"])
 
 
 def _driver(root: Path, machine: Machine) -> Finding:
@@ -99,3 +100,7 @@ def _choice(examined: Examined) -> Finding:
     if examined["warnings"]:
         return note("auto", found, "; ".join(examined["warnings"]))
     return good("auto", found)
+
+
+def _kernels(said: str, remedy: str) -> Finding:
+    return note("kernels", said, remedy) if remedy else good("kernels", said)

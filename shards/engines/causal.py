@@ -21,6 +21,7 @@ from shards.engines.bodies import Body, Norm, Weights, final_norm, make_body, re
 from shards.engines.formats import said_of_int8, settle
 from shards.engines.padding import warm_up_batches
 from shards.engines.prefixes import PrefixCache
+from shards.native.library import find_kernels
 from shards.pairs import Batch
 from shards.refusal import Refusal, Report, notes_of
 from shards.wire.spec import ShardSpec
@@ -106,6 +107,8 @@ def load(spec: ShardSpec, report: Report) -> CausalEngine:
     )
     if spec.dtype == "auto" and settled.dtype == "bf16" and device == "cpu":
         notes.append(said_of_int8(checkpoint.sizes))
+    if is_packed and device == "cpu" and settled.dtype != "fp32":
+        noting(str(find_kernels()))
     warnings = weights.warnings + settled.warnings
     facts = Facts(
         engine="causal",

@@ -1,18 +1,22 @@
 """What lies between the products of a decoder layer: norms, rotary positions, the gate. In fp32.
 
-On a CPU these are few in-place passes over some hundred rows, which stay in the cache; nothing is
-compiled, so nothing has to be compiled at start. On a GPU each pass would go through memory, so the
-same formulas, written plainly, are fused by `torch.compile`.
+On a CPU they are kernels of our own (`shards.native`) where these can be used. Otherwise they are few
+in-place passes over some hundred rows, which stay in the cache; nothing is compiled, so nothing has to
+be compiled at start. On a GPU each pass would go through memory, so the same formulas, written plainly,
+are fused by `torch.compile`.
 
 A *turn* is a rotary position: the two halves of a head stand side by side (`qwen3_weights` permutes
 the weights so), so each pair of numbers is a complex one, turned by a complex one of length 1.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch.nn import functional
+
+from shards.native.gated import gated_by
+from shards.native.library import kernels
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +36,14 @@ class Steps:
     gated: Callable[[torch.Tensor], torch.Tensor]
 
 
-def steps_for(device: str) -> Steps:
-    """Return the steps for a device: fused where there is a compiler for it."""
-    return _fused() if device.startswith("cuda") and _has_triton() else IN_PLACE
+def steps_for(device: str, form: torch.dtype) -> Steps:
+    """Return the steps for a device and the format of states: the fastest that can be used there."""
+    if device.startswith("cuda") and _has_triton():
+        return _fused()
+    library = kernels()
+    if device == "cpu" and form == torch.bfloat16 and library is not None:
+        return replace(IN_PLACE, gated=gated_by(library))
+    return IN_PLACE
 
 
 def turns(positions: torch.Tensor, speeds: torch.Tensor) -> torch.Tensor:

@@ -94,7 +94,7 @@ class Qwen3:
         device = str(table.device)
         powers = torch.arange(0, shape.head_dim, 2, dtype=torch.float32) / shape.head_dim
         speeds = (1.0 / shape.theta**powers).to(device)
-        self._setting = _Setting(shape, steps_for(device), speeds, form, device)
+        self._setting = _Setting(shape, steps_for(device, form), speeds, form, device)
 
     def warm_up(self) -> None:
         """Have kernels made for all sizes that small batches have; later they are found made."""

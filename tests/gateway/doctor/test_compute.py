@@ -16,6 +16,7 @@ def seen(**changed: Any) -> dict[str, Any]:
     plain = {
         "torch": "2.13.0", "cuda": "13.0", "gpus": [GPU], "device": "cuda:0", "dtype": "bf16",
         "why": [], "warnings": [], "threads": 4,
+        "kernels": {"said": "kernels of our own are used", "remedy": ""},
     }  # fmt: skip
     return plain | changed
 
@@ -69,6 +70,16 @@ def test_a_device_that_auto_does_not_get_is_noted(tmp_path: Path) -> None:
     found = findings(tmp_path, NO_GPU, seen(gpus=[], warnings=["device cuda:0 is absent"]))
     assert found["auto"].state is State.NOTE
     assert found["auto"].remedy == "device cuda:0 is absent"
+
+
+def test_kernels_that_could_be_compiled_are_noted(tmp_path: Path) -> None:
+    kernels = {"said": "kernels of our own are not used", "remedy": "apt-get install gcc"}
+    found = findings(tmp_path, NO_GPU, seen(gpus=[], kernels=kernels))["kernels"]
+    assert (found.state, found.remedy) == (State.NOTE, "apt-get install gcc")
+    (ours,) = (
+        one for one in compute_findings(tmp_path, NO_GPU, examine("cpu")) if one.name == "kernels"
+    )
+    assert ours.found.startswith("kernels of our own are ")
 
 
 def test_torch_that_does_not_start_is_bad(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_in_place_steps_equal_the_plain_formulas() -> None:
         IN_PLACE.turned(states, norms, turned, 1e-6), PLAIN.turned(states, norms, turned, 1e-6)
     )
     assert torch.equal(states, before)
-    assert steps_for("cpu") is IN_PLACE
+    assert steps_for("cpu", torch.float32) is IN_PLACE
 
 
 def test_the_way_of_a_gpu_gives_the_same_margins(
@@ -125,7 +125,7 @@ def test_the_way_of_a_gpu_gives_the_same_margins(
 
     monkeypatch.setattr(qwen3, "attention_for", flash)
     monkeypatch.setattr(qwen3, "STEP", 1)
-    monkeypatch.setattr(qwen3, "steps_for", lambda device: PLAIN)
+    monkeypatch.setattr(qwen3, "steps_for", lambda device, form: PLAIN)
     assert margins() == pytest.approx(expected, abs=1e-4)
 
 

@@ -1,0 +1,22 @@
+"""What kernels are given, checked: C believes every address and every size."""
+
+import torch
+
+
+class WrongArgument(ValueError):
+    """A tensor that a kernel cannot take; nothing was computed."""
+
+
+def address(name: str, tensor: torch.Tensor, form: torch.dtype, *shape: int) -> int:
+    """Return where a tensor begins, if it is contiguous, of this format and shape, on the CPU.
+
+    Raises:
+        WrongArgument: it is not; the message says what was found.
+    """
+    is_fitting = tensor.dtype is form and tensor.shape == shape and tensor.is_contiguous()
+    if is_fitting and tensor.device.type == "cpu":
+        return tensor.data_ptr()
+    raise WrongArgument(
+        f"{name} is {tensor.dtype} {list(tensor.shape)} in steps of {list(tensor.stride())} "
+        f"on {tensor.device}; the kernel takes {form} {list(shape)}, contiguous, on the cpu"
+    )

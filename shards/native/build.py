@@ -1,0 +1,142 @@
+"""Compiles the C files beside it: `python -m shards.native.build`. Standard library only.
+
+Run when the package is installed (`hatch_build.py`), by `scripts/setup` and before the tests; it does
+nothing when the library is up to date. The library holds a digest of what it was made from, so one
+that does not belong to these sources is never loaded. `CC` names another compiler.
+
+All files but `cpu.c`, which finds out whether the others may run, are compiled for AVX-512 with BF16
+and VNNI. They are not linked with an OpenMP of their own: its threads would come on top of those of
+PyTorch's, which is in the process already and is found there (`threads.c`).
+"""
+
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+LIBRARY = FOLDER / "kernels.so"
+MACHINES = frozenset({"x86_64", "AMD64"})
+ANY_CPU = "cpu.c"
+
+FLAGS = (
+    "-std=gnu11",
+    "-O3",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-Wall",
+    "-Wextra",
+    "-Werror=implicit",
+)
+INSTRUCTIONS = (
+    *("-mavx2", "-mfma", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq"),
+    *("-mavx512bf16", "-mavx512vnni", "-mprefer-vector-width=512"),
+)
+
+
+class BuildError(Exception):
+    """The kernels cannot be compiled here. The message says why, and what to do."""
+
+
+def sources(folder: Path = FOLDER) -> list[Path]:
+    """Return the C files and their headers."""
+    return sorted([*folder.glob("*.c"), *folder.glob("*.h")])
+
+
+def digest(folder: Path = FOLDER) -> str:
+    """Return what a library made of these sources, in this way, holds."""
+    made_of = hashlib.sha256(repr((FLAGS, INSTRUCTIONS)).encode())
+    for source in sources(folder):
+        made_of.update(source.name.encode() + b"\0" + source.read_bytes())
+    return made_of.hexdigest()
+
+
+def is_current(library: Path = LIBRARY, folder: Path = FOLDER) -> bool:
+    """Whether a library is there, and was made of these sources."""
+    return library.is_file() and digest(folder).encode() in library.read_bytes()
+
+
+def obstacle() -> tuple[str, str] | None:
+    """Return why nothing can be compiled on this machine, and what to do; `None` if it can."""
+    if platform.machine() not in MACHINES or sys.platform != "linux":
+        return f"there are none for {sys.platform} on {platform.machine()}", ""
+    if not compiler():
+        return "no C compiler (cc) is here", "apt-get install gcc libc6-dev, then scripts/setup"
+    return None
+
+
+def compiler() -> list[str]:
+    """Return the command of the C compiler; empty if there is none."""
+    if named := os.environ.get("CC"):
+        return shlex.split(named)
+    found = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+    return [found] if found else []
+
+
+def build(library: Path = LIBRARY, folder: Path = FOLDER, extra: Sequence[str] = ()) -> bool:
+    """Compile the library unless it is up to date; return whether it was compiled.
+
+    Args:
+        extra: flags to compile and link with, beside the usual ones.
+
+    Raises:
+        BuildError: there is no compiler, or it found errors.
+    """
+    if is_current(library, folder):
+        return False
+    if why_not := obstacle():
+        raise BuildError("; ".join(filter(None, why_not)))
+    with tempfile.TemporaryDirectory(dir=library.parent, prefix=".build-") as scratch:
+        made = compiled(Path(scratch), folder, extra)
+        linked = Path(scratch, library.name)
+        _run(["-shared", *extra, "-o", str(linked), *map(str, made), "-lm"])
+        linked.replace(library)  # whoever has the old one loaded keeps it
+    return True
+
+
+def compiled(scratch: Path, folder: Path = FOLDER, extra: Sequence[str] = ()) -> list[Path]:
+    """Compile each C file; return the object files, which are in `scratch`."""
+
+    def compile_one(source: Path) -> Path:
+        made = scratch / f"{source.stem}.o"
+        flags = [*FLAGS, *(() if source.name == ANY_CPU else INSTRUCTIONS), *extra]
+        _run([*flags, f'-DSOURCES="{digest(folder)}"', "-c", str(source), "-o", str(made)])
+        return made
+
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(compile_one, sorted(folder.glob("*.c"))))
+
+
+def _run(arguments: list[str]) -> None:
+    command = [*compiler(), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise BuildError(f"the C compiler {command[0]} cannot be run: {error}") from error
+    sys.stderr.write(done.stderr)
+    if done.returncode:
+        lines = done.stderr.splitlines() or ["it gave no reason"]
+        first = next((line for line in lines if "error" in line), lines[0])
+        raise BuildError(f"the C compiler {command[0]} failed: {first}")
+
+
+def main() -> int:
+    """Build, and say what became of it; 1 if nothing did."""
+    try:
+        made = build()
+    except (BuildError, OSError) as error:
+        sys.stderr.write(f"kernels of our own: {error}; PyTorch's operations do their work\n")
+        return 1
+    sys.stdout.write(f"kernels of our own: {'compiled' if made else 'up to date'}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

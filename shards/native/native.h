@@ -1,0 +1,18 @@
+/* What all kernels share: what is visible from outside, and the work dealt out to threads.
+
+   Kernels are called from Python with addresses and sizes that were checked there; they allocate nothing
+   that they do not free, raise nothing, and keep nothing between two calls. */
+
+#ifndef NATIVE_H
+#define NATIVE_H
+
+#include <stdint.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+typedef uint16_t bf16; /* the upper half of a float */
+
+/* Run `part(data, at)` for each `at` in [0, parts), on the threads that PyTorch has, in any order. */
+void in_parts(void (*part)(void *data, long at), void *data, long parts);
+
+#endif

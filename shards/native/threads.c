@@ -1,0 +1,39 @@
+/* Work dealt out to threads: to those that PyTorch has already.
+
+   A second OpenMP library would start threads of its own beside them, and the two would wait for each
+   other's cores. So this calls the one that PyTorch brought, by the function that compilers themselves
+   call for a parallel region (the same in GNU's and in LLVM's library). It is found when the kernels are
+   loaded; were it not there, loading would fail, and PyTorch's operations would do. Thus the number of
+   threads and how they wait are what was set for PyTorch. */
+
+#include "native.h"
+
+extern void GOMP_parallel(void (*member)(void *), void *data, unsigned threads, unsigned flags);
+
+struct team {
+    void (*part)(void *data, long at);
+    void *data;
+    long parts;
+    long next;
+};
+
+/* One thread: take the next part until there are no more, so that none waits for a slow one. */
+static void member(void *shared)
+{
+    struct team *team = shared;
+    for (;;) {
+        long at = __atomic_fetch_add(&team->next, 1, __ATOMIC_RELAXED);
+        if (at >= team->parts)
+            return;
+        team->part(team->data, at);
+    }
+}
+
+void in_parts(void (*part)(void *data, long at), void *data, long parts)
+{
+    struct team team = {part, data, parts, 0};
+    if (parts > 1)
+        GOMP_parallel(member, &team, 0, 0);
+    else
+        member(&team);
+}

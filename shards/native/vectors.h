@@ -1,0 +1,59 @@
+/* Sixteen floats at a time: between bf16 and fp32, and e to the power of them. */
+
+#ifndef VECTORS_H
+#define VECTORS_H
+
+#include <immintrin.h>
+
+#include "native.h"
+
+enum { LANES = 16 };
+
+/* The first `count` lanes, of at most LANES. */
+static inline __mmask16 first_lanes(long count)
+{
+    return count >= LANES ? 0xffff : (__mmask16)((1u << count) - 1);
+}
+
+static inline __m512 widened(__m256i halves)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+}
+
+static inline __m512 load_bf16(const bf16 *from, __mmask16 lanes)
+{
+    return widened(_mm256_maskz_loadu_epi16(lanes, from));
+}
+
+static inline void store_bf16(bf16 *to, __mmask16 lanes, __m512 values)
+{
+    _mm256_mask_storeu_epi16(to, lanes, (__m256i)_mm512_cvtneps_pbh(values));
+}
+
+/* e^x to 2 units in the last place; 0 below about -104, infinite above about 89, not a number of none.
+
+   x = n log 2 + r with |r| <= log 2 / 2: e^r by its Taylor series, and n into the exponent. log 2 is
+   taken off in two parts, the first of which times n is exact. x is held between bounds where the
+   result is 0 or infinite anyway, so that no infinity is taken from another. (Of two operands, `max`
+   and `min` give the second if one is not a number.) */
+static inline __m512 exp_of(__m512 x)
+{
+    const __m512 log2e = _mm512_set1_ps(1.44269504f);
+    const __m512 log2_high = _mm512_set1_ps(0.693359375f);
+    const __m512 log2_low = _mm512_set1_ps(-2.12194440e-4f);
+    x = _mm512_max_ps(_mm512_set1_ps(-150.0f), x);
+    x = _mm512_min_ps(_mm512_set1_ps(150.0f), x);
+    __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, log2e), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m512 r = _mm512_fnmadd_ps(n, log2_high, x);
+    r = _mm512_fnmadd_ps(n, log2_low, r);
+    __m512 sum = _mm512_set1_ps(1.0f / 720);
+    sum = _mm512_fmadd_ps(sum, r, _mm512_set1_ps(1.0f / 120));
+    sum = _mm512_fmadd_ps(sum, r, _mm512_set1_ps(1.0f / 24));
+    sum = _mm512_fmadd_ps(sum, r, _mm512_set1_ps(1.0f / 6));
+    sum = _mm512_fmadd_ps(sum, r, _mm512_set1_ps(0.5f));
+    sum = _mm512_fmadd_ps(sum, r, _mm512_set1_ps(1.0f));
+    sum = _mm512_fmadd_ps(sum, r, _mm512_set1_ps(1.0f));
+    return _mm512_scalef_ps(sum, n);
+}
+
+#endif

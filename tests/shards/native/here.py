@@ -1,0 +1,15 @@
+"""What the machine of the tests can do, found out beside the code that is tested."""
+
+from pathlib import Path
+
+import pytest
+
+NEEDED = {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_bf16", "avx512_vnni"}
+
+_lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+CPU_TAKES_THEM = any(line.startswith("flags") and set(line.split()) >= NEEDED for line in _lines)
+
+needs_kernels = pytest.mark.skipif(
+    not CPU_TAKES_THEM, reason="this CPU lacks AVX-512 with BF16 and VNNI"
+)
+"""On tests of kernels. A missing compiler does not skip them: it fails `test_library`."""

@@ -1,0 +1,115 @@
+"""The kernels are compiled, loaded and used where they can be; elsewhere it is said why not."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shards.native.build import FOLDER, LIBRARY, BuildError, build, digest, is_current, obstacle
+from shards.native.library import find_kernels, kernels, without_kernels
+from tests.shards.native.here import CPU_TAKES_THEM
+
+THREADS = """
+import os, torch
+from shards.native.gated import gated_by
+from shards.native.library import kernels
+gated = gated_by(kernels())
+torch.set_num_threads(1)
+product = torch.ones(4096, 64, dtype=torch.bfloat16)
+def threads() -> int:
+    gated(product)
+    return len(os.listdir("/proc/self/task"))
+before = len(os.listdir("/proc/self/task"))
+alone = threads() - before
+torch.set_num_threads(3)
+three = threads() - before
+libraries = {line.split()[-1] for line in open("/proc/self/maps") if "omp" in line}
+print(alone, three, len(libraries))
+"""
+
+
+@pytest.mark.skipif(obstacle() is not None, reason=str(obstacle()))
+def test_the_kernels_are_used_where_there_is_a_compiler_and_the_cpu_takes_them() -> None:
+    assert is_current()
+    found = find_kernels()
+    assert (found.library is not None) == CPU_TAKES_THEM
+    assert found.said == (
+        "kernels of our own are used, for AVX-512 with BF16 and VNNI"
+        if CPU_TAKES_THEM
+        else "kernels of our own are not used: this CPU lacks AVX-512 with BF16 and VNNI"
+    )
+    with without_kernels():
+        assert kernels() is None
+    assert kernels() is found.library
+
+
+@pytest.mark.skipif(not CPU_TAKES_THEM, reason="this CPU lacks the instructions")
+def test_the_threads_are_those_of_pytorch() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=FOLDER.parents[1],
+    )
+    assert done.stdout.split() == ["0", "2", "1"]
+
+
+def copied_sources(folder: Path) -> Path:
+    folder.mkdir()
+    for source in [*FOLDER.glob("*.c"), *FOLDER.glob("*.h")]:
+        (folder / source.name).write_bytes(source.read_bytes())
+    return folder
+
+
+def test_a_library_of_other_sources_is_not_loaded(tmp_path: Path) -> None:
+    other = tmp_path / "other.so"
+    other.write_bytes(LIBRARY.read_bytes().replace(b"native_sources", b"native_sourceS"))
+    assert is_current(other)
+    changed = copied_sources(tmp_path / "changed")
+    (changed / "gated.c").write_text((FOLDER / "gated.c").read_text() + "\n")
+    assert not is_current(other, changed)
+    other.write_bytes(b"none of ours")
+    found = find_kernels(other)
+    assert found.library is None
+    assert "made of other sources" in str(found)
+    assert "scripts/setup" in found.remedy
+
+
+def test_a_broken_library_is_not_loaded(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.so"
+    broken.write_bytes(b"no library, but made of " + digest().encode())
+    found = find_kernels(broken)
+    assert found.library is None
+    assert "cannot be loaded" in found.said
+
+
+def test_without_a_compiler_it_is_said_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    found = find_kernels(tmp_path / "kernels.so")
+    assert "no C compiler" in found.said
+    assert found.remedy == "apt-get install gcc libc6-dev, then scripts/setup"
+    with pytest.raises(BuildError, match="apt-get install gcc"):
+        build(tmp_path / "kernels.so")
+
+
+def test_on_another_machine_there_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    found = find_kernels(tmp_path / "aarch64.so")
+    assert str(found) == "kernels of our own are not used: there are none for linux on aarch64"
+
+
+def test_what_the_compiler_finds_is_told(tmp_path: Path) -> None:
+    (tmp_path / "wrong.c").write_text("int f(void) { return undeclared(); }")
+    with pytest.raises(BuildError, match="undeclared"):
+        build(tmp_path / "kernels.so", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["wrong.c"]
+
+
+def test_the_sources_give_no_warning(tmp_path: Path) -> None:
+    assert build(tmp_path / "strict.so", extra=("-Werror",))
+    assert not build(tmp_path / "strict.so", extra=("-Werror",))

@@ -161,18 +161,23 @@ class _Pass:
         self._keys, self._values = setting.empty(*pool), setting.empty(*pool)
         self._queries = self._rows_and_one(plan.tokens)
         self._attended = self._rows_and_one(plan.tokens)
-        self._attend = attention_for(plan.askings, plan.tokens, setting.device, setting.form)
+        self._attend = attention_for(
+            plan.askings, plan.tokens, setting.device, setting.form, shape.head_dim
+        )
         self.computed = [
             setting.empty(shape.layers, 2, shape.kv_heads, length, shape.head_dim)
             for _, (_, length) in plan.new
         ]
 
     def _rows_and_one(self, rows: int) -> torch.Tensor:
-        """Return room for queries; rows that are nobody's, see `segments`, are zeros."""
+        """Return room for queries, heads first but the heads of a row side by side, as products want them.
+
+        Rows that are nobody's, see `segments`, are zeros.
+        """
         shape = self._shape
-        room = self._setting.empty(shape.kv_heads, rows + 1, shape.share * shape.head_dim)
-        room[:, -STEP:] = 0
-        return room
+        room = self._setting.empty(rows + 1, shape.kv_heads, shape.share * shape.head_dim)
+        room[-STEP:] = 0
+        return room.transpose(0, 1)
 
     def layer(self, at: int, layer: Layer, states: torch.Tensor) -> None:
         """Take the states of all tokens through one layer, in place."""
@@ -193,7 +198,9 @@ class _Pass:
         queries = self._rows_and_one(len(ends))
         self._put_queries(queries[:, :-1], turned)
         attended = self._rows_and_one(len(ends))
-        attend = attention_for(self._plan.last_askings, len(ends), setting.device, setting.form)
+        attend = attention_for(
+            self._plan.last_askings, len(ends), setting.device, setting.form, shape.head_dim
+        )
         attend(queries, self._keys, self._values, attended)
         self._after(layer, attended[:, :-1], last)
         return last

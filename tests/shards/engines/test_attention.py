@@ -120,7 +120,7 @@ def test_the_way_of_a_gpu_gives_the_same_margins(
 
     expected = margins()
 
-    def flash(askings: Sequence[Asking], rows: int, device: str, form: Any) -> Flash:
+    def flash(askings: Sequence[Asking], rows: int, device: str, form: Any, dim: int) -> Flash:
         return Flash(askings, device, varlen)
 
     monkeypatch.setattr(qwen3, "attention_for", flash)

@@ -1,0 +1,194 @@
+/* Attention of segments that attend to rows of a pool: softmax(Q K^T) V, see `attention.py`.
+
+   A segment (`asking`) is cut into tiles of query rows, in which the query heads that share a key head
+   stand one after the other; threads take tiles, one head at a time. A tile goes through the keys in
+   blocks: keys and values of a block are packed, then some rows at a time make scores, weights, and
+   their share of the result, all of which stays in the cache. So nothing grows with the length of a
+   segment, and nothing depends on which other segments there are.
+
+   Sizes: all scratch of a thread is about 200 KB of its stack. */
+
+#include "packing.h"
+#include "softmax.h"
+
+enum {
+    KEYS = 256,             /* at most, in a block */
+    TILE = 128,             /* query rows at most */
+    STRIP = 16,             /* query rows that go through scores, weights and result together */
+    ELEMENTS = 128,         /* of a head, with which blocks and tiles have full size; at most 256 */
+};
+
+struct span {
+    int64_t first, count;
+};
+
+struct asking {
+    int64_t first, length; /* its rows among the queries */
+    int64_t spans;         /* which spans of the pool it attends to, from this one on */
+    int64_t seen;          /* how many rows these are */
+};
+
+/* Where a row of a head is: `at + row * row_step + head * head_step`. Steps are in elements. */
+struct states {
+    bf16 *at;
+    int64_t row_step, head_step;
+};
+
+struct attention {
+    struct states queries, keys, values, out;
+    const struct asking *askings;
+    const struct span *spans;
+    const int64_t *tiles; /* for each tile: its asking, and its first query row */
+    int64_t tile_count, heads, share, dim, causal;
+};
+
+/* What one tile needs while it is computed. */
+struct tile {
+    const struct attention *all;
+    const struct asking *asking;
+    long head, first, rows; /* query rows, of all heads that share this key head */
+    long block;             /* how many keys are taken at a time */
+    const bf16 *key_rows[KEYS], *value_rows[KEYS];
+    struct row row[TILE];
+    pair keys[KEYS * ELEMENTS / 2] __attribute__((aligned(64)));
+    pair values[KEYS / 2 * ELEMENTS] __attribute__((aligned(64)));
+    bf16 queries[TILE * ELEMENTS] __attribute__((aligned(64)));
+    float result[TILE * ELEMENTS] __attribute__((aligned(64)));
+    float scores[STRIP * KEYS] __attribute__((aligned(64)));
+    bf16 weights[STRIP * KEYS] __attribute__((aligned(64)));
+};
+
+static inline long least(long one, long other)
+{
+    return one < other ? one : other;
+}
+
+static inline long rounded_up(long count, long step)
+{
+    return (count + step - 1) / step * step;
+}
+
+static inline bf16 *row_of(const struct states *states, long row, long head)
+{
+    return states->at + row * states->row_step + head * states->head_step;
+}
+
+static inline bf16 *query_of(const struct tile *tile, const struct states *states, long row)
+{
+    long share = tile->all->share, stacked = tile->first + row;
+    bf16 *shared = row_of(states, tile->asking->first + stacked / share, tile->head);
+    return shared + stacked % share * tile->all->dim;
+}
+
+/* How many of the asking's keys a query row of the tile sees. */
+static inline long seen_by(const struct tile *tile, long row)
+{
+    if (!tile->all->causal)
+        return tile->asking->seen;
+    long token = (tile->first + row) / tile->all->share;
+    return tile->asking->seen - tile->asking->length + token + 1;
+}
+
+/* Copy the queries; those with which the last strip is filled up repeat the last one. */
+static void take_queries(struct tile *tile)
+{
+    long dim = tile->all->dim;
+    for (long row = 0; row < rounded_up(tile->rows, GROUP); row++) {
+        const bf16 *query = query_of(tile, &tile->all->queries, least(row, tile->rows - 1));
+        memcpy(tile->queries + row * dim, query, dim * sizeof *query);
+        tile->row[row] = (struct row){-INFINITY, 0};
+    }
+}
+
+/* Find the rows of the keys from `first` on, `count` of them, and pack them and their values. */
+static void take_keys(struct tile *tile, long first, long count)
+{
+    const struct attention *all = tile->all;
+    const struct span *span = all->spans + tile->asking->spans;
+    long at = 0, skipped = first;
+    for (; skipped >= span->count; span++)
+        skipped -= span->count;
+    for (; at < count; span++, skipped = 0)
+        for (; skipped < span->count && at < count; skipped++, at++) {
+            tile->key_rows[at] = row_of(&all->keys, span->first + skipped, tile->head);
+            tile->value_rows[at] = row_of(&all->values, span->first + skipped, tile->head);
+        }
+    pack_keys(tile->key_rows, count, all->dim / 2, tile->keys);
+    pack_values(tile->value_rows, count, all->dim, tile->block / 2 * PANEL, tile->values);
+}
+
+static inline void shrink_row(float *result, long dim, float factor)
+{
+    for (long at = 0; at < dim; at += LANES)
+        _mm512_store_ps(result + at, _mm512_mul_ps(_mm512_load_ps(result + at), _mm512_set1_ps(factor)));
+}
+
+/* Have a strip of rows attend to the block of keys from `first` on. */
+static void attend(struct tile *tile, long strip, long first, long count)
+{
+    long dim = tile->all->dim, rows = rounded_up(least(STRIP, tile->rows - strip), GROUP);
+    long seen = least(seen_by(tile, least(strip + rows, tile->rows) - 1) - first, count);
+    if (seen <= 0)
+        return;
+    long columns = rounded_up(seen, LANES);
+    const pair *queries = (const pair *)(tile->queries + strip * dim);
+    float *result = tile->result + strip * dim;
+    product(queries, dim / 2, tile->keys, dim / 2 * PANEL, dim / 2, tile->scores, KEYS, false, rows, columns);
+    for (long at = 0; at < rows; at++) {
+        long visible = least(seen_by(tile, least(strip + at, tile->rows - 1)) - first, seen);
+        float factor = weights_of(&tile->row[strip + at], tile->scores + at * KEYS, visible, columns, tile->weights + at * KEYS);
+        if (first && factor != 1)
+            shrink_row(result + at * dim, dim, factor);
+    }
+    const pair *weights = (const pair *)tile->weights;
+    product(weights, KEYS / 2, tile->values, tile->block / 2 * PANEL, columns / 2, result, dim, first > 0, rows, dim);
+}
+
+static void give_result(const struct tile *tile)
+{
+    long dim = tile->all->dim;
+    for (long row = 0; row < tile->rows; row++) {
+        bf16 *to = query_of(tile, &tile->all->out, row);
+        __m512 factor = _mm512_set1_ps(1 / tile->row[row].sum);
+        for (long at = 0; at < dim; at += LANES)
+            store_bf16(to + at, 0xffff, _mm512_mul_ps(_mm512_load_ps(tile->result + row * dim + at), factor));
+    }
+}
+
+/* How many of `most` rows there is room for when heads have `dim` elements. */
+static inline long fitting(long most, long dim)
+{
+    return dim > ELEMENTS ? most / 2 : most;
+}
+
+EXPORT long native_tile_rows(long dim)
+{
+    return fitting(TILE, dim);
+}
+
+static void one_tile(void *data, long at)
+{
+    const struct attention *all = data;
+    const int64_t *place = all->tiles + at / all->heads * 2;
+    struct tile tile;
+    tile.all = all;
+    tile.asking = all->askings + place[0];
+    tile.head = at % all->heads;
+    tile.first = place[1];
+    tile.rows = least(native_tile_rows(all->dim), tile.asking->length * all->share - tile.first);
+    tile.block = fitting(KEYS, all->dim);
+    take_queries(&tile);
+    long seen = seen_by(&tile, tile.rows - 1);
+    for (long first = 0; first < seen; first += tile.block) {
+        long count = least(tile.block, seen - first);
+        take_keys(&tile, first, count);
+        for (long strip = 0; strip < tile.rows; strip += STRIP)
+            attend(&tile, strip, first, count);
+    }
+    give_result(&tile);
+}
+
+EXPORT void native_attention(const struct attention *all)
+{
+    in_parts(one_tile, (void *)all, all->tile_count * all->heads);
+}

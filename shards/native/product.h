@@ -1,0 +1,67 @@
+/* A small matrix product, the heart of attention: C = A B, or C += A B, with A and B in bf16, C in fp32.
+
+   The instruction takes pairs: it adds a0 b0 + a1 b1 to each of sixteen sums. So A, whose rows lie as
+   they are, is read as pairs of neighbours in a row, each given to all sixteen; and B lies in panels of
+   64 columns, `[pairs][64]`, each element a pair from two rows that follow one another. Four rows of A
+   times a panel keep sixteen sums in registers, enough to have an instruction begin in every half cycle. */
+
+#ifndef PRODUCT_H
+#define PRODUCT_H
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "vectors.h"
+
+enum { PANEL = 64, GROUP = 4 };
+
+typedef uint32_t pair; /* two bf16 that are multiplied with two others, and added up */
+
+static inline __m512bh each_lane(const pair *from)
+{
+    return (__m512bh)_mm512_set1_epi32((int)*from);
+}
+
+/* GROUP rows of `a`, `a_step` pairs apart, times `vectors` times 16 columns of one panel. */
+static inline __attribute__((always_inline)) void few_columns(
+    const pair *a, long a_step, const pair *panel, long pairs, float *c, long c_step, bool adds, const int vectors)
+{
+    __m512 sums[GROUP][PANEL / LANES];
+    for (int row = 0; row < GROUP; row++)
+        for (int at = 0; at < vectors; at++)
+            sums[row][at] = adds ? _mm512_loadu_ps(c + row * c_step + at * LANES) : _mm512_setzero_ps();
+    for (long k = 0; k < pairs; k++)
+        for (int row = 0; row < GROUP; row++)
+            for (int at = 0; at < vectors; at++) {
+                __m512bh b = (__m512bh)_mm512_loadu_si512(panel + k * PANEL + at * LANES);
+                sums[row][at] = _mm512_dpbf16_ps(sums[row][at], each_lane(a + row * a_step + k), b);
+            }
+    for (int row = 0; row < GROUP; row++)
+        for (int at = 0; at < vectors; at++)
+            _mm512_storeu_ps(c + row * c_step + at * LANES, sums[row][at]);
+}
+
+/* GROUP rows of `a` times the first `columns` (rounded up to 16) of one panel. */
+static inline void group_times_panel(
+    const pair *a, long a_step, const pair *panel, long pairs, float *c, long c_step, bool adds, long columns)
+{
+    switch ((columns + LANES - 1) / LANES) {
+    case 1: few_columns(a, a_step, panel, pairs, c, c_step, adds, 1); break;
+    case 2: few_columns(a, a_step, panel, pairs, c, c_step, adds, 2); break;
+    case 3: few_columns(a, a_step, panel, pairs, c, c_step, adds, 3); break;
+    default: few_columns(a, a_step, panel, pairs, c, c_step, adds, 4); break;
+    }
+}
+
+/* `rows` of `a`, a multiple of GROUP, times `columns` of `b`, whose panels are `b_step` pairs apart. */
+static inline void product(
+    const pair *a, long a_step, const pair *b, long b_step, long pairs, float *c, long c_step, bool adds,
+    long rows, long columns)
+{
+    for (long first = 0; first < columns; first += PANEL)
+        for (long row = 0; row < rows; row += GROUP)
+            group_times_panel(a + row * a_step, a_step, b + first / PANEL * b_step, pairs,
+                c + row * c_step + first, c_step, adds, columns - first);
+}
+
+#endif

@@ -13,7 +13,8 @@ import torch
 from torch.nn import functional
 
 from shards.engines.linears import Linear
-from shards.engines.unpadded import FlatBatch, attend
+from shards.engines.pair_attention import PairAttention, attention_for
+from shards.engines.unpadded import FlatBatch
 
 FAMILIES = frozenset({"bert", "roberta", "xlm-roberta", "camembert", "electra"})
 
@@ -86,12 +87,16 @@ class Encoder:
     def first_states(self, batch: FlatBatch) -> torch.Tensor:
         """Return the last states of each pair's first token, `[pairs, hidden]`."""
         states = self._embedded(batch)
+        dim = states.shape[1] // self._heads
+        attend, attend_first = attention_for(
+            batch.lengths, self._heads, dim, str(states.device), self._form
+        )
         for layer in self._layers[:-1]:
-            attended = self._attended(layer, states, batch)
+            attended = self._attended(layer, states, attend)
             for rows in _tiles(len(states)):
                 states[rows] = layer.finish(attended[rows], states[rows])
         last = self._layers[-1]
-        attended = self._attended(last, states, batch)
+        attended = self._attended(last, states, attend_first)
         return last.finish(attended[batch.starts], states[batch.starts])
 
     def _embedded(self, batch: FlatBatch) -> torch.Tensor:
@@ -105,14 +110,13 @@ class Encoder:
             embedded = self._project(embedded)
         return embedded.to(self._form)
 
-    def _attended(self, layer: Layer, states: torch.Tensor, batch: FlatBatch) -> torch.Tensor:
+    def _attended(self, layer: Layer, states: torch.Tensor, attend: PairAttention) -> torch.Tensor:
         tokens, hidden = states.shape
         products = torch.empty((tokens, 3 * hidden), dtype=self._form, device=states.device)
         for rows in _tiles(tokens):
             products[rows] = layer.project(states[rows])
         attended = torch.empty_like(states)
-        for group in batch.groups:
-            attend(products, group, self._heads, attended)
+        attend(products, attended)
         return attended
 
 

@@ -18,10 +18,9 @@ from shards.encoder import CausalEncoder, choose_template, load_tokenizer
 from shards.engines.agreement import margins_of_known_pairs
 from shards.engines.base import Facts
 from shards.engines.bodies import Body, Norm, Weights, final_norm, make_body, read_weights
-from shards.engines.formats import said_of_int8, settle
+from shards.engines.formats import said_of_int8, said_of_kernels, settle
 from shards.engines.padding import warm_up_batches
 from shards.engines.prefixes import PrefixCache
-from shards.native.library import find_kernels
 from shards.pairs import Batch
 from shards.refusal import Refusal, Report, notes_of
 from shards.wire.spec import ShardSpec
@@ -107,8 +106,7 @@ def load(spec: ShardSpec, report: Report) -> CausalEngine:
     )
     if spec.dtype == "auto" and settled.dtype == "bf16" and device == "cpu":
         notes.append(said_of_int8(checkpoint.sizes))
-    if is_packed and device == "cpu" and settled.dtype != "fp32":
-        noting(str(find_kernels()))
+    kernels = said_of_kernels(device, settled.dtype) if is_packed else ()
     warnings = weights.warnings + settled.warnings
     facts = Facts(
         engine="causal",
@@ -122,7 +120,7 @@ def load(spec: ShardSpec, report: Report) -> CausalEngine:
         demonstration=checkpoint.demonstration,
         languages=checkpoint.languages,
         fingerprint=checkpoint.fingerprint,
-        notes=(*notes, *settled.notes),
+        notes=(*notes, *settled.notes, *kernels),
         warnings=device_warnings + checkpoint.warnings + encoder.warnings + warnings,
     )
     return CausalEngine(settled.made, norm, row, encoder, facts)

@@ -13,7 +13,7 @@ from shards.engines.base import Facts
 from shards.engines.bert_formats import settled_in
 from shards.engines.bert_weights import fits
 from shards.engines.cross_encoders import CrossEncoder, head_in_fp32
-from shards.engines.formats import said_of_int8
+from shards.engines.formats import said_of_int8, said_of_kernels
 from shards.engines.linears import FORMATS
 from shards.engines.padding import warm_up_batches
 from shards.pairs import Batch
@@ -78,6 +78,7 @@ def load(spec: ShardSpec, report: Report) -> ClassifierEngine:
     )
     if spec.dtype == "auto" and dtype == "bf16" and device == "cpu" and is_packed:
         notes.append(said_of_int8(checkpoint.sizes))
+    kernels = said_of_kernels(device, settled.dtype) if is_packed else ()
     facts = Facts(
         engine="classifier",
         device=device,
@@ -89,7 +90,7 @@ def load(spec: ShardSpec, report: Report) -> ClassifierEngine:
         demonstration=checkpoint.demonstration,
         languages=checkpoint.languages,
         fingerprint=checkpoint.fingerprint,
-        notes=(*notes, *settled.notes),
+        notes=(*notes, *settled.notes, *kernels),
         warnings=device_warnings + load_warnings + parts.doubts + settled.warnings,
         doubts=parts.doubts,
     )

@@ -55,12 +55,11 @@ class Unpadded:
         self._pooler = getattr(body, "pooler", None)
         self._head = model.classifier
         self._device = str(model.device)
-        self._form = FORMATS[dtype]
 
     @torch.inference_mode()
     def logits(self, batch: Batch) -> torch.Tensor:
         """See `CrossEncoder`."""
-        flat = flatten(batch, self._device, self._form)
+        flat = flatten(batch, self._device)
         first = self._encoder.first_states(flat).float()[:, None]  # as a sequence of one token
         logits: torch.Tensor = self._head(first if self._pooler is None else self._pooler(first))
         return logits.float()[flat.places]

@@ -8,15 +8,18 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from shards.engines import unpadded
+from shards.engines import pair_attention
 from shards.engines.bert_formats import in_int8
 from shards.engines.bert_formats import unpadded as without_padding
 from shards.engines.cross_encoders import Padded
 from shards.engines.int8 import int8_works
-from shards.engines.unpadded import flatten
+from shards.engines.pair_attention import Grouped
+from shards.native.library import without_kernels
 from shards.pairs import EncodedPair
+from tests.shards.native.here import needs_kernels
 
 LENGTHS = (3, 60, 61, 7, 120, 64, 3, 90, 1, 33, 118)
+BF16_TOLERANCE = 0.35
 INT8_TOLERANCE = 0.6  # margins of these models spread over about 4, in two wide random layers
 
 needs_int8 = pytest.mark.skipif(not int8_works(), reason="no int8 product in this build of PyTorch")
@@ -60,22 +63,19 @@ def test_long_pairs_are_taken_some_rows_at_a_time(
     with torch.inference_mode():
         model = without_padding(loaded(models["bert"]), "fp32")
     whole = logits(model, pairs)
-    monkeypatch.setattr(unpadded, "_MOST_SCORES", 250)
-    monkeypatch.setattr(unpadded, "_FREE_SCORES", 0)
+    monkeypatch.setattr(pair_attention, "_MOST_SCORES", 250)
+    monkeypatch.setattr(pair_attention, "_FREE_SCORES", 0)
     assert logits(model, pairs) == pytest.approx(whole, abs=1e-5)
 
 
 def test_groups_hold_every_token_once_and_fill_little() -> None:
     lengths = [20 + at for at in range(150)]
-    flat = flatten(pairs_of(lengths), "cpu", torch.float32)
-    assert flat.tokens == sum(lengths)
-    assert [group.rows.start for group in flat.groups[1:]] == [
-        group.rows.stop for group in flat.groups[:-1]
-    ]
-    assert flat.groups[-1].rows.stop == flat.tokens
-    assert sum(group.pairs for group in flat.groups) == len(lengths)
-    assert len(flat.groups) < len(lengths) / 3
-    scores = sum(group.pairs * group.length**2 for group in flat.groups)
+    groups = Grouped(lengths, 1, "cpu", torch.float32).groups
+    assert [group.rows.start for group in groups[1:]] == [group.rows.stop for group in groups[:-1]]
+    assert groups[-1].rows.stop == sum(lengths)
+    assert sum(group.pairs for group in groups) == len(lengths)
+    assert len(groups) < len(lengths) / 3
+    scores = sum(group.pairs * group.length**2 for group in groups)
     assert scores < 1.3 * sum(length**2 for length in lengths)
 
 
@@ -99,3 +99,19 @@ def test_a_margin_in_int8_does_not_depend_on_its_batch(models: dict[str, Path]) 
     model = int8_of(models["xlm-roberta"], pairs)
     alone = [logits(model, [pair])[0] for pair in pairs]
     assert logits(model, pairs) == pytest.approx(alone, abs=INT8_TOLERANCE / 4)
+
+
+@needs_kernels
+@pytest.mark.parametrize("name", ["bert", "xlm-roberta"])
+def test_the_kernels_and_pytorch_agree(name: str, models: dict[str, Path]) -> None:
+    """Both are as near to the exact margins."""
+    pairs = pairs_of(LENGTHS, seed=3)
+    exact = logits(Padded(loaded(models[name])), pairs)
+    with torch.inference_mode():
+        model = without_padding(loaded(models[name]), "bf16")
+    ours = logits(model, pairs)
+    with without_kernels():
+        theirs = logits(model, pairs)
+    assert ours == pytest.approx(exact, abs=BF16_TOLERANCE)
+    assert theirs == pytest.approx(exact, abs=BF16_TOLERANCE)
+    assert ours != theirs

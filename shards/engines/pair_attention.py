@@ -1,0 +1,169 @@
+"""Attention of an encoder over a flat batch: each pair to itself, see `unpadded`.
+
+Two ways, the first that can be used:
+
+- On a CPU in bf16, a kernel of our own, `shards.native.attention`. It knows no groups.
+- Plain batched products over groups of pairs of like length: at the lengths of queries and documents
+  these are faster on a CPU than `scaled_dot_product_attention`, whose fused kernel is made for long rows.
+  Only there a short pair is filled up to the longest of its group, and what fills it is hidden. Long
+  pairs are taken some rows at a time, so that scores stay small.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Protocol
+
+import torch
+
+from shards.native.attention import Attending, takes
+from shards.native.library import kernels
+
+_FILLED_SHARE = 0.2  # of a group's scores; beyond it the next pair starts another group
+_FREE_SCORES = 1 << 14  # of one head; below it a group costs its launch, however it is filled
+_MOST_SCORES = 1 << 18  # of one head at a time, so that they stay in the cache
+
+
+class PairAttention(Protocol):
+    """Who attends to what in one batch."""
+
+    def __call__(self, products: torch.Tensor, out: torch.Tensor) -> None:
+        """Write what rows attend to into `out`, `[tokens, hidden]`.
+
+        Args:
+            products: queries (already scaled), keys and values side by side, `[tokens, 3 * hidden]`.
+        """
+        ...
+
+
+def attention_for(
+    lengths: Sequence[int], heads: int, dim: int, device: str, form: torch.dtype
+) -> tuple[PairAttention, PairAttention]:
+    """Return the attention of pairs of these lengths, shortest first; and that of their first rows alone.
+
+    The second may write other rows as well, or leave them alone.
+    """
+    library = kernels()
+    if device == "cpu" and form == torch.bfloat16 and library is not None and takes(dim):
+        spans = list(zip(accumulate(lengths, initial=0), lengths, strict=False))
+        everyone = Attending(library, [(span, [span]) for span in spans], causal=False)
+        first = Attending(library, [((span[0], 1), [span]) for span in spans], causal=False)
+        return _Whole(everyone, heads), _Whole(first, heads)
+    grouped = Grouped(lengths, heads, device, form)
+    return grouped, grouped
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """The kernel, shown where queries, keys and values lie."""
+
+    attending: Attending
+    heads: int
+
+    def __call__(self, products: torch.Tensor, out: torch.Tensor) -> None:
+        """See `PairAttention`."""
+        split = products.view(len(products), 3, self.heads, -1).permute(1, 2, 0, 3)
+        by_head = out.view(len(out), self.heads, -1).transpose(0, 1)
+        self.attending(split[0], split[1], split[2], by_head)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Pairs that attend in one product, each to itself; they follow one another in the flat row.
+
+    Attributes:
+        rows: where in the flat row they are.
+        pairs: how many there are.
+        length: of each, filled up.
+        filled: for each place of the filled block, which of `rows` it is, `[pairs * length]`;
+            `None` where nothing is filled.
+        places: for each of `rows`, where in the filled block it is.
+        hidden: what is added to scores, 0 or -inf, `[pairs, 1, 1, length]`.
+    """
+
+    rows: slice
+    pairs: int
+    length: int
+    filled: torch.Tensor | None = None
+    places: torch.Tensor | None = None
+    hidden: torch.Tensor | None = None
+
+
+class Grouped:
+    """Batched products over groups."""
+
+    def __init__(self, lengths: Sequence[int], heads: int, device: str, form: torch.dtype) -> None:
+        """Group pairs that follow one another, shortest first; `form` is that of scores."""
+        starts = list(accumulate(lengths, initial=0))
+        self.groups = [_grouped(span, lengths, starts, device, form) for span in _spans(lengths)]
+        self._heads = heads
+
+    def __call__(self, products: torch.Tensor, out: torch.Tensor) -> None:
+        """See `PairAttention`."""
+        for group in self.groups:
+            _attend(products, group, self._heads, out)
+
+
+def _spans(lengths: Sequence[int]) -> list[slice]:
+    """Cut pairs, shortest first, into groups of like length."""
+    spans: list[slice] = []
+    first = useful = 0
+    for at, length in enumerate(lengths):
+        scores = (at + 1 - first) * length * length
+        wasted = scores - useful - length * length
+        fits = scores <= _MOST_SCORES
+        is_like = scores <= _FREE_SCORES or wasted <= scores * _FILLED_SHARE
+        if at > first and not (fits and is_like):
+            spans.append(slice(first, at))
+            first, useful = at, 0
+        useful += length * length
+    return [*spans, slice(first, len(lengths))]
+
+
+def _grouped(
+    span: slice, all_lengths: Sequence[int], starts: Sequence[int], device: str, form: torch.dtype
+) -> Group:
+    lengths = torch.tensor(all_lengths[span])
+    length, start = int(lengths[-1]), starts[span.start]
+    rows = slice(start, start + int(lengths.sum()))
+    if int(lengths[0]) == length:
+        return Group(rows, len(lengths), length)
+    columns = torch.arange(length)
+    is_real = columns < lengths[:, None]
+    firsts = lengths.cumsum(0) - lengths
+    filled = firsts[:, None] + columns.minimum(lengths[:, None] - 1)
+    hidden = torch.zeros(is_real.shape, dtype=form).masked_fill_(~is_real, float("-inf"))
+    return Group(
+        rows,
+        len(lengths),
+        length,
+        filled.view(-1).to(device),
+        is_real.view(-1).nonzero()[:, 0].to(device),
+        hidden[:, None, None].to(device),
+    )
+
+
+def _attend(products: torch.Tensor, group: Group, heads: int, out: torch.Tensor) -> None:
+    """Do so for one group."""
+    block = products[group.rows]
+    if group.filled is not None:
+        block = block.index_select(0, group.filled)
+    pairs, length = group.pairs, group.length
+    split = block.view(pairs, length, 3, heads, -1).permute(2, 0, 3, 1, 4)
+    queries, keys, values = split.reshape(3, pairs * heads, length, -1)
+    states = _attended(queries, keys.transpose(1, 2), values, group)
+    states = states.view(pairs, heads, length, -1).transpose(1, 2).reshape(pairs * length, -1)
+    out[group.rows] = states if group.places is None else states.index_select(0, group.places)
+
+
+def _attended(
+    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, group: Group
+) -> torch.Tensor:
+    step = max(1, _MOST_SCORES // (group.pairs * group.length))
+    parts = []
+    for some in torch.split(queries, step, dim=1):
+        scores = torch.bmm(some, keys)
+        if group.hidden is not None:
+            scores.view(group.pairs, -1, some.shape[1], group.length).add_(group.hidden)
+        parts.append(torch.bmm(scores.softmax(-1), values))
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)

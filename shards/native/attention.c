@@ -47,6 +47,7 @@ struct tile {
     const struct attention *all;
     const struct asking *asking;
     long head, first, rows; /* query rows, of all heads that share this key head */
+    long width;             /* elements of a head, filled up */
     long block;             /* how many keys are taken at a time */
     const bf16 *key_rows[KEYS], *value_rows[KEYS];
     struct row row[TILE];
@@ -57,16 +58,6 @@ struct tile {
     float scores[STRIP * KEYS] __attribute__((aligned(64)));
     bf16 weights[STRIP * KEYS] __attribute__((aligned(64)));
 };
-
-static inline long least(long one, long other)
-{
-    return one < other ? one : other;
-}
-
-static inline long rounded_up(long count, long step)
-{
-    return (count + step - 1) / step * step;
-}
 
 static inline bf16 *row_of(const struct states *states, long row, long head)
 {
@@ -95,7 +86,9 @@ static void take_queries(struct tile *tile)
     long dim = tile->all->dim;
     for (long row = 0; row < rounded_up(tile->rows, GROUP); row++) {
         const bf16 *query = query_of(tile, &tile->all->queries, least(row, tile->rows - 1));
-        memcpy(tile->queries + row * dim, query, dim * sizeof *query);
+        bf16 *to = tile->queries + row * tile->width;
+        memcpy(to, query, dim * sizeof *to);
+        memset(to + dim, 0, (tile->width - dim) * sizeof *to);
         tile->row[row] = (struct row){-INFINITY, 0};
     }
 }
@@ -113,7 +106,7 @@ static void take_keys(struct tile *tile, long first, long count)
             tile->key_rows[at] = row_of(&all->keys, span->first + skipped, tile->head);
             tile->value_rows[at] = row_of(&all->values, span->first + skipped, tile->head);
         }
-    pack_keys(tile->key_rows, count, all->dim / 2, tile->keys);
+    pack_keys(tile->key_rows, count, all->dim, tile->width / 2 * PANEL, tile->keys);
     pack_values(tile->value_rows, count, all->dim, tile->block / 2 * PANEL, tile->values);
 }
 
@@ -126,32 +119,33 @@ static inline void shrink_row(float *result, long dim, float factor)
 /* Have a strip of rows attend to the block of keys from `first` on. */
 static void attend(struct tile *tile, long strip, long first, long count)
 {
-    long dim = tile->all->dim, rows = rounded_up(least(STRIP, tile->rows - strip), GROUP);
+    long width = tile->width, rows = rounded_up(least(STRIP, tile->rows - strip), GROUP);
     long seen = least(seen_by(tile, least(strip + rows, tile->rows) - 1) - first, count);
     if (seen <= 0)
         return;
     long columns = rounded_up(seen, LANES);
-    const pair *queries = (const pair *)(tile->queries + strip * dim);
-    float *result = tile->result + strip * dim;
-    product(queries, dim / 2, tile->keys, dim / 2 * PANEL, dim / 2, tile->scores, KEYS, false, rows, columns);
+    const pair *queries = (const pair *)(tile->queries + strip * width);
+    float *result = tile->result + strip * width;
+    product(queries, width / 2, tile->keys, width / 2 * PANEL, width / 2, tile->scores, KEYS, false, rows, columns);
     for (long at = 0; at < rows; at++) {
         long visible = least(seen_by(tile, least(strip + at, tile->rows - 1)) - first, seen);
         float factor = weights_of(&tile->row[strip + at], tile->scores + at * KEYS, visible, columns, tile->weights + at * KEYS);
         if (first && factor != 1)
-            shrink_row(result + at * dim, dim, factor);
+            shrink_row(result + at * width, width, factor);
     }
     const pair *weights = (const pair *)tile->weights;
-    product(weights, KEYS / 2, tile->values, tile->block / 2 * PANEL, columns / 2, result, dim, first > 0, rows, dim);
+    product(weights, KEYS / 2, tile->values, tile->block / 2 * PANEL, columns / 2, result, width, first > 0, rows, width);
 }
 
 static void give_result(const struct tile *tile)
 {
     long dim = tile->all->dim;
     for (long row = 0; row < tile->rows; row++) {
+        const float *result = tile->result + row * tile->width;
         bf16 *to = query_of(tile, &tile->all->out, row);
         __m512 factor = _mm512_set1_ps(1 / tile->row[row].sum);
         for (long at = 0; at < dim; at += LANES)
-            store_bf16(to + at, 0xffff, _mm512_mul_ps(_mm512_load_ps(tile->result + row * dim + at), factor));
+            store_bf16(to + at, first_lanes(dim - at), _mm512_mul_ps(_mm512_load_ps(result + at), factor));
     }
 }
 
@@ -176,6 +170,7 @@ static void one_tile(void *data, long at)
     tile.head = at % all->heads;
     tile.first = place[1];
     tile.rows = least(native_tile_rows(all->dim), tile.asking->length * all->share - tile.first);
+    tile.width = rounded_up(all->dim, 2 * LANES);
     tile.block = fitting(KEYS, all->dim);
     take_queries(&tile);
     long seen = seen_by(&tile, tile.rows - 1);

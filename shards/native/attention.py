@@ -14,13 +14,12 @@ from shards.native.arguments import WrongArgument
 
 Span = tuple[int, int]  # first row and number of rows
 
-MOST_ELEMENTS = 256
-STEP = 32  # of the elements of a head
+MOST_ELEMENTS = 256  # of a head
 
 
 def takes(dim: int) -> bool:
     """Whether the kernel takes heads of so many elements."""
-    return dim % STEP == 0 and 0 < dim <= MOST_ELEMENTS
+    return dim % 2 == 0 and 0 < dim <= MOST_ELEMENTS
 
 
 class _States(ctypes.Structure):
@@ -77,8 +76,8 @@ class Attending:
         Args:
             queries: scaled, `[heads, rows, share * dim]`: query heads that share a key head are side by
                 side. Rows that no asking has are left alone.
-            keys, values: `[heads, rows of the pool, dim]`, a multiple of 32 up to 256. All may be views,
-                if the elements of a row lie side by side.
+            keys, values: `[heads, rows of the pool, dim]`, an even number up to 256. All may be views, if
+                the elements of a row lie side by side.
 
         Raises:
             WrongArgument: a tensor is not like that; nothing was computed.
@@ -88,8 +87,8 @@ class Attending:
         share = width // dim
         if not takes(dim) or width % dim:
             raise WrongArgument(
-                f"heads have {dim} elements, queries {width}; the kernel takes multiples of {STEP} up to "
-                f"{MOST_ELEMENTS}, and queries that are a multiple of that"
+                f"heads have {dim} elements, queries {width}; the kernel takes even numbers up to "
+                f"{MOST_ELEMENTS}, and queries of a multiple of that"
             )
         tiles = self._tiles(share, dim)
         work = _Attention(

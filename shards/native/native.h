@@ -12,6 +12,16 @@
 
 typedef uint16_t bf16; /* the upper half of a float */
 
+static inline long least(long one, long other)
+{
+    return one < other ? one : other;
+}
+
+static inline long rounded_up(long count, long step)
+{
+    return (count + step - 1) / step * step;
+}
+
 /* Run `part(data, at)` for each `at` in [0, parts), on the threads that PyTorch has, in any order. */
 void in_parts(void (*part)(void *data, long at), void *data, long parts);
 

@@ -29,15 +29,19 @@ static inline void transposed(__m512i rows[LANES])
     }
 }
 
-/* Keys `[count]` of `pairs` pairs each as columns of panels; `count` is filled up to 16 with zeros. */
-static inline void pack_keys(const bf16 *const *keys, long count, long pairs, pair *to)
+/* Keys `[count]` of `dim` elements each as columns of panels, one panel `step` pairs after the other. With
+   zeros the elements are filled up to twice 16, and the keys to 16. */
+static inline void pack_keys(const bf16 *const *keys, long count, long dim, long step, pair *to)
 {
     for (long first = 0; first < count; first += LANES) {
-        pair *columns = to + first / PANEL * PANEL * pairs + first % PANEL;
-        for (long at = 0; at < pairs; at += LANES) {
+        pair *columns = to + first / PANEL * step + first % PANEL;
+        for (long at = 0; at < dim / 2; at += LANES) {
             __m512i block[LANES];
-            for (int row = 0; row < LANES; row++)
-                block[row] = first + row < count ? _mm512_loadu_si512(keys[first + row] + 2 * at) : _mm512_setzero_si512();
+            for (int row = 0; row < LANES; row++) {
+                block[row] = _mm512_setzero_si512();
+                if (first + row < count)
+                    block[row] = _mm512_maskz_loadu_epi32(first_lanes(dim / 2 - at), keys[first + row] + 2 * at);
+            }
             transposed(block);
             for (int row = 0; row < LANES; row++)
                 _mm512_storeu_si512(columns + (at + row) * PANEL, block[row]);
@@ -45,26 +49,25 @@ static inline void pack_keys(const bf16 *const *keys, long count, long pairs, pa
     }
 }
 
-/* Two rows of values side by side, `dim` pairs, each into its panel; panels are `step` pairs apart. */
-static inline void pack_two_values(const bf16 *even, const bf16 *odd, long dim, long step, pair *to)
+/* Sixteen elements of a row of values in the lower halves of lanes; zeros beyond the row, or without one. */
+static inline __m512i some_values(const bf16 *row, long at, long dim)
 {
-    for (long at = 0; at < dim; at += LANES) {
-        __m512i low = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(even + at)));
-        __m512i high = _mm512_setzero_si512();
-        if (odd)
-            high = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(odd + at)));
-        _mm512_storeu_si512(to + at / PANEL * step + at % PANEL, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
-    }
+    if (!row)
+        return _mm512_setzero_si512();
+    return _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(first_lanes(dim - at), row + at));
 }
 
-/* Values `[count]` of `dim` elements each; what `count` is filled up with to 16 is zeros. */
+/* Values `[count]` of `dim` elements each, two rows in the pairs of one; a panel is `step` pairs after the
+   other. With zeros the elements are filled up to 16, and the rows to 16. */
 static inline void pack_values(const bf16 *const *values, long count, long dim, long step, pair *to)
 {
-    static const bf16 none[LANES * LANES];
-    for (long at = 0; at < (count + LANES - 1) / LANES * LANES; at += 2) {
-        const bf16 *even = at < count ? values[at] : none;
-        const bf16 *odd = at + 1 < count ? values[at + 1] : none;
-        pack_two_values(even, odd, dim, step, to + at / 2 * PANEL);
+    for (long row = 0; row < rounded_up(count, LANES); row += 2) {
+        const bf16 *even = row < count ? values[row] : NULL, *odd = row + 1 < count ? values[row + 1] : NULL;
+        for (long at = 0; at < dim; at += LANES) {
+            __m512i low = some_values(even, at, dim), high = some_values(odd, at, dim);
+            pair *columns = to + at / PANEL * step + row / 2 * PANEL + at % PANEL;
+            _mm512_storeu_si512(columns, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+        }
     }
 }
 

@@ -45,7 +45,7 @@ static inline __attribute__((always_inline)) void few_columns(
 static inline void group_times_panel(
     const pair *a, long a_step, const pair *panel, long pairs, float *c, long c_step, bool adds, long columns)
 {
-    switch ((columns + LANES - 1) / LANES) {
+    switch (rounded_up(columns, LANES) / LANES) {
     case 1: few_columns(a, a_step, panel, pairs, c, c_step, adds, 1); break;
     case 2: few_columns(a, a_step, panel, pairs, c, c_step, adds, 2); break;
     case 3: few_columns(a, a_step, panel, pairs, c, c_step, adds, 3); break;

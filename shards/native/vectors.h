@@ -9,10 +9,10 @@
 
 enum { LANES = 16 };
 
-/* The first `count` lanes, of at most LANES. */
+/* The first `count` lanes: all of them from LANES on, none up to 0. */
 static inline __mmask16 first_lanes(long count)
 {
-    return count >= LANES ? 0xffff : (__mmask16)((1u << count) - 1);
+    return count >= LANES ? 0xffff : count <= 0 ? 0 : (__mmask16)((1u << count) - 1);
 }
 
 static inline __m512 widened(__m256i halves)

@@ -152,6 +152,7 @@ def test_int8_serves_where_it_agrees_and_says_how_well(monkeypatch: pytest.Monke
     facts = load(EMBEDDED, dtype="int8").facts
     assert (facts.dtype, facts.packed, facts.warnings) == ("int8", True, ())
     assert facts.notes[1].startswith("int8 against bf16: Spearman 0.9")
+    assert facts.notes[-1].startswith("kernels of our own are ")
 
 
 @needs_int8

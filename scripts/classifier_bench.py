@@ -8,7 +8,6 @@ margins are compared with those of the naive loop. The weights are random: `scri
 import json
 import random
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -18,18 +17,15 @@ from typing import Any
 import click
 import torch
 
-from scripts.engine_bench import Clock, batches, ceiling, measuring
-from scripts.full_size import rubert_base
+from scripts.bench_suite.machine import Clock, ceilings
+from scripts.engine_bench import batches, bench_spec, load, measuring
+from scripts.full_size import lasting, rubert_base
 from shards import devices
 from shards.checkpoint import open_checkpoint
-from shards.engines import load_engine
 from shards.engines.around import around
 from shards.engines.base import Engine
 from shards.engines.bert_formats import pairs_to_measure
-from shards.engines.bert_int8 import Product
-from shards.engines.bert_weights import Matrix
 from shards.engines.conversion import checked_record
-from shards.engines.int8 import int8_works
 from shards.engines.openvino_convert import convert
 from shards.engines.padding import padded_inputs
 from shards.pairs import EncodedPair
@@ -165,24 +161,14 @@ def _of_engine(engine: Engine) -> Contestant:
 
 
 def _engine(folder: Path, name: str, dtype: str, threads: int) -> Engine:
-    spec = ShardSpec(
-        name="bench/cpu",
-        model="bench",
-        source=str(folder),
-        engine=name,
-        dtype=dtype,
-        threads=threads,
-        int8_anyway=True,
-        offline=True,
-    )
     if name == "openvino":
-        _convert_once(spec, dtype)
-    engine = load_engine(spec, _say)
-    engine.warm_up()
-    return engine
+        convert_once(folder, dtype)
+    return load(folder, dtype, engine=name, threads=threads)
 
 
-def _convert_once(spec: ShardSpec, dtype: str) -> None:
+def convert_once(folder: Path, dtype: str) -> None:
+    """Make the conversion for OpenVINO of a checkpoint with random weights, unless it is there."""
+    spec = bench_spec(folder, dtype, engine="openvino")
     checkpoint = open_checkpoint(spec, _say)
     try:
         checked_record(checkpoint, dtype)
@@ -230,29 +216,6 @@ def _difference(one: Contestant, pairs: Pairs, exact: Sequence[float]) -> float:
     return largest
 
 
-def ceilings(clock: Clock) -> dict[str, int]:
-    """Return GFLOP/s of one matrix product by number format."""
-    found = {
-        dtype: ceiling("cpu", form, clock) / 1e9
-        for dtype, form in (("fp32", torch.float32), ("bf16", torch.bfloat16))
-    }
-    if int8_works():
-        found["int8"] = _int8_ceiling(clock)
-    return {dtype: round(gflops) for dtype, gflops in found.items()}
-
-
-def _int8_ceiling(clock: Clock) -> float:
-    rows, inputs, outputs = 256, 768, 3072
-    product = Product(Matrix(torch.randn(outputs, inputs), torch.zeros(outputs)))
-    codes = torch.randint(0, 255, (rows, inputs), dtype=torch.uint8)
-    best = float("inf")
-    for _ in range(50):
-        started = clock()
-        product(codes)
-        best = min(best, clock() - started)
-    return 2 * rows * inputs * outputs / best / 1e9
-
-
 @click.command()
 @click.option("--dtype", default="fp32,bf16,int8", show_default=True, help="Formats, by comma.")
 @click.option("--rounds", default=5, show_default=True)
@@ -272,7 +235,7 @@ def main(dtype: str, rounds: int, threads: int, cpu_time: bool, as_json: bool) -
     if threads:
         torch.set_num_threads(threads)
     clock = time.process_time if cpu_time else time.perf_counter
-    folder = rubert_base(Path(tempfile.gettempdir()) / "rerank-gateway-rubert-base")
+    folder = rubert_base(lasting("rubert-base"))
     pairs = mixed_pairs()
     rows = measure(contestants(folder, dtype.split(","), threads), pairs, rounds, clock)
     found = ceilings(clock)

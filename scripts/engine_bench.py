@@ -7,24 +7,22 @@ workloads have, so that any checkpoint can be measured. `scripts/bench-engine --
 """
 
 import json
-import math
 import random
 import resource
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
 import torch
-from torch.nn import functional
 
-from scripts.full_size import qwen3_06b
+from scripts.bench_suite.machine import Clock, ceiling
+from scripts.full_size import lasting, qwen3_06b
 from shards import devices
 from shards.engines import load_engine
 from shards.engines.base import CountsWork, Engine
@@ -33,9 +31,7 @@ from shards.wire.spec import ShardSpec
 from shards.work import packed_work, padded_work
 
 QUERY_TOKENS = 15
-Clock = Callable[[], float]
 WORKLOADS = {"short3": 3, "rag20": 20, "rag100": 100, "rag1000": 1000}
-_CEILING = (1024, 1024, 3072)  # rows, inputs, outputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,28 +103,6 @@ def batches(engine: Engine, pairs: Sequence[EncodedPair]) -> Iterator[list[Encod
             batch = []
         batch.append(pair)
     yield batch
-
-
-def ceiling(device: str, dtype: torch.dtype, clock: Clock = time.perf_counter) -> float:
-    """Return the FLOP/s of one plain matrix product, the best of some."""
-    rows, inputs, outputs = _CEILING if device == "cpu" else tuple(8 * size for size in _CEILING)
-    states, weight = (
-        torch.randn(size, inputs, device=device).to(dtype) for size in (rows, outputs)
-    )
-    best = math.inf
-    for _ in range(8):
-        with _synchronised(device):
-            started = clock()
-            functional.linear(states, weight)
-        best = min(best, clock() - started)
-    return 2 * rows * inputs * outputs / best
-
-
-@contextmanager
-def _synchronised(device: str) -> Iterator[None]:
-    yield
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
 
 
 def linear_flop(folder: Path, figure: Figure) -> float:
@@ -256,15 +230,18 @@ def main(
     as_json: bool,
 ) -> None:
     """Measure engines on CHECKPOINT; without one, on random weights of Qwen3-Reranker-0.6B's size."""
-    folder = checkpoint or qwen3_06b(Path(tempfile.gettempdir()) / "rerank-gateway-qwen3-0.6b")
+    folder = checkpoint or qwen3_06b(lasting("qwen3-0.6b"))
     engines: dict[str, tuple[Engine, Path]] = {}
     loading = {}
     for one in dtype.split(","):
         started = time.perf_counter()
-        engines[one] = (_load(folder, one, device, threads, token_budget), folder)
+        engines[one] = (
+            load(folder, one, device=device, threads=threads, token_budget=token_budget),
+            folder,
+        )
         loading[one] = round(time.perf_counter() - started, 2)
     clock = time.process_time if cpu_time else time.perf_counter
-    with _company() if busy else nullcontext():
+    with company() if busy else nullcontext():
         rows = measure(engines, workload.split(","), rounds, device, clock)
     said: dict[str, Any] = {
         "seconds_to_load": loading,
@@ -278,7 +255,8 @@ def main(
 
 
 @contextmanager
-def _company() -> Iterator[None]:
+def company() -> Iterator[None]:
+    """Keep one core busy with another process while the block runs."""
     process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
         yield
@@ -287,24 +265,41 @@ def _company() -> Iterator[None]:
         process.wait()
 
 
-def _load(folder: Path, dtype: str, device: str, threads: int, token_budget: int) -> Engine:
-    spec = ShardSpec(
-        name=f"bench/{device}",
-        model="bench",
-        source=str(folder),
-        dtype=dtype,
-        device=device,
-        threads=threads,
-        token_budget=token_budget,
-        int8_anyway=True,
-        offline=True,
-    )
+def load(
+    folder: Path,
+    dtype: str,
+    *,
+    engine: str = "auto",
+    device: str = "cpu",
+    threads: int = 0,
+    token_budget: int = 0,
+) -> Engine:
+    """Return an engine that is warm, with random weights allowed in int8."""
+    spec = bench_spec(folder, dtype, engine=engine, device=device, threads=threads)
+    spec = replace(spec, token_budget=token_budget)
     devices.prepare(spec)
     if threads:
         torch.set_num_threads(threads)
-    engine = load_engine(spec, lambda line: click.echo(line, err=True))
-    engine.warm_up()
-    return engine
+    loaded = load_engine(spec, lambda line: click.echo(line, err=True))
+    loaded.warm_up()
+    return loaded
+
+
+def bench_spec(
+    folder: Path, dtype: str, *, engine: str = "auto", device: str = "cpu", threads: int = 0
+) -> ShardSpec:
+    """Return the spec of a shard that is measured."""
+    return ShardSpec(
+        name=f"bench/{device}",
+        model="bench",
+        source=str(folder),
+        engine=engine,
+        dtype=dtype,
+        device=device,
+        threads=threads,
+        int8_anyway=True,
+        offline=True,
+    )
 
 
 def _table(said: dict[str, Any], rows: Sequence[Row]) -> str:

@@ -1,12 +1,18 @@
 """Full-size checkpoints with random weights: right for speed and memory, wrong for everything else.
 
-Cross-encoders of rubert-base's size, as DiTy's is, with a small tokenizer of our own. Qwen3-Reranker-0.6B as its config.json says, in bf16, with a small tokenizer of our own whose ids are
-the first of the 151,669.
+Qwen3-Reranker-0.6B as its config.json says, in bf16, and cross-encoders of rubert-base's size, as
+DiTy's is. Their tokenizers are small ones of our own, trained on the prompt and on the texts of the
+workloads, so that a common word is one token, as it is for the real ones. Their ids are the first of
+the vocabulary.
 """
 
+import tempfile
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from gateway.bench.workloads import requests
+from shards.encoder.templates import TEMPLATES
 from tests import checkpoints
 
 QWEN3_06B: dict[str, Any] = {
@@ -34,7 +40,12 @@ RUBERT_BASE: dict[str, Any] = {
 }
 
 
-def qwen3_06b(folder: Path) -> Path:
+def lasting(name: str) -> Path:
+    """Return the folder in which a checkpoint is kept from one measurement to the next."""
+    return Path(tempfile.gettempdir()) / "rerank-gateway-full-size" / name
+
+
+def qwen3_06b(folder: Path, config: dict[str, Any] = QWEN3_06B) -> Path:
     """Write Qwen3-Reranker-0.6B's shape with random weights (1.2 GB), unless it lies there already."""
     if (folder / "model.safetensors").is_file():
         return folder
@@ -46,22 +57,38 @@ def qwen3_06b(folder: Path) -> Path:
     default = torch.get_default_dtype()
     torch.set_default_dtype(torch.bfloat16)
     try:
-        model = transformers.Qwen3ForCausalLM(transformers.Qwen3Config(**QWEN3_06B))
+        model = transformers.Qwen3ForCausalLM(transformers.Qwen3Config(**config))
     finally:
         torch.set_default_dtype(default)
-    model.save_pretrained(folder)
     checkpoints.write_tokenizer(
         folder,
-        checkpoints.chat_tokenizer(),
+        checkpoints.chat_tokenizer(texts()),
         tokenizer_class="Qwen2Tokenizer",
         unk_token=None,
         pad_token="<|endoftext|>",
     )
+    model.save_pretrained(folder)
     return folder
 
 
-def rubert_base(folder: Path) -> Path:
+def rubert_base(folder: Path, config: dict[str, Any] = RUBERT_BASE) -> Path:
     """Write a cross-encoder of rubert-base's shape with random weights (0.7 GB), unless it is there."""
-    if not (folder / "model.safetensors").is_file():
-        checkpoints.encoder(folder, "bert", types=True, **RUBERT_BASE)
+    if (folder / "model.safetensors").is_file():
+        return folder
+    checkpoints.encoder(folder, "bert", types=True, **config)
+    checkpoints.write_tokenizer(
+        folder,
+        checkpoints.word_tokenizer(texts()),
+        tokenizer_class="BertTokenizer",
+        do_lower_case=False,
+        limit=512,
+    )
     return folder
+
+
+def texts() -> tuple[str, ...]:
+    """Return what tokenizers are trained on: the prompt, and some requests of the workloads."""
+    prompt = TEMPLATES["qwen3-reranker"]
+    pieces = (prompt.prefix, prompt.instruct, prompt.query, prompt.document, *prompt.suffix)
+    asked = islice(requests("rag20", 0), 3)
+    return (*pieces, prompt.instruction, *(text for one in asked for text in one.documents))

@@ -176,8 +176,11 @@ def modernbert(folder: Path) -> Path:
 
 
 @cache
-def chat_tokenizer() -> Tokenizer:
-    """Return a byte-level BPE that splits as Qwen's does and has its chat tokens."""
+def chat_tokenizer(more: tuple[str, ...] = ()) -> Tokenizer:
+    """Return a byte-level BPE that splits as Qwen's does and has its chat tokens.
+
+    It is trained on the samples and on `more`.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -190,7 +193,7 @@ def chat_tokenizer() -> Tokenizer:
     trainer = trainers.BpeTrainer(
         vocab_size=3000, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
     )
-    tokenizer.train_from_iterator(_training_lines(), trainer)
+    tokenizer.train_from_iterator(_training_lines(more), trainer)
     tokenizer.add_tokens(
         [
             AddedToken(token, normalized=False, special=token.startswith("<|"))
@@ -201,8 +204,8 @@ def chat_tokenizer() -> Tokenizer:
 
 
 @cache
-def word_tokenizer() -> Tokenizer:
-    """Return a cased WordPiece with BERT's pair template."""
+def word_tokenizer(more: tuple[str, ...] = ()) -> Tokenizer:
+    """Return a cased WordPiece with BERT's pair template, trained on the samples and on `more`."""
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -211,7 +214,7 @@ def word_tokenizer() -> Tokenizer:
     trainer = trainers.WordPieceTrainer(
         vocab_size=1000, special_tokens=special, show_progress=False
     )
-    tokenizer.train_from_iterator(_training_lines(), trainer)
+    tokenizer.train_from_iterator(_training_lines(more), trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
@@ -244,9 +247,10 @@ def piece_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def _training_lines() -> Iterator[str]:
+def _training_lines(more: Sequence[str] = ()) -> Iterator[str]:
     for _ in range(20):
         yield from SAMPLES
+        yield from more
 
 
 def write_tokenizer(

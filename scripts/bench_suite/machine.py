@@ -1,0 +1,97 @@
+"""The machine that a measurement was made on, and what one matrix product reaches on it."""
+
+import math
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+
+from shards.engines.bert_int8 import Product
+from shards.engines.bert_weights import Matrix
+from shards.engines.int8 import int8_works
+
+Clock = Callable[[], float]
+_SIZES = (1024, 1024, 3072)  # rows, inputs, outputs
+_INT8_SIZES = (256, 768, 3072)  # the largest whose int32 sums stay in the cache
+_TRIES = 8
+_INT8_TRIES = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What figures are to be seen against.
+
+    Attributes:
+        ceilings: GFLOP/s of one product by number format.
+    """
+
+    processor: str
+    cores: int
+    memory_gb: float
+    torch: str
+    ceilings: dict[str, int]
+
+
+def this_machine(ceilings: dict[str, int]) -> Machine:
+    """Return what is known of this machine."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return Machine(
+        processor=_processor(),
+        cores=len(os.sched_getaffinity(0)),
+        memory_gb=round(memory / 2**30, 1),
+        torch=str(torch.__version__),
+        ceilings=ceilings,
+    )
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
+
+
+def ceilings(clock: Clock = time.perf_counter) -> dict[str, int]:
+    """Return GFLOP/s of one matrix product by number format."""
+    found = {
+        "fp32": ceiling("cpu", torch.float32, clock),
+        "bf16": ceiling("cpu", torch.bfloat16, clock),
+    }
+    if int8_works():
+        found["int8"] = _int8_ceiling(clock)
+    return {dtype: round(flops / 1e9) for dtype, flops in found.items()}
+
+
+def ceiling(device: str, dtype: torch.dtype, clock: Clock = time.perf_counter) -> float:
+    """Return the FLOP/s of one plain matrix product, the best of some."""
+    rows, inputs, outputs = _SIZES if device == "cpu" else tuple(8 * size for size in _SIZES)
+    states, weight = (
+        torch.randn(size, inputs, device=device).to(dtype) for size in (rows, outputs)
+    )
+
+    def product() -> None:
+        functional.linear(states, weight)
+        if device.startswith("cuda"):
+            torch.cuda.synchronize()
+
+    return 2 * rows * inputs * outputs / _best(product, _TRIES, clock)
+
+
+def _int8_ceiling(clock: Clock) -> float:
+    rows, inputs, outputs = _INT8_SIZES
+    product = Product(Matrix(torch.randn(outputs, inputs), torch.zeros(outputs)))
+    codes = torch.randint(0, 255, (rows, inputs), dtype=torch.uint8)
+    return 2 * rows * inputs * outputs / _best(lambda: product(codes), _INT8_TRIES, clock)
+
+
+def _best(run: Callable[[], object], tries: int, clock: Clock) -> float:
+    best = math.inf
+    for _ in range(tries):
+        started = clock()
+        run()
+        best = min(best, clock() - started)
+    return best

@@ -1,0 +1,79 @@
+"""What is measured beside the rounds: company on a core, padding, cost by number of documents, overhead."""
+
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
+
+from scripts.bench_suite.asking import ask
+from scripts.bench_suite.contestants import Contestant, Places, gateway
+from scripts.bench_suite.musts import BUSY
+from scripts.bench_suite.rounds import Field, Say
+from scripts.bench_suite.servers import ROOT, started
+from scripts.bench_suite.workloads import passages, steps
+from scripts.engine_bench import company
+
+_QUIET_AND_BUSY_ROUNDS = 2
+_PADDING = "reranker_padding_share{"
+_COUNTS = {10: 20, 100: 5, 1000: 2, 10_000: 1}
+"""How often requests of so many documents are sent."""
+
+
+def measure_busy(field: Field, contestants: Sequence[Contestant]) -> None:
+    """Let our servers answer `rag20` alone and beside a process that keeps one core busy, in turn."""
+    for one in contestants:
+        if not one.ours or one.name not in field.running:
+            continue
+        seconds = field.figures[one.name].seconds
+        with field.alone(one.name) as running:
+            for number in range(_QUIET_AND_BUSY_ROUNDS):
+                quiet, busy = steps(["rag20"], 100 + number)
+                seconds.setdefault("rag20", []).append(ask(running.url, quiet.asked).seconds)
+                with company():
+                    seconds.setdefault(BUSY, []).append(ask(running.url, busy.asked).seconds)
+
+
+def padding_share(field: Field, name: str) -> float | None:
+    """Return what share of the tokens that a server of ours has computed were padding."""
+    if name not in field.running:
+        return None
+    with (
+        field.alone(name) as running,
+        urllib.request.urlopen(running.url + "/metrics", timeout=30) as reply,
+    ):
+        lines = reply.read().decode().splitlines()
+    found = [float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(_PADDING)]
+    return max(found, default=None)
+
+
+def cost_per_document(places: Places, say: Say, most: int = 10_000) -> dict[str, float]:
+    """Return the median seconds for one document by how many there are in one request."""
+    found: dict[str, float] = {}
+    with started(gateway("bf16")(places), places.scratch / "documents.log") as running:
+        ask(running.url, passages(10))
+        for count, times in _COUNTS.items():
+            if count > most:
+                break
+            say(f"{count:,} documents in one request")
+            asked = passages(count)
+            seconds = [ask(running.url, asked).seconds for _ in range(times)]
+            found[str(count)] = median(seconds) / count
+    return found
+
+
+def overhead(seconds: int) -> list[dict[str, Any]]:
+    """Return the rows of `scripts/bench-gateway`: what the gateway takes by itself.
+
+    Raises:
+        RuntimeError: it cannot be measured; says why.
+    """
+    command = [sys.executable, "-m", "scripts.gateway_bench", "--json", "--seconds", str(seconds)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    if done.returncode:
+        said = done.stderr.strip().splitlines()
+        raise RuntimeError(said[-1] if said else "scripts/bench-gateway failed")
+    rows: list[dict[str, Any]] = json.loads(done.stdout)
+    return rows

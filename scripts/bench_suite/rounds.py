@@ -1,0 +1,152 @@
+"""The measurement itself: contestants asked in turn, round after round, the others standing still.
+
+First come the slow ones, each by itself. Then all others are started; only the one that is asked runs,
+the others are stopped by signal, so that they take no time and keep what they have. Each round asks the
+same requests of everybody, and every second one in the opposite order.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from urllib.error import HTTPError
+
+from scripts.bench_suite.asking import ask
+from scripts.bench_suite.contestants import Contestant, Places
+from scripts.bench_suite.environments import CannotInstall
+from scripts.bench_suite.figures import Agreement, Figures, agreement, differ_too_much
+from scripts.bench_suite.servers import CannotStart, Running, started
+from scripts.bench_suite.workloads import Step, known, steps
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is asked of the contestants of one family.
+
+    Attributes:
+        workloads: of each round.
+        once: more workloads for the first round, of those that are not slow.
+        slow_workloads: of the one round of slow contestants.
+        repeats: whether queries are asked again with other documents.
+    """
+
+    workloads: Sequence[str]
+    once: Sequence[str] = ()
+    slow_workloads: Sequence[str] = ()
+    rounds: int = 3
+    repeats: bool = True
+
+    def steps(self, number: int) -> list[Step]:
+        """Return what is asked in one round."""
+        asked = steps(self.workloads, number, repeats=self.repeats)
+        return asked + (steps(self.once, 0, repeats=False) if number == 0 else [])
+
+
+class Field:
+    """The contestants that run, and what they have done so far.
+
+    Attributes:
+        figures: by name.
+        skipped: why others are not there, by name.
+        running: the servers that are up, by name; all of them stopped.
+    """
+
+    def __init__(self, places: Places, say: Say) -> None:
+        self.figures: dict[str, Figures] = {}
+        self.skipped: dict[str, str] = {}
+        self.running: dict[str, Running] = {}
+        self._places = places
+        self._say = say
+        self._exact: tuple[str, list[float]] | None = None
+
+    @contextmanager
+    def up(self, contestant: Contestant) -> Iterator[None]:
+        """Start a contestant, compare its scores, and leave it stopped while the block runs.
+
+        One that cannot be installed or started, or whose scores are wrong, is skipped.
+        """
+        with ExitStack() as stack:
+            running = self._start(contestant, stack)
+            yield
+            if running:
+                running.resume()
+                self.figures[contestant.name].peak_mb = round(running.peak_mb())
+                del self.running[contestant.name]
+
+    def _start(self, contestant: Contestant, stack: ExitStack) -> Running | None:
+        self._say(f"starting {contestant.name}")
+        log = self._places.scratch / f"{contestant.name}.log"
+        try:
+            server = contestant.server(self._places)
+            running = stack.enter_context(started(server, log))
+            self.figures[contestant.name] = self._checked(contestant, running)
+        except (CannotInstall, CannotStart, WrongScores, HTTPError) as error:
+            self.skipped[contestant.name] = str(error)
+            stack.close()
+            return None
+        running.pause()
+        self.running[contestant.name] = running
+        return running
+
+    def ask(self, name: str, asked: Sequence[Step]) -> None:
+        """Let one contestant run and answer."""
+        if name not in self.running:
+            return
+        self._say(name)
+        figures = self.figures[name]
+        with self.alone(name) as running:
+            for step in asked:
+                reply = ask(running.url, step.asked)
+                figures.seconds.setdefault(step.workload, []).append(reply.seconds)
+                figures.computed_tokens.setdefault(step.workload, []).append(reply.computed_tokens)
+
+    @contextmanager
+    def alone(self, name: str) -> Iterator[Running]:
+        """Let one contestant run while the block does."""
+        running = self.running[name]
+        running.resume()
+        try:
+            yield running
+        finally:
+            running.pause()
+
+    def _checked(self, contestant: Contestant, running: Running) -> Figures:
+        """Ask the request on which all must agree, twice, so that first-time costs are over."""
+        first, _ = (ask(running.url, known()) for _ in range(2))
+        found = self._compared(contestant, first.margins)
+        return Figures(seconds_to_ready=round(running.seconds_to_ready, 1), agreement=found)
+
+    def _compared(self, contestant: Contestant, margins: list[float]) -> Agreement | None:
+        if self._exact is None:
+            self._exact = contestant.dtype, margins
+            return None
+        reference, exact = self._exact
+        found = agreement(margins, exact)
+        if differ_too_much(found, contestant.dtype, reference):
+            raise WrongScores(f"its margins differ by {found.largest_difference:.4f}")
+        return found
+
+
+class WrongScores(Exception):
+    """A contestant does not compute what the others do."""
+
+
+@contextmanager
+def measured(
+    contestants: Sequence[Contestant], places: Places, plan: Plan, say: Say
+) -> Iterator[Field]:
+    """Measure the slow ones, then the others round by round; these are up while the block runs."""
+    field = Field(places, say)
+    for one in contestants:
+        if one.slow:
+            with field.up(one):
+                field.ask(one.name, steps(plan.slow_workloads, 0, repeats=False))
+    fast = [one for one in contestants if not one.slow]
+    with ExitStack() as stack:
+        for one in fast:
+            stack.enter_context(field.up(one))
+        for number in range(plan.rounds):
+            for one in fast if number % 2 == 0 else fast[::-1]:
+                field.ask(one.name, plan.steps(number))
+        yield field

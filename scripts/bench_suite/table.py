@@ -1,0 +1,110 @@
+"""What was found, as Markdown: one table for each family, one of what is asked, and the machine. Pure."""
+
+from collections.abc import Iterable, Sequence
+
+from scripts.bench_suite.contestants import CONTESTANTS, Contestant
+from scripts.bench_suite.figures import Figures, Findings
+from scripts.bench_suite.musts import MUSTS
+from scripts.bench_suite.workloads import REPEATED
+
+_COLUMNS = {
+    "causal": {
+        "`short3`": "short3",
+        "repeated query": f"short3{REPEATED}",
+        "`rag20`": "rag20",
+        "repeated query ": f"rag20{REPEATED}",
+        "`rag100`": "rag100",
+    },
+    "classifier": {"`rag40`": "rag40"},
+}
+_MAIN = {"causal": ("rag20", "naive"), "classifier": ("rag40", "bert-naive")}
+_FAMILIES = {
+    "causal": "Qwen3-Reranker-0.6B's size, over HTTP, seconds a request",
+    "classifier": "rubert-base's size, over HTTP, seconds a request",
+}
+
+
+def markdown(findings: Findings) -> str:
+    """Return everything that the document shows."""
+    blocks = [_machine(findings)]
+    for family in _FAMILIES:
+        blocks += _family(findings, family)
+    blocks += [_musts(findings), *_rest(findings)]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _machine(findings: Findings) -> str:
+    one = findings.machine
+    ceilings = ", ".join(f"{gflops:,} in {dtype}" for dtype, gflops in one.ceilings.items())
+    return (
+        f"{one.cores} cores of {one.processor}, {one.memory_gb:.0f} GB, torch {one.torch}, "
+        f"{findings.rounds} rounds; one matrix product reaches, in GFLOP/s: {ceilings}."
+    )
+
+
+def _family(findings: Findings, family: str) -> list[str]:
+    shown = [
+        one for one in CONTESTANTS if one.family == family and one.name in findings.contestants
+    ]
+    if not shown:
+        return []
+    columns = {
+        title: workload
+        for title, workload in _COLUMNS[family].items()
+        if any(findings.seconds(one.name, workload) for one in shown)
+    }
+    titles = (*columns, "times naive", "ready", "peak memory", "margins within")
+    rows = [_row(findings, one, list(columns.values())) for one in shown]
+    return [f"**{_FAMILIES[family]}**", _table(("", *titles), rows)]
+
+
+def _row(findings: Findings, one: Contestant, workloads: Sequence[str]) -> list[str]:
+    figures = findings.contestants[one.name]
+    seconds = [_seconds(findings.seconds(one.name, workload)) for workload in workloads]
+    workload, naive = _MAIN[one.family]
+    times = findings.times(one.name, naive, workload)
+    return [
+        one.title,
+        *seconds,
+        "" if times is None else f"{times:.1f}x",
+        f"{figures.seconds_to_ready:.1f} s",
+        f"{figures.peak_mb / 1024:.1f} GiB",
+        _agreement(figures),
+    ]
+
+
+def _seconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
+
+
+def _agreement(figures: Figures) -> str:
+    found = figures.agreement
+    if found is None:
+        return "exact"
+    rank = "" if found.spearman is None else f", Spearman {found.spearman:.3f}"
+    return f"{found.largest_difference:.4f}{rank}{'' if found.same_best else ', another best'}"
+
+
+def _musts(findings: Findings) -> str:
+    rows = [must.row(findings) for must in MUSTS]
+    return _table(("asked", "", "reached", "met"), rows)
+
+
+def _rest(findings: Findings) -> list[str]:
+    said = []
+    if findings.seconds_per_document:
+        costs = ", ".join(
+            f"{seconds * 1e3:.2f} ms at {int(count):,}"
+            for count, seconds in findings.seconds_per_document.items()
+        )
+        said.append(f"One document of one request (`embedded:qwen3`, bf16, passages): {costs}.")
+    slow = [one.name for one in CONTESTANTS if one.slow and one.name in findings.contestants]
+    if slow:
+        said.append(f"Measured in one round, by themselves: {', '.join(slow)}.")
+    said += [f"Not measured: {name}: {why}" for name, why in findings.skipped.items()]
+    return said
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(map(str.strip, line)) + " |" for line in lines)

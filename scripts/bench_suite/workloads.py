@@ -1,0 +1,77 @@
+"""What is asked of every contestant: the same requests, round by round. Pure.
+
+A step is one request that is timed. Its documents are always new; `repeated` ones have the query of
+the step before, so that a server may use what it kept of it.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from gateway.bench.workloads import Asked, requests
+
+REPEATED = ", repeated query"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One request that is timed, and the workload it counts for."""
+
+    workload: str
+    asked: Asked
+
+
+def steps(workloads: Sequence[str], number: int, *, repeats: bool = True) -> list[Step]:
+    """Return what is asked in one round, the same for whoever is asked.
+
+    Args:
+        number: of the round.
+        repeats: whether each query is asked again with other documents.
+    """
+    return [
+        step
+        for workload in workloads
+        for step in _of_workload(workload, number, times=_TIMES.get(workload, 1), repeats=repeats)
+    ]
+
+
+_TIMES = {"short3": 3}
+
+
+def _of_workload(workload: str, number: int, *, times: int, repeats: bool) -> Iterator[Step]:
+    source = _requests(workload, seed=1000 + number)
+    for first, again in islice(zip(source, source, strict=False), times):
+        yield Step(workload, first)
+        if repeats:
+            yield Step(workload + REPEATED, replace(again, query=first.query))
+
+
+def _requests(workload: str, seed: int) -> Iterator[Asked]:
+    if workload != "rag40":
+        yield from requests(workload, seed)
+    source = requests("rag20", seed)
+    for first, second in zip(source, source, strict=False):
+        yield Asked(first.query, first.documents + second.documents)
+
+
+def known() -> Asked:
+    """Return the request on which everybody must agree: three sentences and five passages."""
+    short, long = next(requests("short3", 1)), next(requests("rag20", 1))
+    return Asked(short.query, short.documents + long.documents[:5])
+
+
+def passages(count: int) -> Asked:
+    """Return a request of so many passages that have the same lengths however many there are."""
+    ten = next(requests("rag20", 2))
+    lengths = [len(document.split()) for document in ten.documents[:10]]
+    words = " ".join(ten.documents).split()
+    documents = tuple(
+        " ".join(islice(_from(words, at), lengths[at % len(lengths)])) for at in range(count)
+    )
+    return Asked(ten.query, documents)
+
+
+def _from(words: Sequence[str], at: int) -> Iterator[str]:
+    """Yield words from a place that is another for each document, with a stride of its own."""
+    stride = 1 + at % 97
+    return (words[(at * 31 + number * stride) % len(words)] for number in range(10_000))

@@ -1,0 +1,43 @@
+"""What contestants are asked is the same for all, new where it is to be new, and never padded out."""
+
+from scripts.bench_suite.workloads import REPEATED, known, passages, steps
+
+
+def test_everybody_is_asked_the_same_and_each_round_something_else() -> None:
+    assert steps(["short3", "rag20"], 1) == steps(["short3", "rag20"], 1)
+    first, second = steps(["rag20"], 0), steps(["rag20"], 1)
+    assert {step.asked.query for step in first}.isdisjoint(step.asked.query for step in second)
+
+
+def test_a_repeated_query_has_new_documents() -> None:
+    asked = steps(["short3"], 0)
+    assert [step.workload for step in asked] == ["short3", f"short3{REPEATED}"] * 3
+    for new, repeated in zip(asked[::2], asked[1::2], strict=True):
+        assert repeated.asked.query == new.asked.query
+        assert set(repeated.asked.documents).isdisjoint(new.asked.documents)
+    assert len({step.asked.query for step in asked}) == 3
+
+
+def test_who_is_asked_without_repeats_gets_the_same_new_queries() -> None:
+    """So that the figures of a slow contestant can be set against the first ones of a fast one."""
+    alone = steps(["short3", "rag20"], 0, repeats=False)
+    assert alone == [
+        step for step in steps(["short3", "rag20"], 0) if REPEATED not in step.workload
+    ]
+
+
+def test_forty_passages_are_forty() -> None:
+    (step,) = steps(["rag40"], 0, repeats=False)
+    assert len(set(step.asked.documents)) == 40
+
+
+def test_passages_have_the_same_lengths_however_many_there_are() -> None:
+    ten, thousand = passages(10).documents, passages(1000).documents
+    words = [len(document.split()) for document in thousand]
+    assert words == [len(document.split()) for document in ten] * 100
+    assert len(set(thousand)) == 1000
+    assert passages(10).query == passages(1000).query
+
+
+def test_all_must_agree_on_sentences_and_passages() -> None:
+    assert len(known().documents) == 8

@@ -97,7 +97,11 @@ def _measure_family(
 ) -> None:
     places = Places(checkpoint=_checkpoint(choice, family), scratch=scratch)
     contestants = choice.contestants(family)
-    with measured(contestants, places, choice.plan(family), say) as field:
+
+    def look() -> None:
+        findings.machine_reached(ceilings())
+
+    with measured(contestants, places, choice.plan(family), say, look) as field:
         if family == "causal":
             findings.token_flop = _token_flop(places.checkpoint)
             if choice.busy:

@@ -1,7 +1,7 @@
 """What was measured, as data: written as JSON, read again, and turned into medians and ratios. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 
 from gateway.agreement import spearman_rho, top1
@@ -83,6 +83,11 @@ class Findings:
     padding_share: float | None = None
     seconds_per_document: dict[str, float] = field(default_factory=dict)
     overhead: list[dict[str, float]] = field(default_factory=list)
+
+    def machine_reached(self, ceilings: Mapping[str, int]) -> None:
+        """Note what products reached at another moment; the best ones count."""
+        best = {name: max(n, ceilings.get(name, 0)) for name, n in self.machine.ceilings.items()}
+        self.machine = replace(self.machine, ceilings=best)
 
     def seconds(self, name: str, workload: str) -> float | None:
         """Return the median of a contestant's seconds for a workload, if there is one."""

@@ -134,9 +134,17 @@ class WrongScores(Exception):
 
 @contextmanager
 def measured(
-    contestants: Sequence[Contestant], places: Places, plan: Plan, say: Say
+    contestants: Sequence[Contestant],
+    places: Places,
+    plan: Plan,
+    say: Say,
+    before_round: Callable[[], None] = lambda: None,
 ) -> Iterator[Field]:
-    """Measure the slow ones, then the others round by round; these are up while the block runs."""
+    """Measure the slow ones, then the others round by round; these are up while the block runs.
+
+    Args:
+        before_round: called when nobody runs.
+    """
     field = Field(places, say)
     for one in contestants:
         if one.slow:
@@ -147,6 +155,7 @@ def measured(
         for one in fast:
             stack.enter_context(field.up(one))
         for number in range(plan.rounds):
+            before_round()
             for one in fast if number % 2 == 0 else fast[::-1]:
                 field.ask(one.name, plan.steps(number))
         yield field

@@ -86,8 +86,10 @@ def _agreement(figures: Figures) -> str:
 
 
 def _musts(findings: Findings) -> str:
-    rows = [must.row(findings) for must in MUSTS]
-    return _table(("asked", "", "reached", "met"), rows)
+    rows = [must.row(findings) for must in MUSTS if must.reached(findings) is not None]
+    missing = [must.what for must in MUSTS if must.reached(findings) is None]
+    said = _table(("", "asked", "reached", "met"), rows) if rows else ""
+    return said + (f"\n\nNot measured in this run: {'; '.join(missing)}." if missing else "")
 
 
 def _rest(findings: Findings) -> list[str]:

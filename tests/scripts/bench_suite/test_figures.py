@@ -64,6 +64,12 @@ def test_the_share_of_the_ceiling_counts_what_was_computed() -> None:
     assert found.share_of_ceiling("naive", "rag20", 20) is None  # it does not say what it computed
 
 
+def test_the_best_products_of_a_run_are_the_ceiling() -> None:
+    found = findings()
+    found.machine_reached({"fp32": 150, "bf16": 900})
+    assert found.machine.ceilings == {"fp32": 200, "bf16": 900, "int8": 1600}
+
+
 def test_what_is_asked_is_met_or_not() -> None:
     rows = {must.row(findings())[0]: must.row(findings())[1:] for must in MUSTS}
     assert rows["`rag20`, bf16, against the naive worker"] == ("at least 15.00x", "20.00x", "yes")

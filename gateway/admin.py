@@ -12,9 +12,9 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.call import call_of
 from gateway.errors import Forbidden, InvalidRequest
 from gateway.fleet import Fleet
-from gateway.middleware import call_of
 from gateway.reload import Reloads
 from gateway.replies import reply
 

@@ -6,22 +6,20 @@ reply. It raises what goes wrong; `middleware.Errors` answers.
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 
-from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-from starlette.types import Receive
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
-from gateway.access import meant, reachable, route
+from gateway.access import Route, meant, reachable, route
+from gateway.call import Call, call_of
 from gateway.dialects import (
     Form,
     Limits,
+    Place,
     RerankBody,
     decode,
-    dialect_of,
-    place_of,
     request_form,
     sent_keys,
 )
@@ -30,13 +28,13 @@ from gateway.errors import InvalidRequest, RequestTimeout, ShuttingDown
 from gateway.fleet import Fleet
 from gateway.keys import Gate
 from gateway.metrics import Metrics
-from gateway.middleware import Call, call_of
 from gateway.replies import reply
 from gateway.reranker import Reranker
 from gateway.shadows import Shadows
 from gateway.tracing import Tracing
 
 TIMEOUT_HEADER = "X-Request-Timeout-Ms"
+_TIMEOUT_HEADER = TIMEOUT_HEADER.lower()
 _LONGEST_TIMEOUT_DIGITS = 12
 
 
@@ -69,42 +67,46 @@ class Api:
     started: float = field(default_factory=time.monotonic)
     created: int = field(default_factory=lambda: int(time.time()))
 
-    async def rerank(self, request: Request) -> Response:
-        """Score a request of any dialect."""
-        call = call_of(request.scope)
+    async def rerank(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request of any dialect."""
+        call = call_of(scope)
         if self.stopping:
             raise ShuttingDown("the gateway is stopping: try again soon", retry_after_seconds=5)
-        deadline = call.started + self._timeout_seconds(request.headers)
+        deadline = call.started + self._timeout_seconds(call.sent)
         caller = Caller(call.key.id, call.key.weight) if call.key else ANYONE
-        names = self._meant(call, request.scope["path"])
-        self.fleet.refuse_unread(names, caller, deadline - time.monotonic())
-        form = request_form(request.headers.get("content-type", ""))
-        body = _decode(request, await _read(request, deadline), form)
-        asked = _with_model(call.dialect.parse(body, self.limits), request.scope["path"])
-        to = route(self.fleet, call.key, asked)
-        call.model = to.model
-        if to.split:
-            call.notes["split"] = to.split
-            self.metrics.request_dealt(to.split, to.model)
+        self.fleet.refuse_unread(self._meant(call), caller, deadline - time.monotonic())
+        form = request_form(call.sent.get("content-type", ""))
+        body = _decode(call, await _read(receive, deadline), form)
+        asked = _with_model(call.dialect.parse(body, self.limits), call.place)
+        to = self._route(call, asked)
         scoring = self.reranker.rerank(
             asked,
-            model=call.model,
+            model=to.model,
             request_id=call.request_id,
             deadline=deadline,
             caller=caller,
             timeline=call.timeline,
             note=to.note,
         )
-        result = await _unless_client_leaves(request.receive, scoring)
+        result = await _unless_client_leaves(call, scoring)
         call.documents, call.tokens = len(result.scored), result.tokens
-        return reply(request.scope, call.dialect.render(asked, result), headers=_notes(result))
+        answer = reply(scope, call.dialect.render(asked, result), headers=_notes(result))
+        await answer(scope, receive, send)
 
-    def _meant(self, call: Call, path: str) -> tuple[str, ...]:
+    def _meant(self, call: Call) -> tuple[str, ...]:
         """Return the models that a request may mean, as far as its path tells."""
-        place = place_of(path)
-        if place is None or place.model is None:
+        if call.place is None or call.place.model is None:
             return reachable(self.fleet, call.key)
-        return meant(self.fleet, call.key, place.model)
+        return meant(self.fleet, call.key, call.place.model)
+
+    def _route(self, call: Call, asked: RerankRequest) -> Route:
+        """Find the model that scores a request, and note it."""
+        to = route(self.fleet, call.key, asked)
+        call.model = to.model
+        if to.split:
+            call.notes["split"] = to.split
+            self.metrics.request_dealt(to.split, to.model)
+        return to
 
     def leave(self) -> None:
         """Say from now on that others should be asked."""
@@ -131,8 +133,8 @@ class Api:
             attributes={**about, **counts},
         )
 
-    def _timeout_seconds(self, headers: Headers) -> float:
-        text = headers.get(TIMEOUT_HEADER)
+    def _timeout_seconds(self, sent: Mapping[str, str]) -> float:
+        text = sent.get(_TIMEOUT_HEADER)
         if text is None:
             return self.default_timeout_seconds
         decent = text.isascii() and text.isdigit() and len(text) <= _LONGEST_TIMEOUT_DIGITS
@@ -145,53 +147,75 @@ class Api:
         return min(int(text) / 1000, self.max_timeout_seconds)
 
 
-def _decode(request: Request, raw: bytes, form: Form) -> RerankBody:
+def _decode(call: Call, raw: bytes, form: Form) -> RerankBody:
     """Read a body, and find out the dialect even if it is wrong."""
-    call, path = call_of(request.scope), request.scope["path"]
+    assert call.place is not None  # or it would not have come here
     try:
         body = decode(raw, form)
     except InvalidRequest:
-        call.dialect = dialect_of(path, sent_keys(raw, form))
+        call.dialect = call.place.dialect_for(sent_keys(raw, form))
         raise
-    call.dialect = dialect_of(path, body.keys)
+    call.dialect = call.place.dialect_for(body.keys)
     return body
 
 
-def _with_model(asked: RerankRequest, path: str) -> RerankRequest:
+def _with_model(asked: RerankRequest, place: Place | None) -> RerankRequest:
     """Return the request with the model that its path names, if it does."""
-    place = place_of(path)
     return replace(asked, model=place.model) if place and place.model else asked
 
 
-async def _read(request: Request, deadline: float) -> bytes:
+async def _read(receive: Receive, deadline: float) -> bytes:
     """Read the whole body, if it comes before the deadline."""
     try:
         async with asyncio.timeout(deadline - time.monotonic()):
-            return await request.body()
+            return await _body(receive)
     except TimeoutError:
         raise RequestTimeout("the body did not arrive before the request's deadline") from None
 
 
+async def _body(receive: Receive) -> bytes:
+    """Return all that a client sends.
+
+    Raises:
+        ClientDisconnect: it leaves before that is whole.
+    """
+    parts = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
 async def _unless_client_leaves(
-    receive: Receive, scoring: Coroutine[object, object, RerankResult]
+    call: Call, scoring: Coroutine[object, object, RerankResult]
 ) -> RerankResult:
-    """Wait for the result; cancel it when the client goes away."""
-    result = asyncio.ensure_future(scoring)
-    left = asyncio.ensure_future(_disconnect(receive))
+    """Wait for the result; give it up when the client goes away.
+
+    Raises:
+        ClientDisconnect: it has.
+    """
+    task, has_left = asyncio.current_task(), False
+    assert task is not None
+
+    def give_up() -> None:
+        nonlocal has_left
+        if not has_left:
+            has_left = True
+            task.cancel()
+
+    call.give_up = give_up
     try:
-        await asyncio.wait({result, left}, return_when=asyncio.FIRST_COMPLETED)
-        if result.done():
-            return result.result()
-        raise ClientDisconnect
+        return await scoring
+    except asyncio.CancelledError:
+        if not has_left:  # somebody else wants this to end
+            raise
+        task.uncancel()
+        raise ClientDisconnect from None
     finally:
-        for waiting in (result, left):
-            waiting.cancel()
-        await asyncio.gather(result, left, return_exceptions=True)
-
-
-async def _disconnect(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+        call.give_up = None
 
 
 def _notes(result: RerankResult) -> dict[str, str]:

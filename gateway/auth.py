@@ -10,13 +10,12 @@ The operator's own socket needs no key: who can open it owns the gateway.
 
 import time
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.call import Call, call_of
 from gateway.endpoints import Need, need_of
 from gateway.errors import Forbidden
 from gateway.keys import Gate, Key
-from gateway.middleware import Call, call_of
 
 
 class Auth:
@@ -34,7 +33,7 @@ class Auth:
         if need is Need.NOTHING or call.is_operator:
             await self._app(scope, receive, send)
             return
-        call.key = self._gate.key_of(Headers(scope=scope), call.notes)
+        call.key = self._gate.key_of(call.sent, call.notes)
         if need is Need.ADMIN:
             _refuse_others(call)
         if call.key is not None and call.is_rerank:

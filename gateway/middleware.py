@@ -2,33 +2,23 @@
 
 Pure ASGI, from the outside in:
 
-1. `RequestId` opens a `Call`, and puts its id on the reply, errors and unknown paths included.
-2. `Observe` writes the access log and tells the metrics; never any text of a request.
-3. `Errors` turns what is raised further in into a reply. Nothing else here answers with an error.
-4. `BodyLimit` refuses a body that is too large, before reading it where its length is declared.
+1. `Observe` opens a `Call`, puts its id on the reply, errors and unknown paths included, writes the
+   access log and tells the metrics; never any text of a request.
+2. `Errors` turns what is raised further in into a reply. Nothing else here answers with an error.
+3. `BodyLimit` refuses a body that is too large, before reading it where its length is declared.
    The rest of a refused body is discarded by the server, so that the client can read the refusal.
 
 The path of a request is logged, cut and escaped; queries, documents and keys are not.
 """
 
 import logging
-import re
-import time
-import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.dialects import Dialect, dialect_of, place_of
+from gateway.call import Call, call_of
 from gateway.errors import BodyTooLarge, GatewayError, InternalError, UnsupportedMediaType
-from gateway.keys import Key
-from gateway.metrics import UNKNOWN_MODEL
-from gateway.timeline import Timeline
-from gateway.trace_context import HEADER as TRACE_HEADER
-from gateway.trace_context import TraceContext, trace_context
 
 CLIENT_LEFT = 499
 """The code that is counted when the client did not wait for the answer, as nginx has it."""
@@ -37,96 +27,13 @@ HTTP_OK = 200
 PROBES = frozenset({"/livez", "/readyz", "/health", "/status", "/metrics"})
 """Paths that machines read every few seconds; what goes well there is logged for debugging only."""
 
-OPERATOR = "gateway.operator"
-"""In the scope of a request that came in by the operator's own socket."""
-
-_KEY = "gateway.call"
 _LONGEST_PATH = 200
-_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _logger = logging.getLogger(__name__)
 _access = logging.getLogger("gateway.access")
 
 
-@dataclass(slots=True)
-class Call:
-    """What is known about one HTTP request while it lasts.
-
-    Attributes:
-        request_id: the client's, if it sent a decent one, or else ours.
-        dialect: in whose words errors are told; the path decides first, then the body.
-        is_rerank: whether it asks for scores.
-        started: monotonic seconds.
-        model: the public name of the model, once known.
-        status: of the reply, once it has started.
-        key: what the client has shown, if there are keys.
-        is_operator: whether it may do whatever the operator may, because of where it comes from.
-        documents, tokens: what was scored for it.
-        timeline: where the time of its jobs went.
-        trace: the trace it belongs to, if the client says so.
-        headers: what the reply has beside its own, errors included.
-        notes: what the log line has beside its own; never a text of the client's.
-    """
-
-    request_id: str
-    dialect: Dialect
-    is_rerank: bool
-    started: float = field(default_factory=time.monotonic)
-    model: str = UNKNOWN_MODEL
-    status: int = 0
-    key: Key | None = None
-    is_operator: bool = False
-    documents: int = 0
-    tokens: int = 0
-    timeline: Timeline = field(default_factory=Timeline)
-    trace: TraceContext | None = None
-    headers: dict[str, str] = field(default_factory=dict)
-    notes: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def seconds(self) -> float:
-        """How long it has taken so far."""
-        return time.monotonic() - self.started
-
-
-def call_of(scope: Scope) -> Call:
-    """Return the call that `RequestId` opened."""
-    call = scope[_KEY]
-    assert isinstance(call, Call)
-    return call
-
-
-class RequestId:
-    """Opens the call; answers with its id under both names that clients look for."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        sent = Headers(scope=scope)
-        request_id = _decent_id(sent.get("x-request-id", ""))
-        path = scope["path"]
-        is_rerank = scope["method"] == "POST" and place_of(path) is not None
-        call = Call(request_id, dialect_of(path), is_rerank, is_operator=OPERATOR in scope)
-        call.trace = trace_context(sent.get(TRACE_HEADER))
-        if call.trace:
-            call.headers[TRACE_HEADER] = call.trace.header
-        scope[_KEY] = call
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["x-request-id"] = headers["request-id"] = request_id
-                headers.update(call.headers)
-            await send(message)
-
-        await self._app(scope, receive, send_with_id)
-
-
 class Observe:
-    """Writes one log line per request and reports it, however it ended."""
+    """Opens the call, writes one log line about it and reports it, however it ended."""
 
     def __init__(self, app: ASGIApp, finished: Callable[[Call], None]) -> None:
         self._app = app
@@ -136,15 +43,16 @@ class Observe:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        call = call_of(scope)
+        call = Call.begin(scope)
 
-        async def send_noting_status(message: Message) -> None:
+        def send_with_id(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 call.status = message["status"]
-            await send(message)
+                message["headers"] = [*message.get("headers", ()), *call.reply_headers]
+            return send(message)
 
         try:
-            await self._app(scope, receive, send_noting_status)
+            await self._app(scope, receive, send_with_id)
         except ClientDisconnect:
             pass
         finally:
@@ -187,10 +95,13 @@ class BodyLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            headers = Headers(scope=scope)
-            self._check_encoding(headers.get("content-encoding", "identity"))
-            self._check_size(int(headers.get("content-length", "0")))  # the server knows it is one
-            receive = self._counting(receive)
+            sent = call_of(scope).sent
+            self._check_encoding(sent.get("content-encoding", "identity"))
+            declared = sent.get("content-length")
+            if declared is None:  # it has none, or it comes in chunks
+                receive = self._counting(receive)
+            else:
+                self._check_size(int(declared))  # the server knows it is one, and sends no more
         await self._app(scope, receive, send)
 
     def _counting(self, receive: Receive) -> Callable[[], Awaitable[Message]]:
@@ -221,10 +132,6 @@ class BodyLimit:
             )
 
 
-def _decent_id(sent: str) -> str:
-    return sent if _ID.fullmatch(sent) else f"rerank-{uuid.uuid4().hex}"
-
-
 def _bug(call: Call) -> InternalError:
     return InternalError(
         f"the gateway met a bug of its own; its log says more under request {call.request_id}"
@@ -232,20 +139,25 @@ def _bug(call: Call) -> InternalError:
 
 
 def _log(call: Call, scope: Scope) -> None:
-    _access.log(
-        _level(call, scope),
-        "request",
-        extra={
-            "request_id": call.request_id,
-            "method": scope["method"],
-            "path": scope["path"][:_LONGEST_PATH],
-            "code": call.status,
-            "ms": _ms(call.seconds),
-            **(_scoring(call) if call.is_rerank else {}),
-            **({"trace_id": call.trace.trace_id} if call.trace else {}),
-            **call.notes,
-        },
+    level = _level(call, scope)
+    if not _access.isEnabledFor(level):
+        return
+    line: dict[str, object] = {
+        "request_id": call.request_id,
+        "method": scope["method"],
+        "path": scope["path"][:_LONGEST_PATH],
+        "code": call.status,
+        "ms": _ms(call.seconds),
+    }
+    if call.is_rerank:
+        line |= _scoring(call)
+    if call.trace:
+        line["trace_id"] = call.trace.trace_id
+    # who calls is not in the line, and finding it out costs as much as the line
+    record = _access.makeRecord(
+        _access.name, level, "", 0, "request", (), None, extra=line | call.notes
     )
+    _access.handle(record)
 
 
 def _scoring(call: Call) -> dict[str, object]:

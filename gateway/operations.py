@@ -11,12 +11,12 @@ from starlette.responses import HTMLResponse, Response
 from gateway import __version__, health
 from gateway.access import meant, reachable, resolve
 from gateway.api import Api
+from gateway.call import call_of
 from gateway.dialects import PATHS, prefers_page
 from gateway.dialects.openai import ModelCard, ModelList
 from gateway.dialects.tei import RERANKER, TeiInfo
 from gateway.endpoints import READS, Alive, HealthReport, Index, ReadyReport
 from gateway.errors import NotFound
-from gateway.middleware import call_of
 from gateway.openapi import document, page
 from gateway.reload import Reloads
 from gateway.replies import reply

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from difflib import get_close_matches
 
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
+from gateway.call import call_of
 from gateway.dialects import PATHS, Form, encode, reply_form, request_form
 from gateway.endpoints import READS
 from gateway.errors import (
@@ -19,7 +19,6 @@ from gateway.errors import (
     Unauthorized,
     UnsupportedMediaType,
 )
-from gateway.middleware import call_of
 
 _RETRY_SECONDS = 1  # what 429 and 503 say when the error does not know better
 _LONGEST_PATH = 200
@@ -29,13 +28,16 @@ def reply(
     scope: Scope, value: object, status: int = 200, headers: dict[str, str] | None = None
 ) -> Response:
     """Return a reply in the form that the client wants."""
-    sent = Headers(scope=scope)
+    form = _reply_form(call_of(scope).sent)
+    return Response(encode(value, form), status, headers, media_type=form.value)
+
+
+def _reply_form(sent: Mapping[str, str]) -> Form:
     try:
         asked = request_form(sent.get("content-type", ""))
     except UnsupportedMediaType:
         asked = Form.JSON
-    form = reply_form(sent.get("accept", ""), asked)
-    return Response(encode(value, form), status, headers, media_type=form.value)
+    return reply_form(sent.get("accept", ""), asked)
 
 
 def error_reply(

@@ -6,6 +6,7 @@ from gateway.dialects.decoding import decode, sent_keys
 from gateway.dialects.media import Form, encode, prefers_page, reply_form, request_form
 from gateway.dialects.places import (
     DIALECTS,
+    ELSEWHERE,
     MODEL_PREFIX,
     PATHS,
     SIGNALS,
@@ -16,6 +17,7 @@ from gateway.dialects.places import (
 
 __all__ = [
     "DIALECTS",
+    "ELSEWHERE",
     "MODEL_PREFIX",
     "PATHS",
     "SHARED_FIELDS",

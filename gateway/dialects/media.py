@@ -6,6 +6,7 @@ wrong form helps more than none.
 """
 
 from enum import Enum
+from functools import lru_cache
 
 import msgspec
 
@@ -31,9 +32,11 @@ FORMS = {
 _ACCEPTED = "application/json or application/msgpack"
 _JSON = msgspec.json.Encoder()
 _MSGPACK = msgspec.msgpack.Encoder()
+_REMEMBERED = 64  # headers; clients say the same again and again
 _CHARSETS = {"", "utf-8", "utf8", "us-ascii"}
 
 
+@lru_cache(_REMEMBERED)
 def request_form(content_type: str) -> Form:
     """Return the form that a `Content-Type` names.
 
@@ -54,6 +57,7 @@ def request_form(content_type: str) -> Form:
     return form
 
 
+@lru_cache(_REMEMBERED)
 def reply_form(accept: str, request: Form) -> Form:
     """Return the form that an `Accept` header wants of the reply to a request in that form."""
     best, best_quality = request if not accept.strip() else Form.JSON, 0.0

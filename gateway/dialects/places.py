@@ -40,6 +40,14 @@ class Place:
     is_shared: bool = False
     model: str | None = None
 
+    def dialect_for(self, keys: frozenset[str] = frozenset()) -> Dialect:
+        """Return the dialect of a request that has these fields."""
+        if self.is_shared and keys:
+            for dialect, fits in SIGNALS:
+                if fits(keys):
+                    return dialect
+        return self.dialect
+
 
 _SHARED: dict[str, Dialect] = {
     "/rerank": NATIVE,
@@ -112,7 +120,7 @@ DIALECTS: tuple[Dialect, ...] = (
 )
 """All there are, each once."""
 
-_ELSEWHERE = Place(JINA)
+ELSEWHERE = Place(JINA)
 """In whose words errors are told where no dialect has a say, as on an unknown path."""
 
 
@@ -126,12 +134,7 @@ def place_of(path: str) -> Place | None:
 
 def dialect_of(path: str, keys: frozenset[str] = frozenset()) -> Dialect:
     """Return the dialect of a request to this path with these fields."""
-    place = place_of(path) or _ELSEWHERE
-    if place.is_shared:
-        for dialect, fits in SIGNALS:
-            if fits(keys):
-                return dialect
-    return place.dialect
+    return (place_of(path) or ELSEWHERE).dialect_for(keys)
 
 
 def _place_of_model(rest: str) -> Place | None:

@@ -13,7 +13,7 @@ One request at a time: what a client sends after a request and before its answer
 request at all; the answer is then the last one of the connection.
 
 A request that is refused here while the app works on it looks to the app as if the client had left,
-so its documents leave the line; its `Call` is told the status, for the log and the metrics.
+so its documents leave the line (`Call.give_up`); its `Call` is told the status, for the log and the metrics.
 
 This relies on more of uvicorn than it promises; `tests/gateway/test_http_guard.py` lists what.
 """
@@ -21,19 +21,18 @@ This relies on more of uvicorn than it promises; `tests/gateway/test_http_guard.
 import asyncio
 import contextlib
 import logging
-import uuid
 from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from gateway.call import Call, call_of, request_id
 from gateway.dialects import dialect_of
 from gateway.errors import GatewayError, HeadersTooLarge, InvalidRequest, RequestTimeout
 from gateway.http_guard.head import check_head, check_size
 from gateway.http_guard.phases import Phase, Writing, seconds
 from gateway.http_guard.refusal import refusal
 from gateway.http_guard.watch import LEAVING, Watch
-from gateway.middleware import Call, call_of
 
 GRACE_SECONDS = 5.0
 """A body's rate counts from here on."""
@@ -84,6 +83,7 @@ class HttpGuard(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._watch.left(self._address)
+        self._give_up()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -208,7 +208,7 @@ class HttpGuard(HttpToolsProtocol):
         path = self.url.partition(b"?")[0].decode("latin-1")
         call = self._call()
         if call is None:  # nobody else will write a line about it
-            call = Call(f"rerank-{uuid.uuid4().hex}", dialect_of(path), is_rerank=False)
+            call = Call(request_id(), dialect_of(path), is_rerank=False)
             self._log(error, call.request_id)
         call.status = error.status
         headers = self.server_state.default_headers
@@ -227,6 +227,7 @@ class HttpGuard(HttpToolsProtocol):
             self.cycle.disconnected = True
             self.cycle.waiting_for_100_continue = False
             self.cycle.message_event.set()
+            self._give_up()
         self._enter(Phase.LEAVING)
         self._is_deaf = True
         self.flow.resume_reading()
@@ -234,6 +235,12 @@ class HttpGuard(HttpToolsProtocol):
             self.transport.write_eof()
         else:
             self.transport.close()
+
+    def _give_up(self) -> None:
+        """Whoever asked has left: nobody else wants what is done for it."""
+        call = self._call()
+        if call is not None and call.give_up is not None:
+            call.give_up()
 
     def _cut(self, reason: str) -> None:
         """End the connection without a word."""

@@ -19,10 +19,10 @@ from typing import cast
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.call import OPERATOR
 from gateway.errors import ShuttingDown
 from gateway.http_guard.protocol import HttpGuard
 from gateway.http_guard.watch import Watch
-from gateway.middleware import OPERATOR
 
 FLUSH_SECONDS = 0.5
 """How long the last refusals may take to leave."""

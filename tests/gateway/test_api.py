@@ -1,5 +1,6 @@
 """The HTTP side over a real gateway: fake engine, real shards."""
 
+import asyncio
 import time
 import zlib
 from math import exp
@@ -11,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from gateway import __version__
+from gateway.call import call_of
 
 DOCUMENTS = ["Paris is on the Seine", "Moscow is on the Moskva", "", "Берлин"]
 RERANK_PATHS = ["/rerank", "/v1/rerank", "/v2/rerank", "/reranking", "/v1/v2/rerank"]
@@ -240,29 +242,34 @@ def samples(client: TestClient) -> dict[str, float]:
 
 
 def test_client_that_leaves_is_not_answered(app: Starlette, client: TestClient) -> None:
-    """Closing the connection cancels the scoring; nothing is sent, and it counts as 499."""
+    """The server gives its call up: scoring ends, nothing is sent, and it counts as 499."""
     before = samples(client)
-    received = iter(
-        [
-            {"type": "http.request", "body": b'{"query": "q", "documents": ["a"]}'},
-            {"type": "http.disconnect"},
-        ]
-    )
     answers: list[Any] = []
 
     async def receive() -> Any:
-        return next(received)
+        body = b'{"query": "q", "documents": ["a"], "model": "slow"}'
+        return {"type": "http.request", "body": body}
 
     async def send(message: Any) -> None:
         answers.append(message)
 
-    scope = {"type": "http", "method": "POST", "path": "/v1/rerank", "headers": []}
+    scope: dict[str, Any] = {"type": "http", "method": "POST", "path": "/v1/rerank", "headers": []}
+
+    async def ask_and_leave() -> None:
+        asking = asyncio.create_task(app(scope, receive, send))
+        while "gateway.call" not in scope or call_of(scope).give_up is None:
+            await asyncio.sleep(0)
+        give_up = call_of(scope).give_up
+        assert give_up is not None
+        give_up()
+        await asking
+
     assert client.portal is not None
-    client.portal.call(app, scope, receive, send)
+    client.portal.call(ask_and_leave)
     after = samples(client)
     assert answers == []
-    left = 'reranker_requests_total{code="499",dialect="jina",model="demo"}'
-    cancelled = 'reranker_jobs_cancelled_total{model="demo"}'
+    left = 'reranker_requests_total{code="499",dialect="jina",model="slow"}'
+    cancelled = 'reranker_jobs_cancelled_total{model="slow"}'
     for name in (left, cancelled):
         assert after[name] == before.get(name, 0) + 1
 

@@ -16,8 +16,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.call import Call, call_of
 from gateway.errors import Overloaded, UnknownModel
-from gateway.middleware import BodyLimit, Call, Errors, Observe, RequestId, call_of
+from gateway.middleware import BodyLimit, Errors, Observe
 from gateway.replies import error_reply
 
 LIMIT = 1000
@@ -45,11 +46,9 @@ def raising(error: Exception) -> ASGIApp:
 def stack(app: ASGIApp, calls: list[Call] | None = None) -> ASGIApp:
     """Return the app inside the middleware of the gateway."""
     finished = [] if calls is None else calls
-    return RequestId(
-        Observe(
-            Errors(BodyLimit(app, limit_bytes=LIMIT), render=error_reply),
-            finished=finished.append,
-        )
+    return Observe(
+        Errors(BodyLimit(app, limit_bytes=LIMIT), render=error_reply),
+        finished=finished.append,
     )
 
 

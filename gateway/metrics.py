@@ -8,9 +8,11 @@ series is bounded. Each `Metrics` has its own registry, so a process may hold se
 
 from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics import MetricWrapperBase
 
 from gateway.gauges import ShadowCollector, StatusCollector
 from gateway.status import ModelStatus, ShadowStatus
@@ -82,12 +84,13 @@ class Metrics:
         self._prefix_misses = self._counter(
             "reranker_prefix_misses", "Parts of prefixes that a batch had to compute.", _MODEL
         )
-        self._padding_share = Gauge(
+        share = Gauge(
             "reranker_padding_share",
             "Share of padding in all tokens computed since the start.",
             _MODEL,
             registry=self.registry,
         )
+        self._padding_share = _Series(share)
         self._useful: Counts[str] = Counts()
         self._wasted: Counts[str] = Counts()
 
@@ -161,13 +164,13 @@ class Metrics:
             "reranker_key_tokens", "Tokens scored, padding left out, by key.", ("key",)
         )
 
-    def _counter(self, name: str, text: str, labels: Sequence[str]) -> Counter:
-        return Counter(name, text, labels, registry=self.registry)
+    def _counter(self, name: str, text: str, labels: Sequence[str]) -> "_Series":
+        return _Series(Counter(name, text, labels, registry=self.registry))
 
     def _histogram(
         self, name: str, text: str, labels: Sequence[str], buckets: Sequence[float]
-    ) -> Histogram:
-        return Histogram(name, text, labels, registry=self.registry, buckets=buckets)
+    ) -> "_Series":
+        return _Series(Histogram(name, text, labels, registry=self.registry, buckets=buckets))
 
     def watch(self, status: Callable[[], Sequence[ModelStatus]]) -> None:
         """Show the state of these models and shards whenever the metrics are read."""
@@ -179,34 +182,34 @@ class Metrics:
 
     def request_finished(self, model: str, dialect: str, code: int, seconds: float) -> None:
         """Count one rerank request; `model` is a public name or `UNKNOWN_MODEL`."""
-        self._requests.labels(model, dialect, str(code)).inc()
-        self._request_seconds.labels(model, dialect).observe(seconds)
+        self._requests[model, dialect, str(code)].inc()
+        self._request_seconds[model, dialect].observe(seconds)
 
     def request_dealt(self, split: str, model: str) -> None:
         """Count one rerank request that a split has sent to a model."""
-        self._dealt.labels(split, model).inc()
+        self._dealt[split, model].inc()
 
     def shadow_finished(self, model: str, shadow: str, outcome: str) -> None:
         """Count a request drawn for a shadow: `compared`, `dropped` or `failed`."""
-        self._shadowed.labels(model, shadow, outcome).inc()
+        self._shadowed[model, shadow, outcome].inc()
 
     def connection_refused(self, reason: str) -> None:
         """Count a connection that was refused or cut; `reason` is one of a few words of ours."""
-        self._connections_refused.labels(reason).inc()
+        self._connections_refused[reason].inc()
 
     def key_refused(self, reason: str) -> None:
         """Count a request whose key is missing or not good; `reason` is an error code."""
-        self._keys_refused.labels(reason).inc()
+        self._keys_refused[reason].inc()
 
     def key_finished(self, key: str, code: int, *, documents: int, tokens: int) -> None:
         """Count one rerank request of a key, by the key's id."""
-        self._key_requests.labels(key, str(code)).inc()
-        self._key_documents.labels(key).inc(documents)
-        self._key_tokens.labels(key).inc(tokens)
+        self._key_requests[key, str(code)].inc()
+        self._key_documents[key].inc(documents)
+        self._key_tokens[key].inc(tokens)
 
     def reloaded(self, *, ok: bool) -> None:
         """Count a reload."""
-        self._reloads.labels(str(ok).lower()).inc()
+        self._reloads[str(ok).lower()].inc()
 
     def job_answered(
         self,
@@ -223,53 +226,69 @@ class Metrics:
         compute_seconds: float,
     ) -> None:
         """Count one job; `padded_tokens` are those of padding alone, `saved_tokens` not computed."""
-        self._queue_seconds.labels(model).observe(queue_seconds)
-        self._compute_seconds.labels(model).observe(compute_seconds)
-        self._job_documents.labels(model).observe(documents)
-        self._job_tokens.labels(model).observe(tokens)
-        self._documents.labels(model, shard).inc(documents)
-        self._tokens.labels(model, shard).inc(tokens)
-        self._padding.labels(model, shard).inc(padded_tokens)
-        self._saved.labels(model, shard).inc(saved_tokens)
-        self._truncated.labels(model).inc(truncated)
-        self._passages.labels(model).inc(passages)
+        self._queue_seconds[model].observe(queue_seconds)
+        self._compute_seconds[model].observe(compute_seconds)
+        self._job_documents[model].observe(documents)
+        self._job_tokens[model].observe(tokens)
+        self._documents[model, shard].inc(documents)
+        self._tokens[model, shard].inc(tokens)
+        self._padding[model, shard].inc(padded_tokens)
+        self._saved[model, shard].inc(saved_tokens)
+        self._truncated[model].inc(truncated)
+        self._passages[model].inc(passages)
         self._useful[model] += tokens - saved_tokens
         self._wasted[model] += padded_tokens
         computed = self._useful[model] + self._wasted[model]
-        self._padding_share.labels(model).set(self._wasted[model] / max(1, computed))
+        self._padding_share[model].set(self._wasted[model] / max(1, computed))
 
     def result_given(self, model: str, scores: Iterable[float], *, tied: int) -> None:
         """Count the relevance scores of one request; `tied` documents share theirs."""
-        histogram = self._relevance.labels(model)
+        histogram = self._relevance[model]
         for score in scores:
             histogram.observe(score)
-        self._tied.labels(model).inc(tied)
+        self._tied[model].inc(tied)
 
     def batches_computed(self, model: str, batches: Iterable[tuple[int, int, int]]) -> None:
         """Count batches that a shard has computed: pairs, tokens and microseconds of each."""
         for pairs, tokens, micros in batches:
-            self._batch_seconds.labels(model).observe(micros / 1e6)
-            self._batch_pairs.labels(model).observe(pairs)
-            self._batch_tokens.labels(model).observe(tokens)
+            self._batch_seconds[model].observe(micros / 1e6)
+            self._batch_pairs[model].observe(pairs)
+            self._batch_tokens[model].observe(tokens)
 
     def prefixes_looked_up(self, model: str, *, hits: int, misses: int) -> None:
         """Count parts of prefixes that were kept from before, and that were not."""
-        self._prefix_hits.labels(model).inc(hits)
-        self._prefix_misses.labels(model).inc(misses)
+        self._prefix_hits[model].inc(hits)
+        self._prefix_misses[model].inc(misses)
 
     def job_retried(self, model: str) -> None:
         """Count a job that goes to another shard because its own was lost, or failed at it."""
-        self._retried.labels(model).inc()
+        self._retried[model].inc()
 
     def retry_refused(self, model: str) -> None:
         """Count a job that would have been scored again if there were not so many."""
-        self._retries_refused.labels(model).inc()
+        self._retries_refused[model].inc()
 
     def job_cancelled(self, model: str) -> None:
         """Count a job that nobody waits for any more."""
-        self._cancelled.labels(model).inc()
+        self._cancelled[model].inc()
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """Return all metrics and their content type, as OpenMetrics if `accept` prefers that."""
         encoder, content_type = choose_encoder(accept)
         return encoder(self.registry), content_type
+
+
+class _Series(dict[Any, Any]):
+    """The time series of one metric by their label, or labels.
+
+    The library's own look-up checks and locks anew each time; with some twenty series a request it cost
+    more than counting.
+    """
+
+    def __init__(self, metric: MetricWrapperBase) -> None:
+        self._metric = metric
+
+    def __missing__(self, labels: str | tuple[str, ...]) -> Any:
+        one = self._metric.labels(*((labels,) if isinstance(labels, str) else labels))
+        self[labels] = one
+        return one

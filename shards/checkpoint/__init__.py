@@ -6,7 +6,7 @@ tells when its tensors can be read without building it. Nothing
 here runs code that comes with a checkpoint, and nothing unpickles.
 """
 
-from shards.checkpoint.direct import empty_model, is_plain
+from shards.checkpoint.direct import Shapes, stored_shapes, stores_just
 from shards.checkpoint.folder import (
     Checkpoint,
     is_graph_only,
@@ -22,13 +22,14 @@ __all__ = [
     "FILES_NEEDED",
     "FILES_NOT_NEEDED",
     "Checkpoint",
-    "empty_model",
+    "Shapes",
     "engine_name",
     "expect_engine",
     "is_graph_only",
-    "is_plain",
     "load_model",
     "longest_pair",
     "open_checkpoint",
     "open_graph_folder",
+    "stored_shapes",
+    "stores_just",
 ]

@@ -17,6 +17,9 @@ DECODERS = frozenset(
     {"qwen2", "qwen3", "llama", "mistral", "ministral", "gemma", "phi3", "olmo2", "smollm3"}
 )
 
+# Of transformers' own, for certain: importing it to look takes a second.
+_KNOWN = {"qwen3": ("Qwen3ForCausalLM", "Qwen3ForSequenceClassification")}
+
 # The vocabulary of plain language models, where rerankers made from them have another.
 _PLAIN_ROWS = {"qwen3": 151_936}
 _ASKED = "Judge whether the Document"  # in the chat template of a Qwen3-Reranker
@@ -121,6 +124,8 @@ def _pools(checkpoint: Checkpoint) -> bool:
 
 def _refuse_foreign_code(checkpoint: Checkpoint) -> None:
     """Refuse an architecture that transformers does not have itself."""
+    if checkpoint.architecture in _KNOWN.get(checkpoint.model_type, ()):
+        return
     from transformers.models.auto.modeling_auto import (
         MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
         MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,

@@ -21,6 +21,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from shards.encoder.qwen_tokenizer import read_plain
 from shards.refusal import Refusal
 
 _MARKUP = re.compile(r"^(<.+>|\[.+\]|\{.+\}|\|.+\|)$", re.DOTALL)
@@ -55,6 +56,14 @@ def load_tokenizer(folder: Path) -> LoadedTokenizer:
     Raises:
         Refusal: there is none, it is broken, or it has no fast form.
     """
+    if plain := read_plain(folder):
+        backend, limit = plain
+        _take_whole_texts(backend)
+        return LoadedTokenizer(backend, max_length=_most_tokens(limit))
+    return _through_transformers(folder)
+
+
+def _through_transformers(folder: Path) -> LoadedTokenizer:
     from transformers import AutoTokenizer
 
     try:
@@ -71,13 +80,16 @@ def load_tokenizer(folder: Path) -> LoadedTokenizer:
         raise Refusal(f"{folder} has a slow tokenizer only; a tokenizer.json is needed")
     backend: Tokenizer = tokenizer.backend_tokenizer
     _take_whole_texts(backend)
-    limit = tokenizer.model_max_length
     return LoadedTokenizer(
         backend,
-        max_length=int(limit) if limit < _UNLIMITED else None,
+        max_length=_most_tokens(tokenizer.model_max_length),
         gives_types="token_type_ids" in tokenizer.model_input_names,
         warnings=_disagreement(backend, folder),
     )
+
+
+def _most_tokens(limit: float | None) -> int | None:
+    return int(limit) if limit is not None and limit < _UNLIMITED else None
 
 
 def _take_whole_texts(backend: Tokenizer) -> None:

@@ -13,18 +13,20 @@ from typing import Any, Protocol
 
 import torch
 
-from shards.checkpoint import Checkpoint, empty_model, is_plain, load_model
+from shards.checkpoint import Checkpoint, Shapes, load_model, stored_shapes, stores_just
 from shards.engines.elementwise import rms_normed
 from shards.engines.linears import FORMATS
-from shards.engines.padding import padded_ids
+from shards.engines.padding import padded_ids, warm_up_batches
 from shards.engines.prefixes import PrefixCache
 from shards.engines.qwen3 import Qwen3, Shape
-from shards.engines.qwen3_weights import Tensors, read_layer, shape_of
+from shards.engines.qwen3_weights import Tensors, body_shapes, read_layer, shape_of
 from shards.pairs import Batch
 from shards.refusal import Report
 from shards.work import Work, padded_work
 
 Norm = Callable[[torch.Tensor], torch.Tensor]
+
+_BEFORE = "model."  # the names of a body's tensors, in a checkpoint with a head
 
 
 class Body(Protocol):
@@ -51,9 +53,12 @@ class PaddedBody:
         self.last_work = Work([], [])
         self._body = body
         self._device = device
+        self._max_length = int(body.config.max_position_embeddings)
 
     def warm_up(self) -> None:
-        """See `Body`; there is nothing but batches to prepare it with."""
+        """See `Body`."""
+        for batch in warm_up_batches(self._max_length):
+            self.last_states(batch)
 
     def last_states(self, batch: Batch) -> torch.Tensor:
         """See `Body`."""
@@ -69,7 +74,7 @@ class Weights:
     """A decoder that was read and checked, from which bodies can be made.
 
     Attributes:
-        model: its transformers model; without weights if `shape` is not `None`.
+        model: its transformers model; `None` where none was needed to read it.
         shape: what `qwen3` needs to know; `None` for other decoders.
         tensors: returns a tensor of the body by name.
         warnings: what the operator should know.
@@ -86,7 +91,7 @@ class Weights:
 
 
 def read_weights(
-    auto_class: Any,
+    auto_class: Callable[[], Any],
     checkpoint: Checkpoint,
     *,
     vocabulary_size: int,
@@ -96,26 +101,44 @@ def read_weights(
 ) -> Weights:
     """Find and check the weights of a decoder.
 
+    Args:
+        auto_class: returns transformers' class for it, if it comes to that.
+
     Raises:
         Refusal: they cannot be loaded, see `load_model`.
     """
-    model = empty_model(auto_class, checkpoint)
-    shape = shape_of(model.config) if model is not None else None
-    if model is not None and shape and is_plain(model, checkpoint, vocabulary_size):
+    shape = shape_of(checkpoint.config)
+    if _can_be_read_alone(checkpoint, vocabulary_size):
         size = sum(path.stat().st_size for path in set(checkpoint.tensors.values()))
         report(f"loading weights, {size / 1e6:.0f} MB")
-        before = f"{model.base_model_prefix}."
-        return Weights(model, shape, lambda name: checkpoint.read_tensor(before + name), ())
+        return Weights(None, shape, lambda name: checkpoint.read_tensor(_BEFORE + name), ())
     loaded, warnings = load_model(
-        auto_class,
+        auto_class(),
         checkpoint,
         vocabulary_size=vocabulary_size,
         dtype=FORMATS[dtype],
         device="cpu" if shape else device,
         report=report,
     )
-    tensors = loaded.base_model.state_dict()
-    return Weights(loaded, shape, tensors.__getitem__, warnings)
+    shape = shape_of(loaded.config.to_dict())
+    return Weights(loaded, shape, loaded.base_model.state_dict().__getitem__, warnings)
+
+
+def _can_be_read_alone(checkpoint: Checkpoint, vocabulary_size: int) -> bool:
+    """Whether config.json says all there is to know of a Qwen3, and just its tensors are stored."""
+    config = checkpoint.config
+    if shape_of(config) is None or config["vocab_size"] < vocabulary_size:
+        return False
+    body: Shapes = {_BEFORE + name: shape for name, shape in body_shapes(config).items()}
+    rows = {"lm_head.weight": (config["vocab_size"], config["hidden_size"])}
+    if checkpoint.architecture == "Qwen3ForCausalLM" and "tie_word_embeddings" in config:
+        is_tied = config["tie_word_embeddings"]
+        return stores_just(checkpoint, body if is_tied else {**body, **rows}, rows)
+    if checkpoint.architecture == "Qwen3ForSequenceClassification":
+        labels = stored_shapes(checkpoint).get("score.weight", [0])[0]
+        score = {"score.weight": (labels, config["hidden_size"])}
+        return stores_just(checkpoint, {**body, **score}, {})
+    return False
 
 
 def make_body(weights: Weights, *, dtype: str, device: str, cache: PrefixCache) -> Body:

@@ -19,7 +19,6 @@ from shards.engines.agreement import margins_of_known_pairs
 from shards.engines.base import Facts
 from shards.engines.bodies import Body, Norm, Weights, final_norm, make_body, read_weights
 from shards.engines.formats import said_of_int8, said_of_kernels, settle
-from shards.engines.padding import warm_up_batches
 from shards.engines.prefixes import PrefixCache
 from shards.pairs import Batch
 from shards.refusal import Refusal, Report, notes_of
@@ -51,8 +50,6 @@ class CausalEngine:
     def warm_up(self) -> None:
         """See `Engine`; also keeps the prefix of every request with the default instruction."""
         self._body.warm_up()
-        for batch in warm_up_batches(self.facts.max_length):
-            self.score(batch)
         self.score(self.encoder.encode("?", ("", "!"), instruction="", max_document_tokens=0))
 
     def score(self, batch: Batch) -> list[float]:
@@ -77,7 +74,7 @@ def load(spec: ShardSpec, report: Report) -> CausalEngine:
     notes, noting = notes_of(report)
     dtype = devices.pick_dtype(spec, device, *checkpoint.sizes, noting)
     weights = read_weights(
-        _auto_class(checkpoint),
+        partial(_auto_class, checkpoint),
         checkpoint,
         vocabulary_size=tokenizer.backend.get_vocab_size(),
         dtype=dtype,
@@ -145,27 +142,36 @@ def _auto_class(checkpoint: Checkpoint) -> Any:
 def _row(model: Any, checkpoint: Checkpoint, encoder: CausalEncoder) -> torch.Tensor:
     if _is_lm(checkpoint):
         return _answer_row(model, checkpoint, encoder)
-    return _score_row(model, checkpoint)
+    return _score_row(checkpoint)
 
 
 def _answer_row(model: Any, checkpoint: Checkpoint, encoder: CausalEncoder) -> torch.Tensor:
     """Return `W[yes] - W[no]` in fp32, from the file where it is stored more precisely."""
-    weight = model.get_output_embeddings().weight
-    is_tied = weight is model.get_input_embeddings().weight
-    names = _TIED_NAMES if is_tied else _UNTIED_NAMES
+    names = _TIED_NAMES if _is_tied(model, checkpoint) else _UNTIED_NAMES
     stored = next((name for name in names if name in checkpoint.tensors), None)
     yes, no = (
-        (checkpoint.read_tensor(stored, slice(id, id + 1))[0] if stored else weight[id]).float()
+        (
+            checkpoint.read_tensor(stored, slice(id, id + 1))[0]
+            if stored
+            else model.get_output_embeddings().weight[id]
+        ).float()
         for id in (encoder.yes_id, encoder.no_id)
     )
     return yes - no
 
 
-def _score_row(model: Any, checkpoint: Checkpoint) -> torch.Tensor:
+def _is_tied(model: Any, checkpoint: Checkpoint) -> bool:
+    """Whether the rows of the answers are embeddings."""
+    if model is None:
+        return bool(checkpoint.config["tie_word_embeddings"])
+    return model.get_output_embeddings().weight is model.get_input_embeddings().weight
+
+
+def _score_row(checkpoint: Checkpoint) -> torch.Tensor:
     """Return the row of a seq-cls conversion, which is `W[yes] - W[no]` already."""
-    labels = model.score.weight.shape[0]
-    if labels != 1:
+    rows = checkpoint.read_tensor("score.weight")
+    if len(rows) != 1:
         raise Refusal(
-            f"{checkpoint.name} has {labels} labels; a seq-cls conversion has one: convert it again"
+            f"{checkpoint.name} has {len(rows)} labels; a seq-cls conversion has one: convert it again"
         )
-    return checkpoint.read_tensor("score.weight")[0].float()
+    return rows[0].float()

@@ -3,7 +3,7 @@
 Told by progress, not by a heartbeat: a thread that says "alive" goes on saying so while the device
 call beside it never returns, and falls silent while a healthy tokenizer holds the interpreter. What
 counts is that the work in the shard moves: a batch begun or done, a job encoded. The shard writes
-that into shared memory before and after each step, so even a process that cannot run another line
+that into shared memory before and after each step (a batch, or, where the engine tells, a layer of it), so even a process that cannot run another line
 of Python (stopped, blocked in a driver, spinning in C) has said all that is needed.
 
 A step may take four times as long as it should, and never less than two seconds; half of that makes

@@ -25,4 +25,5 @@ class Pace:
         """Note that a batch of so many tokens, padding included, took so long."""
         self._floor_ns = min(ns, self._floor_ns * _FLOOR_GROWTH) if self._floor_ns else ns
         slope = (ns - self._floor_ns) / tokens
-        self._ns_per_token += (slope - self._ns_per_token) * _LEARNING_RATE
+        rate = _LEARNING_RATE if self._ns_per_token else 1.0  # the first one is all there is
+        self._ns_per_token += (slope - self._ns_per_token) * rate

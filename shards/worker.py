@@ -27,6 +27,7 @@ from shards import devices
 from shards.batcher import Batcher, WaitingPair
 from shards.budget import TokenBudget
 from shards.documents import EncodedDocument, encode_documents
+from shards.engines.base import TellsSteps
 from shards.jobs import Job, OpenJobs
 from shards.pairs import Batch, QueryTooLong
 from shards.process import belong_to
@@ -107,6 +108,8 @@ class Shard:
 
     def run(self) -> None:
         """Score until stopped and empty."""
+        if isinstance(self._engine, TellsSteps):
+            self._engine.on_step = self._pipe.arena.batch_moved
         threading.Thread(target=self._intake, name="intake", daemon=True).start()
         while batch := self._next_batch():
             self._score(batch)

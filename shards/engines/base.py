@@ -126,4 +126,15 @@ class CountsWork(Protocol):
         ...
 
 
+@runtime_checkable
+class TellsSteps(Protocol):
+    """An engine that says when it has come further with a batch, which may take minutes.
+
+    Attributes:
+        on_step: called now and then while a batch is scored.
+    """
+
+    on_step: Callable[[], None]
+
+
 Load = Callable[[ShardSpec, Report], Engine]

@@ -30,7 +30,13 @@ _BEFORE = "model."  # the names of a body's tensors, in a checkpoint with a head
 
 
 class Body(Protocol):
-    """All of a decoder before its final norm."""
+    """All of a decoder before its final norm.
+
+    Attributes:
+        on_step: called when a batch has come further.
+    """
+
+    on_step: Callable[[], None]
 
     @property
     def last_work(self) -> Work:
@@ -51,6 +57,7 @@ class PaddedBody:
 
     def __init__(self, body: Any, device: str) -> None:
         self.last_work = Work([], [])
+        self.on_step: Callable[[], None] = lambda: None
         self._body = body
         self._device = device
         self._max_length = int(body.config.max_position_embeddings)

@@ -7,6 +7,7 @@ The row is read from the file in the precision it is stored in; the final norm r
 A seq-cls conversion is the same computation, with the row stored as `score.weight`.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -45,6 +46,15 @@ class CausalEngine:
     def last_work(self) -> Work:
         """See `CountsWork`."""
         return self._body.last_work
+
+    @property
+    def on_step(self) -> Callable[[], None]:
+        """See `TellsSteps`."""
+        return self._body.on_step
+
+    @on_step.setter
+    def on_step(self, call: Callable[[], None]) -> None:
+        self._body.on_step = call
 
     @torch.inference_mode()
     def warm_up(self) -> None:

@@ -13,7 +13,7 @@ of q and k once, at load: a turn is then one complex product, and scores do not 
 are permuted alike. The scale of the scores is part of q's norm.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -74,6 +74,7 @@ class Qwen3:
 
     Attributes:
         last_work: what the last batch cost.
+        on_step: called after each layer.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Qwen3:
         self._layers = layers
         self._cache = cache
         self.last_work = Work([], [])
+        self.on_step: Callable[[], None] = lambda: None
         device = str(table.device)
         powers = torch.arange(0, shape.head_dim, 2, dtype=torch.float32) / shape.head_dim
         speeds = (1.0 / shape.theta**powers).to(device)
@@ -120,6 +122,7 @@ class Qwen3:
         states = self._table[moved(plan.token_ids, self._setting.device)].to(self._setting.form)
         for at, layer in enumerate(self._layers[:-1]):
             one_pass.layer(at, layer, states)
+            self.on_step()
         last = one_pass.last_layer(len(self._layers) - 1, self._layers[-1], states)
         for (part, _), computed in zip(plan.new, one_pass.computed, strict=True):
             self._cache.keep(part, computed)

@@ -46,8 +46,8 @@ class Progress:
     """What the shard last wrote about itself.
 
     Attributes:
-        started: batches begun; one more than `done` while a batch is on the device.
-        done: batches finished.
+        started: batches, or steps of long ones, begun; one more than `done` while a batch is on the device.
+        done: those finished.
         started_ns: when the last batch began, CLOCK_MONOTONIC.
         expected_ns: how long the shard itself expects that batch to take.
         encoded: jobs that the intake has dealt with.
@@ -119,6 +119,11 @@ class Arena:
         struct.pack_into(f"<{len(jobs)}Q", self._map, _RECORDER_AT + _RECORDER.size, *jobs)
         _, done, *_ = _SCORING.unpack_from(self._map, _SCORING_AT)
         _SCORING.pack_into(self._map, _SCORING_AT, done + 1, done, now_ns, expected_ns)
+
+    def batch_moved(self) -> None:
+        """Record that the batch on the device has come further: it counts as another one."""
+        _, done, started_ns, expected_ns = _SCORING.unpack_from(self._map, _SCORING_AT)
+        _SCORING.pack_into(self._map, _SCORING_AT, done + 2, done + 1, started_ns, expected_ns)
 
     def batch_done(self) -> None:
         """Record that the device is free again."""

@@ -3,7 +3,7 @@
 import math
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -62,12 +62,14 @@ class MoodyEngine:
         self.gate.set()
         self.busy = threading.Event()
         self.batches: list[int] = []
+        self.on_step: Callable[[], None] = lambda: None
 
     def warm_up(self) -> None:
         """Nothing to warm."""
 
     def score(self, batch: Batch) -> list[float]:
         self.batches.append(len(batch))
+        self.on_step()
         self.busy.set()
         assert self.gate.wait(20)
         firsts = [pair.token_ids[0] for pair in batch]

@@ -31,6 +31,12 @@ def test_a_cost_per_token_is_learnt() -> None:
         assert 0.7 * true < pace.expected_ns(tokens) < 1.5 * true
 
 
+def test_two_batches_tell_what_a_long_one_takes() -> None:
+    """What a shard scores at its start must do for a document of the largest size."""
+    pace = _pace((10, 1050), (200, 2000))
+    assert pace.expected_ns(30_000) >= 0.8 * (1000 + 5 * 30_000)
+
+
 def test_a_device_that_has_become_slower_is_believed() -> None:
     pace = _pace((100, 1000), *[(100, 8000)] * 100)
     assert pace.expected_ns(100) >= 8000

@@ -130,8 +130,8 @@ def test_the_device_is_marked_busy_while_it_is(engine: MoodyEngine, client: Clie
     engine.gate.set()
     client.answers(1)
     idle = client.pipe.progress()
-    assert (busy.started, busy.done, busy.jobs, busy.is_on_device) == (1, 0, (7,), True)
-    assert (idle.started, idle.done, idle.jobs, idle.is_on_device) == (1, 1, (), False)
+    assert (busy.started, busy.done, busy.jobs, busy.is_on_device) == (2, 1, (7,), True)  # a step
+    assert (idle.started, idle.done, idle.jobs, idle.is_on_device) == (2, 2, (), False)
     assert (idle.encoded, idle.encoding) == (1, 0)
 
 

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shards.engines import attention, load_engine, qwen3
+from shards.engines.base import TellsSteps
 from shards.engines.causal import CausalEngine
 from shards.pairs import EncodedPair
 from shards.wire.spec import ShardSpec
@@ -157,3 +158,13 @@ def test_a_long_document_is_scored_in_pieces(
     assert engine.score(pairs) == pytest.approx(in_pieces, abs=TOLERANCE)
     expected = reference.causal_margins(models["qwen3"], "q", [text, "short"])
     assert in_pieces == pytest.approx(expected, abs=TOLERANCE)
+
+
+def test_each_layer_of_a_batch_is_told(models: dict[str, Path]) -> None:
+    """A long document takes minutes: whoever watches must see that it moves."""
+    engine = engine_of(models["qwen3-untied"], max_length=3001)
+    assert isinstance(engine, TellsSteps)
+    steps: list[int] = []
+    engine.on_step = lambda: steps.append(len(steps))
+    engine.score(pairs_of(engine, "q", ["a document"]))
+    assert len(steps) == 3  # of four layers: the end of the last one is the end of the batch

@@ -44,6 +44,10 @@ def test_both_sides_see_the_same_bytes_and_progress() -> None:
     running = ours.progress()
     assert (running.started, running.done, running.started_ns, running.expected_ns) == (1, 0, 99, 7)
     assert (running.jobs, running.is_on_device) == ((11, 12), True)
+    theirs.batch_moved()
+    moved = ours.progress()
+    assert (moved.started, moved.done, moved.jobs, moved.expected_ns) == (2, 1, (11, 12), 7)
+    assert moved.is_on_device
     theirs.batch_done()
     assert (ours.progress().jobs, ours.progress().is_on_device) == ((), False)
     theirs.encoding(13)

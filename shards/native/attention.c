@@ -6,14 +6,14 @@
    their share of the result, all of which stays in the cache. So nothing grows with the length of a
    segment, and nothing depends on which other segments there are.
 
-   Sizes: all scratch of a thread is about 200 KB of its stack. */
+   Sizes: all scratch of a thread is about 350 KB of its stack. */
 
 #include "packing.h"
 #include "softmax.h"
 
 enum {
     KEYS = 256,             /* at most, in a block */
-    TILE = 128,             /* query rows at most */
+    TILE = 256,             /* query rows at most */
     STRIP = 16,             /* query rows that go through scores, weights and result together */
     ELEMENTS = 128,         /* of a head, with which blocks and tiles have full size; at most 256 */
 };
@@ -93,6 +93,13 @@ static void take_queries(struct tile *tile)
     }
 }
 
+/* Have a row brought near while others are looked at: rows may lie far apart. */
+static inline void fetch(const bf16 *row, long dim)
+{
+    for (long at = 0; at < dim; at += 2 * LANES)
+        __builtin_prefetch(row + at);
+}
+
 /* Find the rows of the keys from `first` on, `count` of them, and pack them and their values. */
 static void take_keys(struct tile *tile, long first, long count)
 {
@@ -105,6 +112,8 @@ static void take_keys(struct tile *tile, long first, long count)
         for (; skipped < span->count && at < count; skipped++, at++) {
             tile->key_rows[at] = row_of(&all->keys, span->first + skipped, tile->head);
             tile->value_rows[at] = row_of(&all->values, span->first + skipped, tile->head);
+            fetch(tile->key_rows[at], all->dim);
+            fetch(tile->value_rows[at], all->dim);
         }
     pack_keys(tile->key_rows, count, all->dim, tile->width / 2 * PANEL, tile->keys);
     pack_values(tile->value_rows, count, all->dim, tile->block / 2 * PANEL, tile->values);
@@ -116,25 +125,33 @@ static inline void shrink_row(float *result, long dim, float factor)
         _mm512_store_ps(result + at, _mm512_mul_ps(_mm512_load_ps(result + at), _mm512_set1_ps(factor)));
 }
 
+/* Turn the scores of a strip into weights; what came of earlier blocks shrinks with them. */
+static void weigh(struct tile *tile, long strip, long rows, long first, long columns)
+{
+    for (long at = 0; at < rows; at++) {
+        long row = least(strip + at, tile->rows - 1), seen = least(seen_by(tile, row) - first, columns);
+        float factor = weights_of(
+            &tile->row[strip + at], tile->scores + at * KEYS, seen, columns, tile->weights + at * KEYS);
+        if (first && factor != 1)
+            shrink_row(tile->result + (strip + at) * tile->width, tile->width, factor);
+    }
+}
+
 /* Have a strip of rows attend to the block of keys from `first` on. */
 static void attend(struct tile *tile, long strip, long first, long count)
 {
     long width = tile->width, rows = rounded_up(least(STRIP, tile->rows - strip), GROUP);
-    long seen = least(seen_by(tile, least(strip + rows, tile->rows) - 1) - first, count);
+    long last = least(strip + rows, tile->rows) - 1, seen = least(seen_by(tile, last) - first, count);
     if (seen <= 0)
         return;
     long columns = rounded_up(seen, LANES);
     const pair *queries = (const pair *)(tile->queries + strip * width);
-    float *result = tile->result + strip * width;
-    product(queries, width / 2, tile->keys, width / 2 * PANEL, width / 2, tile->scores, KEYS, false, rows, columns);
-    for (long at = 0; at < rows; at++) {
-        long visible = least(seen_by(tile, least(strip + at, tile->rows - 1)) - first, seen);
-        float factor = weights_of(&tile->row[strip + at], tile->scores + at * KEYS, visible, columns, tile->weights + at * KEYS);
-        if (first && factor != 1)
-            shrink_row(result + at * width, width, factor);
-    }
+    product(queries, width / 2, tile->keys, width / 2 * PANEL, width / 2,
+        tile->scores, KEYS, false, rows, columns);
+    weigh(tile, strip, rows, first, columns);
     const pair *weights = (const pair *)tile->weights;
-    product(weights, KEYS / 2, tile->values, tile->block / 2 * PANEL, columns / 2, result, width, first > 0, rows, width);
+    product(weights, KEYS / 2, tile->values, tile->block / 2 * PANEL, columns / 2,
+        tile->result + strip * width, width, first > 0, rows, width);
 }
 
 static void give_result(const struct tile *tile)

@@ -38,9 +38,10 @@ static inline void pack_keys(const bf16 *const *keys, long count, long dim, long
         for (long at = 0; at < dim / 2; at += LANES) {
             __m512i block[LANES];
             for (int row = 0; row < LANES; row++) {
-                block[row] = _mm512_setzero_si512();
-                if (first + row < count)
-                    block[row] = _mm512_maskz_loadu_epi32(first_lanes(dim / 2 - at), keys[first + row] + 2 * at);
+                bool is_there = first + row < count;
+                const bf16 *key = is_there ? keys[first + row] + 2 * at : NULL;
+                __mmask16 lanes = is_there ? first_lanes(dim / 2 - at) : 0;
+                block[row] = _mm512_maskz_loadu_epi32(lanes, key);
             }
             transposed(block);
             for (int row = 0; row < LANES; row++)

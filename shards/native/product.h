@@ -24,7 +24,8 @@ static inline __m512bh each_lane(const pair *from)
 
 /* GROUP rows of `a`, `a_step` pairs apart, times `vectors` times 16 columns of one panel. */
 static inline __attribute__((always_inline)) void few_columns(
-    const pair *a, long a_step, const pair *panel, long pairs, float *c, long c_step, bool adds, const int vectors)
+    const pair *a, long a_step, const pair *panel, long pairs, float *c, long c_step, bool adds,
+    const int vectors)
 {
     __m512 sums[GROUP][PANEL / LANES];
     for (int row = 0; row < GROUP; row++)

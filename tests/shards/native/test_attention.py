@@ -105,7 +105,7 @@ def batches(draw: st.DrawFn) -> Askings:
     st.booleans(),
     st.sampled_from([0.01, 1.0, 8.0]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_any_lengths_heads_and_spans(
     askings: Askings,
     heads: int,

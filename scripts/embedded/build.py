@@ -26,7 +26,7 @@ from .scoring import Reranker
 from .stages import Corpus
 
 QUERIES = 200  # of each held-out set, evenly drawn
-DEEP_CANDIDATES, DEEP_QUERIES = 100, 50
+DEEP_CANDIDATES, DEEP_QUERIES = 100, 100
 
 
 def arguments(given: Sequence[str] | None) -> argparse.Namespace:

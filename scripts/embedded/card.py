@@ -65,12 +65,12 @@ MADE = """## How it was made
    Russian, so «борщ» and «борщом» are one token.
 2. A vector per token (co-occurrence, PPMI, singular values) and a weight per token (rarity).
 3. A computed start: the initial weights are written so that attention matches the query's terms
-   with the document's, weighs them and adds them up. It ranks about as well as BM25 untrained.
+   with the document's, weighs them and adds them up. {start}
 4. Training: {lists} lists of one right and five wrong documents (the sources' questions, sentences
    taken out of their passages, keywords, WordNet's words with their glosses, and the questions and
-   word groups written for this project).
-5. An average of the start ({start}) and the trained weights ({trained}): of the shares {shares} the
-   best on the `choice` parts, if there the retrieval sets, and the Russian ones alone, are not
+   word groups written for this project){courses}.
+5. An average of the start ({start_share}) and the trained weights ({trained}): of the shares {shares}
+   the best on the `choice` parts, if there the retrieval sets, and the Russian ones alone, are not
    below BM25.
 
 The same seed gives the same lists and the same start; the vocabulary can differ by a few rare pieces
@@ -103,6 +103,14 @@ More candidates, on an even sample of the queries of each set:
 {deep}
 """
 
+STARTS = {
+    "bert": """A softmax
+   between n equal tokens and one other is n / (n + k), which is how BM25 counts a word; k grows with
+   the document's length, as there. Beside it, words near in meaning count a little.""",
+    "qwen3": """It ranks
+   about as well as BM25 untrained.""",
+}
+
 LIMITS = """## Limits
 
 - It matches words and a little of their neighbourhood. It does not understand a sentence: negation,
@@ -113,7 +121,7 @@ LIMITS = """## Limits
 - Other languages than English and Russian fall into bytes; exact repetition still counts.
 - Margins are roughly calibrated on short lists of the sources; do not read a relevance_score as a
   probability.
-- Trained on documents of up to 256 tokens.
+- Trained on documents of up to {longest} tokens.
 {miss}"""
 
 
@@ -173,19 +181,21 @@ def card(
     misses: Sequence[str],
 ) -> str:
     """`share` is that of the trained weights in the average with the start."""
-    name, course = f"embedded-{kind}", COURSES[kind]
+    name, courses = f"embedded-{kind}", COURSES[kind]
     parts = [
         FRONT
         + WHAT.format(name=name, kind=KIND_NAMES[kind], longest=LONGEST[kind], use=USES[kind]),
         summary(name, usual),
         sources(corpus),
         MADE.format(
-            lists=course.steps * course.lists_a_step,
-            start=f"{1 - share:.0%}",
+            lists=sum(course.steps * course.lists_a_step for course in courses),
+            courses=", in two courses from the same start, averaged" if len(courses) > 1 else "",
+            start=STARTS[kind],
+            start_share=f"{1 - share:.0%}",
             trained=f"{share:.0%}",
-            shares=", ".join(f"{tried:.0%}" for tried in SHARES),
+            shares=", ".join(f"{tried:.0%}" for tried in SHARES[kind]),
         ),
         FIGURES.format(usual=as_markdown(usual), deep=as_markdown(deep)),
-        LIMITS.format(miss=missed(misses)),
+        LIMITS.format(miss=missed(misses), longest=max(max(course.lengths) for course in courses)),
     ]
     return "\n".join(parts)

@@ -27,7 +27,6 @@ Draw = tuple[Ids, int, Ids, int | None]  # query, right passage, its text for th
 NEGATIVES = 5
 HARD = [5, 5, 4, 3, 1]  # of the negatives, how many are from the head of the ranking
 HARD_DEPTHS = [20, 60, 100]
-LENGTHS = [32, 48, 64, 96, 128, 128, 256]  # of a document, tokens at most
 
 FRAMES = {
     "en": [
@@ -99,9 +98,10 @@ class ListMaker:
         tokenizer: Tokenizer,
         weights: Sequence[float],
         seed: int,
+        lengths: Sequence[int],
     ) -> None:
         self.passages, self.tokenizer, self.weights = passages, tokenizer, weights
-        self.random = random.Random(seed)
+        self.random, self.lengths = random.Random(seed), lengths
         self.encoded = encode(tokenizer, [p.text for p in passages])
         self.groups = group_by_source(passages)
         self.asked: dict[str, list[Asked]] = {source: [] for source in self.groups}
@@ -195,7 +195,7 @@ class ListMaker:
 
     def vary(self, document: Ids) -> Ids:
         """Cut to a random length; now and then with a stranger's text in front or behind."""
-        longest = self.random.choice(LENGTHS)
+        longest = self.random.choice(self.lengths)
         if len(document) < 60 and self.random.random() < 0.15:
             other = self.encoded[self.random.randrange(len(self.encoded))][:60]
             document = document + other if self.random.random() < 0.5 else other + document

@@ -45,11 +45,25 @@ LEXICON_TIMES_VECTORS = 8
 BAGS = {"written-en": 8, "written-ru": 8, "wordnet": 2, "koziev-qa": 1}  # shuffles, see `bags`
 SEED = 1
 
+LONG_TEXTS = (96, 128, 256, 256, 512, 512)
 COURSES = {
-    "bert": training.Course(steps=800, rate=5e-4),
-    "qwen3": training.Course(steps=450, rate=3e-4),
+    # Two courses that differ in their lists and in how far the matching layers may move.
+    "bert": tuple(
+        training.Course(
+            steps=600,
+            horizon=1000,
+            cool_down=300,
+            rate=5e-4,
+            seed=seed,
+            lengths=LONG_TEXTS,
+            matching_rate=matching_rate,
+        )
+        for seed, matching_rate in ((1, 0.2), (2, 1.0))
+    ),
+    "qwen3": (training.Course(steps=450, rate=3e-4),),
 }
-SHARES = (0.5, 0.75, 1.0)  # of the trained weights in the average with the start
+# Of the trained weights in the average with the start.
+SHARES = {"bert": (0.6, 0.8, 1.0), "qwen3": (0.5, 0.75, 1.0)}
 CHOICE_QUERIES = 50  # of each retrieval set, evenly drawn
 
 Say = Callable[[str], None]
@@ -167,7 +181,9 @@ def start_of_qwen3(pieces: list[str], found: Tensor, weights: Tensor) -> Reranke
     return Reranker(model.train(False), tokenizer, CausalLayout(tokenizer))
 
 
-def list_maker(corpus: Corpus, tokenizer: Tokenizer, weights: Tensor) -> ListMaker:
+def list_maker(
+    corpus: Corpus, tokenizer: Tokenizer, weights: Tensor, course: training.Course
+) -> ListMaker:
     passages = [Passage(*found) for found in distinct_passages(corpus.training)]
     numbers = {(p.source, p.text): n for n, p in enumerate(passages)}
     asked = [
@@ -177,7 +193,7 @@ def list_maker(corpus: Corpus, tokenizer: Tokenizer, weights: Tensor) -> ListMak
     passages += [Passage(f"lexicon-{lang}", lang, line) for lang, line in corpus.lexicon]
     missing = tokenizer.get_vocab_size() - len(weights)
     every = [FUNCTION_WORD_WEIGHT] * missing + weights.tolist()
-    return ListMaker(passages, asked, tokenizer, every, SEED)
+    return ListMaker(passages, asked, tokenizer, every, course.seed, course.lengths)
 
 
 def trained(
@@ -188,19 +204,37 @@ def trained(
     cache: Path,
     progress: Progress,
 ) -> tuple[Reranker, float]:
-    """The trained model, averaged with the start and rounded as it will be stored, and the share
-    of the trained weights in the average."""
-    path = cache / f"trained-{kind}.pt"
+    """The trained model (the mean of its courses), averaged with the start and rounded as it will be
+    stored, and the share of the trained weights in the average."""
     initial = {name: value.clone() for name, value in begun.model.state_dict().items()}
-    if not path.exists():
-        maker = list_maker(corpus, begun.tokenizer, weights)
-        course = training.Training(begun, maker, COURSES[kind])
-        training.run(course, cache / f"checkpoint-{kind}.pt", progress, kind)
-        torch.save(begun.model.state_dict(), path)
-    final = torch.load(path)
+    ends = []
+    for course in COURSES[kind]:
+        begun.model.load_state_dict(initial)
+        ends.append(end_of(course, kind, begun, corpus, weights, cache, progress))
+    final = {name: torch.stack([end[name] for end in ends]).mean(0) for name in initial}
     share = best_share(kind, begun, initial, final, corpus, cache, progress)
     training.average_in(begun.model, initial, final, share)
     return rounded(begun), share
+
+
+def end_of(
+    course: training.Course,
+    kind: str,
+    begun: Reranker,
+    corpus: Corpus,
+    weights: Tensor,
+    cache: Path,
+    progress: Progress,
+) -> Weights:
+    """The weights at the end of one course from the start."""
+    path = cache / f"trained-{kind}-{course.seed}.pt"
+    if not path.exists():
+        maker = list_maker(corpus, begun.tokenizer, weights, course)
+        kept = cache / f"checkpoint-{kind}-{course.seed}.pt"
+        training.run(training.Training(begun, maker, course), kept, progress, kind)
+        torch.save(begun.model.state_dict(), path)
+    end: Weights = torch.load(path)
+    return end
 
 
 def best_share(
@@ -219,7 +253,7 @@ def best_share(
         plain = gains(sets, bm25_ranker(stemmed=False))
         progress.console.print(f"BM25: {plain}")
         found = []
-        for share in progress.track(SHARES, description=f"choosing {kind}'s share"):
+        for share in progress.track(SHARES[kind], description=f"choosing {kind}'s share"):
             training.average_in(begun.model, initial, final, share)
             found.append((share, gains(sets, model_ranker(begun))))
             progress.console.print(f"trained share {share:.0%}: {found[-1][1]}")

@@ -10,6 +10,7 @@ either end.
 """
 
 import math
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -34,15 +35,21 @@ INSTRUCTIONS = [
 ]
 DEFAULT_INSTRUCTION_SHARE = 0.6
 PAIR_LOSS_SHARE = 0.1
+MATCHING = re.compile(r"layers?\.[01]\..*(attention|attn)\.")
 EMBEDDING_RATE = 0.1  # of the rate of the other weights
 
 
 @dataclass(frozen=True)
 class Course:
     steps: int
+    seed: int = 1
+    lengths: tuple[int, ...] = (32, 48, 64, 96, 128, 128, 256)  # of a document, tokens at most
+    matching_rate: float = 1.0  # of the rate, for the layers in which the start matches terms
     lists_a_step: int = 16
     rate: float = 5e-4
     warm_up: int = 60
+    horizon: int | None = None  # step at which the cosine would reach 0; None: the last one
+    cool_down: int = 1  # last steps in which the rate goes down to nothing in a straight line
     report_each: int = 50
     keep_each: int = 100  # steps between two checkpoints
 
@@ -50,15 +57,22 @@ class Course:
 def rate_factor(step: int, course: Course) -> float:
     if step < course.warm_up:
         return (step + 1) / course.warm_up
-    done = (step - course.warm_up) / max(1, course.steps - course.warm_up)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    end = course.horizon or course.steps
+    done = (step - course.warm_up) / max(1, end - course.warm_up)
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    return cosine * min(1.0, (course.steps - step) / course.cool_down)
 
 
 def optimiser_of(reranker: Reranker, course: Course) -> torch.optim.Optimizer:
     table = reranker.model.get_input_embeddings().weight
-    others = [p for p in reranker.model.parameters() if p is not table]
+    matching: list[torch.nn.Parameter] = []
+    others: list[torch.nn.Parameter] = []
+    for name, parameter in reranker.model.named_parameters():
+        if parameter is not table:
+            (matching if MATCHING.search(name) else others).append(parameter)
     groups = [
         {"params": others, "full_rate": course.rate},
+        {"params": matching, "full_rate": course.rate * course.matching_rate},
         {"params": [table], "full_rate": course.rate * EMBEDDING_RATE},
     ]
     return torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.0)

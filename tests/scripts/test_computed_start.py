@@ -81,6 +81,18 @@ def test_a_match_counts_wherever_it_stands(build: Build, kind: str) -> None:
     assert in_front == pytest.approx(behind, abs=0.5)
 
 
+def test_the_bert_counts_like_bm25(build: Build) -> None:
+    """More of a word is more, ever less so; the same in a long document is less."""
+    filler = "Our company was founded in Lisbon. " * 10
+    match = "Forgot password? "
+    never, once, twice, often = (
+        build("bert").rank("password", [match * times + filler])[0] for times in (0, 1, 2, 8)
+    )
+    assert once - never > twice - once > (often - twice) / 6 > 0
+    long = build("bert").rank("password", [match + filler * 6])[0]
+    assert never + 0.2 < long < once - 0.2
+
+
 @pytest.mark.parametrize("kind", stages.KINDS)
 def test_a_rare_word_weighs_more_than_a_function_word(build: Build, kind: str) -> None:
     rare, common = build(kind).rank("the cafeteria", ["A cafeteria in Lisbon.", "The company."])

@@ -63,7 +63,7 @@ COURSES = {
     "qwen3": (training.Course(steps=450, rate=3e-4),),
 }
 # Of the trained weights in the average with the start.
-SHARES = {"bert": (0.6, 0.8, 1.0), "qwen3": (0.5, 0.75, 1.0)}
+SHARES = {"bert": (0.6, 0.8, 0.9, 1.0), "qwen3": (0.5, 0.75, 1.0)}
 CHOICE_QUERIES = 50  # of each retrieval set, evenly drawn
 
 Say = Callable[[str], None]

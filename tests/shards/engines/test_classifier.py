@@ -166,7 +166,7 @@ def test_where_measured_ranges_do_not_agree_rows_are_quantised_as_they_come(
     engine = load(EMBEDDED, dtype="int8")
     assert (engine.facts.dtype, engine.facts.warnings) == ("int8", ())
     exact = margins_of(load(EMBEDDED, dtype="fp32"), *checkpoints.SAMPLES)
-    assert margins_of(engine, *checkpoints.SAMPLES) == pytest.approx(exact, abs=0.3)
+    assert margins_of(engine, *checkpoints.SAMPLES) == pytest.approx(exact, abs=0.5)
 
 
 @needs_int8

@@ -59,8 +59,16 @@ def test_a_query_or_instruction_cannot_turn_the_order(name: str, attack: str) ->
         assert irrelevant < relevant
 
 
-@pytest.mark.parametrize("attack", ["[CLS]", "[PAD]"])
-def test_without_the_guard_a_document_does_steer_its_score(attack: str) -> None:
+def test_without_the_guard_a_document_does_steer_its_score() -> None:
     """So these texts are attacks indeed, and the tests above would see them come through."""
-    attacked = _margin("embedded-bert", QUERY, f"{IRRELEVANT} {attack}", guarded=False)
-    assert attacked > _margin("embedded-bert", QUERY, RELEVANT, guarded=False)
+    plain, once, often, relevant = (
+        _margin("embedded-bert", QUERY, document, guarded=False)
+        for document in (
+            IRRELEVANT,
+            f"{IRRELEVANT} [CLS]",
+            f"{IRRELEVANT} {'[CLS]' * 20}",
+            RELEVANT,
+        )
+    )
+    assert once > plain + NUDGE
+    assert often > relevant

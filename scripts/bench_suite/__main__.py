@@ -4,6 +4,7 @@ It makes full-size checkpoints with random weights, installs the baselines in en
 own, compares scores, and then measures over HTTP, one server at a time.
 """
 
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from scripts.full_size import lasting, qwen3_06b, rubert_base
 
 PARTS = ("documents", "gateway")
 NAMES = (*(one.name for one in CONTESTANTS), *PARTS)
+NOT_QUICK = {"card", "sentence-transformers", "bert-sentence-transformers", "openvino-loop-fp32"}
 _OVERHEAD_SECONDS = {True: 4, False: 10}
 _MOST_DOCUMENTS = {True: 1000, False: 10_000}
 
@@ -139,11 +141,11 @@ def _bar(steps: int) -> Iterator[Callable[[str], None]]:
         yield say
 
 
-def _names(_: click.Context, __: click.Parameter, value: str | None) -> frozenset[str]:
-    names = frozenset(value.split(",")) if value else frozenset(NAMES)
-    unknown = sorted(names - set(NAMES))
+def _names(_: click.Context, __: click.Parameter, value: str | None) -> frozenset[str] | None:
+    names = frozenset(value.split(",")) if value else None
+    unknown = sorted((names or set()) - set(NAMES))
     if unknown:
-        raise click.BadParameter(f"{', '.join(unknown)} not known; there are {', '.join(NAMES)}")
+        raise click.BadParameter(f"{', '.join(unknown)} not known; known are {', '.join(NAMES)}")
     return names
 
 
@@ -152,7 +154,7 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> frozense
 )
 @click.option("--only", "names", callback=_names, help="Names of contestants and parts, by comma.")
 @click.option("--rounds", type=click.IntRange(1), help="Default 3; 1 with --quick.")
-@click.option("--quick", is_flag=True, help="One round, no rag100, no company, shorter parts.")
+@click.option("--quick", is_flag=True, help="One round of the most telling ones, no rag100.")
 @click.option("--busy/--no-busy", default=None, help="rag20 beside a busy process; not if --quick.")
 @click.option("--causal", type=click.Path(path_type=Path), help="A checkpoint of your own.")
 @click.option("--classifier", type=click.Path(path_type=Path), help="A checkpoint of your own.")
@@ -165,7 +167,7 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> frozense
     help="Measure nothing; take what was found from JSON.",
 )
 def main(
-    names: frozenset[str],
+    names: frozenset[str] | None,
     rounds: int | None,
     quick: bool,
     busy: bool | None,
@@ -179,8 +181,9 @@ def main(
 
     Exit code 1: somebody could not be measured, or computed wrong scores; the rest is shown.
     """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no server outlives us
     choice = Choice(
-        names=names,
+        names=names or frozenset(NAMES) - (NOT_QUICK if quick else set()),
         rounds=rounds or (1 if quick else 3),
         quick=quick,
         busy=not quick if busy is None else busy,

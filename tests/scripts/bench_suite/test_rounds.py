@@ -92,7 +92,7 @@ def test_the_slow_go_first_and_the_others_in_turn(tmp_path: Path) -> None:
     assert not set(alive(psutil.Process())) - before
     asked = [tuple(line.split()) for line in ledger.read_text().splitlines()]
     assert asked == [
-        *[("slow", "8")] * 2, ("slow", "20"),
+        ("slow", "8"), ("slow", "20"),
         *[("one", "8")] * 2, *[("two", "8")] * 2,
         ("one", "20"), ("one", "20"), ("one", "100"),
         ("two", "20"), ("two", "20"), ("two", "100"),

@@ -19,7 +19,13 @@ from scripts.bench_suite.contestants import CONTESTANTS, Contestant, Places
 from scripts.bench_suite.figures import Findings
 from scripts.bench_suite.machine import ceilings, this_machine
 from scripts.bench_suite.page import write
-from scripts.bench_suite.parts import cost_per_document, measure_busy, overhead, padding_share
+from scripts.bench_suite.parts import (
+    cost_per_document,
+    document_counts,
+    measure_busy,
+    overhead,
+    padding_share,
+)
 from scripts.bench_suite.rounds import Plan, Say, measured
 from scripts.bench_suite.table import markdown
 from scripts.engine_bench import Figure, linear_flop
@@ -70,7 +76,8 @@ class Choice:
         """Return how many times the bar moves."""
         chosen = [*self.contestants("causal"), *self.contestants("classifier")]
         asked = sum(2 if one.slow else 1 + self.rounds for one in chosen)
-        return asked + ("gateway" in self.names) + 4 * ("documents" in self.names)
+        counts = len(document_counts(_MOST_DOCUMENTS[self.quick]))
+        return asked + ("gateway" in self.names) + counts * ("documents" in self.names)
 
 
 def run(choice: Choice, say: Say) -> Findings:

@@ -49,17 +49,20 @@ def padding_share(field: Field, name: str) -> float | None:
     return max(found, default=None)
 
 
+def document_counts(most: int) -> list[int]:
+    """Return how many documents the requests of `cost_per_document` have."""
+    return [count for count in _COUNTS if count <= most]
+
+
 def cost_per_document(places: Places, say: Say, most: int = 10_000) -> dict[str, float]:
     """Return the median seconds for one document by how many there are in one request."""
     found: dict[str, float] = {}
     with started(gateway("bf16")(places), places.scratch / "documents.log") as running:
         ask(running.url, passages(10))
-        for count, times in _COUNTS.items():
-            if count > most:
-                break
+        for count in document_counts(most):
             say(f"{count:,} documents in one request")
             asked = passages(count)
-            seconds = [ask(running.url, asked).seconds for _ in range(times)]
+            seconds = [ask(running.url, asked).seconds for _ in range(_COUNTS[count])]
             found[str(count)] = median(seconds) / count
     return found
 

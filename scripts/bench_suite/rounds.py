@@ -18,6 +18,8 @@ from scripts.bench_suite.servers import CannotStart, Running, started
 from scripts.bench_suite.workloads import Step, known, steps
 
 Say = Callable[[str], None]
+_WARM_UP = 99
+"""The number of a round that is not measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +103,13 @@ class Field:
                 figures.seconds.setdefault(step.workload, []).append(reply.seconds)
                 figures.computed_tokens.setdefault(step.workload, []).append(reply.computed_tokens)
 
+    def warm(self, name: str, asked: Sequence[Step]) -> None:
+        """Let one contestant answer without looking at the clock: first-time costs are not counted."""
+        if name in self.running:
+            with self.alone(name) as running:
+                for step in asked:
+                    ask(running.url, step.asked)
+
     @contextmanager
     def alone(self, name: str) -> Iterator[Running]:
         """Let one contestant run while the block does."""
@@ -112,11 +121,8 @@ class Field:
             running.pause()
 
     def _checked(self, contestant: Contestant, running: Running) -> Figures:
-        """Ask the request on which all must agree; the fast ones once more, to be warm."""
-        margins = ask(running.url, known()).margins
-        if not contestant.slow:
-            ask(running.url, known())
-        found = self._compared(contestant, margins)
+        """Ask the request on which all must agree."""
+        found = self._compared(contestant, ask(running.url, known()).margins)
         return Figures(seconds_to_ready=round(running.seconds_to_ready, 1), agreement=found)
 
     def _compared(self, contestant: Contestant, margins: list[float]) -> Agreement | None:
@@ -156,6 +162,7 @@ def measured(
     with ExitStack() as stack:
         for one in fast:
             stack.enter_context(field.up(one))
+            field.warm(one.name, steps(plan.workloads, _WARM_UP, repeats=False))
         for number in range(plan.rounds):
             before_round()
             for one in fast if number % 2 == 0 else fast[::-1]:

@@ -1,4 +1,4 @@
-"""A cross-encoder through OpenVINO as its users run one: padded batches of 32, the longest first.
+"""A cross-encoder through OpenVINO as its users run one: padded batches of eight, the longest first.
 
 The graph is the one that `gateway convert` made of the checkpoint (third argument: `fp32`, `bf16` or
 `int8`), so that what is compared is the pipeline and not the conversion.
@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 
 from scripts.bench_suite.baselines.serving import Score, serve
 
-_BATCH = 32
+_BATCH = 8
 _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "bf16"}
 
 

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from scripts.bench_suite import page
 from scripts.bench_suite.__main__ import NAMES, NOT_QUICK, main
 from scripts.bench_suite.contestants import CONTESTANTS
+from scripts.bench_suite.servers import ROOT
 from tests.scripts.bench_suite.test_figures import findings
 
 MARKS = "before\n<!-- bench: scripts/bench --write -->\n<!-- end of bench -->\nafter\n"
@@ -49,5 +50,5 @@ def test_the_page_gets_tables_plot_and_json(tmp_path: Path) -> None:
 
 
 def test_the_page_has_the_marks() -> None:
-    text = (page.ROOT / "docs" / "performance.md").read_text()
+    text = (ROOT / "docs" / "performance.md").read_text()
     assert page.with_tables(text, "new\n") != text

@@ -93,7 +93,7 @@ def test_the_slow_go_first_and_the_others_in_turn(tmp_path: Path) -> None:
     asked = [tuple(line.split()) for line in ledger.read_text().splitlines()]
     assert asked == [
         ("slow", "8"), ("slow", "20"),
-        *[("one", "8")] * 2, *[("two", "8")] * 2,
+        ("one", "8"), ("one", "20"), ("two", "8"), ("two", "20"),
         ("one", "20"), ("one", "20"), ("one", "100"),
         ("two", "20"), ("two", "20"), ("two", "100"),
         *[("two", "20")] * 2, *[("one", "20")] * 2,

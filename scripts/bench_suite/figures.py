@@ -69,6 +69,8 @@ class Findings:
     Attributes:
         contestants: what each did, by name.
         skipped: why others were not measured.
+        bf16_ceilings: GFLOP/s of one product at the head of each round, which tell how even the
+            machine was.
         token_flop: FLOP of the linears of the causal model for one token, and for one document.
         padding_share: of all tokens that our server computed, in bf16.
         seconds_per_document: by how many documents there were in one request.
@@ -79,6 +81,7 @@ class Findings:
     rounds: int
     contestants: dict[str, Figures] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    bf16_ceilings: list[int] = field(default_factory=list)
     token_flop: tuple[float, float] = (0.0, 0.0)
     padding_share: float | None = None
     seconds_per_document: dict[str, float] = field(default_factory=dict)
@@ -86,6 +89,7 @@ class Findings:
 
     def machine_reached(self, ceilings: Mapping[str, int]) -> None:
         """Note what products reached at another moment; the best ones count."""
+        self.bf16_ceilings.append(ceilings["bf16"])
         best = {name: max(n, ceilings.get(name, 0)) for name, n in self.machine.ceilings.items()}
         self.machine = replace(self.machine, ceilings=best)
 

@@ -38,8 +38,13 @@ def _machine(findings: Findings) -> str:
     ceilings = ", ".join(f"{gflops:,} in {dtype}" for dtype, gflops in one.ceilings.items())
     return (
         f"{one.cores} cores of {one.processor}, {one.memory_gb:.0f} GB, torch {one.torch}, "
-        f"{findings.rounds} rounds; one matrix product reaches, in GFLOP/s: {ceilings}."
+        f"{findings.rounds} rounds; one matrix product reaches, in GFLOP/s: {ceilings}{_evenness(findings)}."
     )
+
+
+def _evenness(findings: Findings) -> str:
+    seen = findings.bf16_ceilings
+    return f" (bf16: {min(seen)} to {max(seen)} from round to round)" if seen else ""
 
 
 def _family(findings: Findings, family: str) -> list[str]:

@@ -67,7 +67,9 @@ def test_the_share_of_the_ceiling_counts_what_was_computed() -> None:
 def test_the_best_products_of_a_run_are_the_ceiling() -> None:
     found = findings()
     found.machine_reached({"fp32": 150, "bf16": 900})
+    found.machine_reached({"fp32": 150, "bf16": 400})
     assert found.machine.ceilings == {"fp32": 200, "bf16": 900, "int8": 1600}
+    assert "900 in bf16, 1,600 in int8 (bf16: 400 to 900 from round to round)" in markdown(found)
 
 
 def test_what_is_asked_is_met_or_not() -> None:

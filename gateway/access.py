@@ -32,9 +32,8 @@ def reachable(fleet: Fleet, key: Key | None) -> tuple[str, ...]:
 
     A name of the key means a model, an alias means its model, and a split means all of its models.
     """
-    names = tuple(spec.name for spec in fleet.specs)
     if key is None or not key.models:
-        return names
+        return fleet.names
     wanted = set(key.models)
     wanted |= {one for name in key.models if (split := fleet.split(name)) for one in split.weights}
     return tuple(

@@ -126,6 +126,9 @@ class Dispatch:
 
     def serve(self) -> None:
         """Hand out what fits; fail everybody when no shard is left that could come."""
+        if not len(self):
+            self._is_backed_up = False
+            return
         now = time.monotonic()
         ready = self._able(now)
         ready = self._without_designated(ready, now) if self._suspects else ready

@@ -1,13 +1,17 @@
 """The shapes a request and its result have between the dialects and the shards.
 
 Dialects are the only place that knows other people's field names; from there inward everything is
-a `RerankRequest`, and outward a `RerankResult`.
+a `RerankRequest`, and outward a `RerankResult`. What there is one of for each document is a struct
+of msgspec, made in a tenth of the time of a frozen dataclass, and nothing that the search for garbage
+would have to look through.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
+
+from msgspec import Struct
 
 Policy: TypeAlias = Literal["truncate", "passages", "error"]
 """What happens to a document that is too long: it is cut, read in passages, or refused."""
@@ -30,8 +34,7 @@ ANYONE = Caller()
 """Whoever asks without a key."""
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(Struct, frozen=True, gc=False):
     """One document: the text that is scored, and what the client sent to say it.
 
     Attributes:
@@ -106,6 +109,8 @@ class RerankRequest:
         if policy == "error" and self.may_cut and not self.long_documents:
             policy = "truncate"
         most = self.most_passages or model.most_passages
+        if (policy, most) == (model.policy, model.most_passages):
+            return model
         return replace(model, policy=policy, most_passages=most)
 
 
@@ -128,8 +133,7 @@ UNCALIBRATED = Calibration()
 """The margin is taken for the log-odds that it was trained to be."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
+class Scored(Struct, frozen=True, gc=False):
     """One document's score.
 
     Attributes:

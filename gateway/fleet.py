@@ -33,6 +33,8 @@ class Fleet:
 
     Attributes:
         dealt: how many requests each split has sent to each model.
+        specs: what is served.
+        names: the public names of that.
     """
 
     def __init__(
@@ -58,6 +60,8 @@ class Fleet:
     ) -> None:
         """Make these models the ones that have names."""
         self._models = {spec.name: models[spec.name] for spec in specs}
+        self.specs = tuple(specs)
+        self.names = tuple(self._models)
         for spec in specs:
             self._models[spec.name].spec = spec
         self._names = {alias: spec.name for spec in specs for alias in spec.aliases}
@@ -192,11 +196,6 @@ class Fleet:
     def serves(self, *names: str) -> bool:
         """Whether all these public names are served now; a reload may have taken one away."""
         return self._models.keys() >= set(names)
-
-    @property
-    def specs(self) -> tuple[ModelSpec, ...]:
-        """What is served."""
-        return tuple(model.spec for model in self._models.values())
 
     def is_attended(self, now: float) -> bool:
         """Whether every supervisor looks at its shard."""

@@ -88,7 +88,7 @@ class Model:
 
     @property
     def ready_replicas(self) -> int:
-        return sum(one.state is State.READY for one in self._supervisors)
+        return [one.state for one in self._supervisors].count(State.READY)
 
     @property
     def is_complete(self) -> bool:
@@ -108,7 +108,10 @@ class Model:
     @property
     def facts(self) -> Ready | None:
         """What a ready shard says of the model; `None` while there is none."""
-        return next((one.replica.facts for one in self._supervisors if one.replica.facts), None)
+        for one in self._supervisors:
+            if one.replica.facts:
+                return one.replica.facts
+        return None
 
     @property
     def token_budget(self) -> int:

@@ -4,7 +4,9 @@ One model with the fake engine, whose batches take a fixed time, so that its cap
 small enough for the load generator, which has a core of its own beside the gateway's. First the capacity is measured with a few busy
 clients. Then requests come evenly at multiples of it, whether or not earlier ones were answered (an
 open loop), each with a deadline of two seconds. The CPU time of the gateway says what a request costs it,
-however busy the machine is with other things. Goodput is what was answered in time. At last small
+however busy the machine is with other things. What a refusal takes is told three times: as the client
+sees it, as the gateway's log has it, and how late the client itself is for its own timers, since it
+shares its core with the shard and sends thousands of requests. Goodput is what was answered in time. At last small
 requests are measured alone and beside requests of 1,000 documents.
 """
 
@@ -35,6 +37,8 @@ max_length = 512
 token_budget = 512
 """
 _DEADLINE_SECONDS = 2.0
+_LOOK_SECONDS = 0.002
+HTTP_REFUSED = 503
 _LOADS = (0.2, 1.0, 2.0, 10.0)  # of the capacity
 _SMALL = [f"a document of about ten words, number {number}" for number in range(3)]
 _LARGE = [f"document {number}" for number in range(1000)]
@@ -51,6 +55,8 @@ class Stage:
     late: int = 0
     cut: int = 0  # connections ended without an answer
     cpu_seconds: float = 0.0  # of the gateway itself, without its shards
+    lags: list[float] = field(default_factory=list)  # of this process: how late its timers were
+    logged: list[float] = field(default_factory=list)  # seconds of refusals, by the gateway's log
 
     async def send(self, gateway: Gateway, documents: list[str], allowed_seconds: float) -> None:
         started = time.monotonic()
@@ -62,10 +68,17 @@ class Stage:
         seconds = time.monotonic() - started
         if status == 200:
             self.answered.append(seconds)
-        elif status == 503:
+        elif status == HTTP_REFUSED:
             self.refused.append(seconds)
         else:
             self.late += 1
+
+    async def watch_own_lag(self) -> None:
+        """Note how late this process is for its own timers, until cancelled."""
+        while True:
+            due = time.monotonic() + _LOOK_SECONDS
+            await asyncio.sleep(_LOOK_SECONDS)
+            self.lags.append(time.monotonic() - due)
 
     @property
     def goodput(self) -> float:
@@ -90,14 +103,23 @@ async def _closed(gateway: Gateway, name: str, *, clients: int, seconds: float) 
 async def _open(gateway: Gateway, name: str, *, rate: float, seconds: float) -> Stage:
     """Let requests come at a fixed rate."""
     stage, started = Stage(name), time.monotonic()
-    cpu_before = _cpu_seconds(gateway)
+    cpu_before, logged_before = _cpu_seconds(gateway), gateway.log.stat().st_size
+    watching = asyncio.create_task(stage.watch_own_lag())
     async with asyncio.TaskGroup() as group:
         for number in range(int(rate * seconds)):
             await asyncio.sleep(max(0.0, started + number / rate - time.monotonic()))
             group.create_task(stage.send(gateway, _SMALL, _DEADLINE_SECONDS))
         stage.seconds = time.monotonic() - started
+    watching.cancel()
     stage.cpu_seconds = _cpu_seconds(gateway) - cpu_before
+    stage.logged = _logged_refusals(gateway.log, logged_before)
     return stage
+
+
+def _logged_refusals(log: Path, start: int) -> list[float]:
+    """Return the seconds that refused requests took, of what was logged from there on."""
+    lines = [json.loads(line) for line in log.read_bytes()[start:].splitlines()]
+    return [line["ms"] / 1000 for line in lines if line.get("code") == HTTP_REFUSED]
 
 
 def _cpu_seconds(gateway: Gateway) -> float:
@@ -148,6 +170,8 @@ def _row(stage: Stage, capacity: float) -> dict[str, object]:
         "refused": len(stage.refused),
         "refusal_p50_ms": _quantile_ms(stage.refused, 0.5),
         "refusal_p99_ms": _quantile_ms(stage.refused, 0.99),
+        "logged_p99_ms": _quantile_ms(stage.logged, 0.99),
+        "own_lag_p99_ms": _quantile_ms(stage.lags, 0.99),
         "late": stage.late,
         "cut": stage.cut,
         "cpu_us_a_request": round(1e6 * stage.cpu_seconds / max(1, requests)),

@@ -3,7 +3,8 @@
 The fake engine scores in no time, so what is measured is HTTP, parsing, routing, the pipe to the shard
 and back, and rendering. The gateway has the first core for itself; its shard and wrk share the others.
 Latency is measured with one client, throughput with 64; the CPU time per request is the kernel's
-count for the gateway's process, and is the figure that other work on the machine disturbs least.
+count for the gateway's process, and is the figure that other work on the machine disturbs least. At last
+requests of ten to ten thousand documents, one after the other: what a document costs the gateway.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from http import HTTPStatus
 from pathlib import Path
 
 import psutil
@@ -23,6 +25,8 @@ from tests.system.running import Gateway, running
 
 _CONFIG = 'log_level = "info"\n[models.fake]\nsource = "fake"\nengine = "fake"\n'
 _CLIENTS = (1, 64)
+_SIZES = (10, 100, 1000, 10_000)  # documents of one request
+_DOCUMENTS_EACH = 40_000  # sent for each size
 _BODY = {
     "query": "which of these is it?",
     "documents": [f"a document of about ten common words, number {number}" for number in range(3)],
@@ -66,8 +70,22 @@ def _wrk(url: str, script: Path, clients: int, seconds: int) -> dict[str, float]
     return found
 
 
-async def measure(seconds: int) -> list[dict[str, float]]:
-    """Return one row per number of clients."""
+async def _documents(gateway: Gateway, size: int) -> dict[str, float]:
+    """Return what one document costs in requests of so many."""
+    process, count = psutil.Process(gateway.process.pid), max(1, _DOCUMENTS_EACH // size)
+    texts = [f"a document of about ten common words, number {number}" for number in range(size)]
+    await gateway.rerank(texts)  # warm
+    before = process.cpu_times()
+    for _ in range(count):
+        status, _, _ = await gateway.rerank(texts)
+        assert status == HTTPStatus.OK, status
+    after = process.cpu_times()
+    cpu = after.user + after.system - before.user - before.system
+    return {"documents": size, "requests": count, "cpu_us_a_document": 1e6 * cpu / (count * size)}
+
+
+async def measure(seconds: int) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
+    """Return one row per number of clients, and one per number of documents."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "rerank.lua"
@@ -86,7 +104,8 @@ async def measure(seconds: int) -> list[dict[str, float]]:
                 row["per_second"] = row["requests"] / row["seconds"]
                 row["cpu_us"] = 1e6 * cpu / max(1, row["requests"])
                 rows.append(row)
-    return rows
+            sizes = [await _documents(gateway, size) for size in _SIZES]
+    return rows, sizes
 
 
 def main() -> None:
@@ -96,9 +115,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     flags = parser.parse_args()
     with Console(stderr=True).status("measuring"):
-        rows = asyncio.run(measure(flags.seconds))
+        rows, sizes = asyncio.run(measure(flags.seconds))
     if flags.json:
-        sys.stdout.write(json.dumps(rows) + "\n")
+        sys.stdout.write(json.dumps({"clients": rows, "documents": sizes}) + "\n")
         return
     table = Table("clients", "requests/s", "p50 ms", "p99 ms", "gateway CPU us/request", "failed")
     for row in rows:
@@ -106,6 +125,12 @@ def main() -> None:
             f"{row['clients']:.0f}", f"{row['per_second']:,.0f}", f"{row['p50_ms']:.2f}",
             f"{row['p99_ms']:.2f}", f"{row['cpu_us']:.0f}", f"{row['failed']:.0f}",
         )  # fmt: skip
+    Console().print(table)
+    table = Table("documents of a request", "requests", "gateway CPU us/document")
+    for one in sizes:
+        table.add_row(
+            f"{one['documents']:,}", f"{one['requests']}", f"{one['cpu_us_a_document']:.1f}"
+        )
     Console().print(table)
 
 

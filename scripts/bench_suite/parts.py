@@ -78,5 +78,5 @@ def overhead(seconds: int) -> list[dict[str, Any]]:
     if done.returncode:
         said = done.stderr.strip().splitlines()
         raise RuntimeError(said[-1] if said else "scripts/bench-gateway failed")
-    rows: list[dict[str, Any]] = json.loads(done.stdout)
+    rows: list[dict[str, Any]] = json.loads(done.stdout)["clients"]
     return rows

@@ -108,10 +108,7 @@ class Model:
     @property
     def facts(self) -> Ready | None:
         """What a ready shard says of the model; `None` while there is none."""
-        for one in self._supervisors:
-            if one.replica.facts:
-                return one.replica.facts
-        return None
+        return next(filter(None, [one.replica.facts for one in self._supervisors]), None)
 
     @property
     def token_budget(self) -> int:

@@ -18,7 +18,7 @@ from shards.engines.elementwise import rms_normed
 from shards.engines.linears import FORMATS
 from shards.engines.padding import padded_ids, warm_up_batches
 from shards.engines.prefixes import PrefixCache
-from shards.engines.qwen3 import Qwen3, Shape
+from shards.engines.qwen3 import Layer, Qwen3, Shape
 from shards.engines.qwen3_weights import Tensors, body_shapes, read_layer, shape_of
 from shards.pairs import Batch
 from shards.refusal import Report
@@ -155,13 +155,35 @@ def make_body(weights: Weights, *, dtype: str, device: str, cache: PrefixCache) 
         body.norm = torch.nn.Identity()  # only the last tokens meet it, see `final_norm`
         return PaddedBody(body, device)
     table = weights.tensors("embed_tokens.weight")
-    layers = [
-        read_layer(weights.shape, at, weights.tensors, dtype, device)
-        for at in range(weights.shape.layers)
-    ]
+    passing = PassingLayers(weights.shape, weights.tensors, dtype, device)
+    layers = [passing[at] for at in range(len(passing))]
     if device != "cpu":
         table = table.to(device, FORMATS[dtype])
     return Qwen3(weights.shape, table, layers, form=FORMATS[dtype], cache=cache)
+
+
+def passing_body(weights: Weights, dtype: str) -> Body:
+    """Return a body on the CPU that reads each layer when it is its turn, and keeps none."""
+    assert weights.shape is not None
+    table = weights.tensors("embed_tokens.weight")
+    layers = PassingLayers(weights.shape, weights.tensors, dtype, "cpu")
+    return Qwen3(weights.shape, table, layers, form=FORMATS[dtype], cache=PrefixCache(0))
+
+
+@dataclass(frozen=True, slots=True)
+class PassingLayers:
+    """The layers of a model in a number format, each read and packed anew whenever it is asked for."""
+
+    shape: Shape
+    tensors: Tensors
+    dtype: str
+    device: str
+
+    def __len__(self) -> int:
+        return self.shape.layers
+
+    def __getitem__(self, at: int) -> Layer:
+        return read_layer(self.shape, at, self.tensors, self.dtype, self.device)
 
 
 def final_norm(weights: Weights, device: str) -> Norm:

@@ -18,7 +18,15 @@ from shards.checkpoint import Checkpoint, expect_engine, longest_pair, open_chec
 from shards.encoder import CausalEncoder, choose_template, load_tokenizer
 from shards.engines.agreement import margins_of_known_pairs
 from shards.engines.base import Facts
-from shards.engines.bodies import Body, Norm, Weights, final_norm, make_body, read_weights
+from shards.engines.bodies import (
+    Body,
+    Norm,
+    Weights,
+    final_norm,
+    make_body,
+    passing_body,
+    read_weights,
+)
 from shards.engines.formats import said_of_int8, said_of_kernels, settle
 from shards.engines.prefixes import PrefixCache
 from shards.pairs import Batch
@@ -102,14 +110,16 @@ def load(spec: ShardSpec, report: Report) -> CausalEngine:
     )
     row = _row(weights.model, checkpoint, encoder).to(device)
     norm = final_norm(weights, device)
+    known = partial(_known_margins, encoder, norm, row)
     settled = settle(
         dtype,
         partial(_made, weights, device, spec.prefix_cache_mb),
-        lambda body: margins_of_known_pairs(encoder, partial(_margins, body, norm, row)),
+        known,
         takes_int8=is_packed,
         sizes=checkpoint.sizes,
         anyway=spec.int8_anyway,
         report=report,
+        exact_margins=lambda: known(passing_body(weights, "bf16")),
     )
     if spec.dtype == "auto" and settled.dtype == "bf16" and device == "cpu":
         notes.append(said_of_int8(checkpoint.sizes))
@@ -131,6 +141,12 @@ def load(spec: ShardSpec, report: Report) -> CausalEngine:
         warnings=device_warnings + checkpoint.warnings + encoder.warnings + warnings,
     )
     return CausalEngine(settled.made, norm, row, encoder, facts)
+
+
+def _known_margins(
+    encoder: CausalEncoder, norm: Norm, row: torch.Tensor, body: Body
+) -> list[float]:
+    return margins_of_known_pairs(encoder, lambda batch: _margins(body, norm, row, batch))
 
 
 def _made(weights: Weights, device: str, cache_mb: int, dtype: str) -> Body:

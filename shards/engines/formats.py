@@ -95,12 +95,15 @@ def settle(
     sizes: tuple[int, int],
     anyway: bool,
     report: Report,
+    exact_margins: Callable[[], Sequence[float]] | None = None,
 ) -> Settled[T]:
     """Make a model in `dtype`; in int8 only if that is faster here and agrees with bf16.
 
     Args:
         make: makes the model in a format.
         margins: returns its margins of the known pairs.
+        exact_margins: returns those of bf16 without a whole model in bf16, where that can be done;
+            else one is made first, and both lie in memory for a moment.
         takes_int8: whether it can be made in int8 at all.
         sizes: hidden and intermediate size, to measure with.
         anyway: whether int8 serves even if it does not agree.
@@ -109,12 +112,13 @@ def settle(
         return Settled(make(dtype), dtype)
     if not takes_int8:
         return Settled(make("bf16"), "bf16", (), (_NOT_TAKEN,))
-    return _int8_or_bf16(make, margins, sizes, anyway, report)
+    return _int8_or_bf16(make, margins, exact_margins, sizes, anyway, report)
 
 
 def _int8_or_bf16(
     make: Callable[[str], T],
     margins: Callable[[T], Sequence[float]],
+    exact_margins: Callable[[], Sequence[float]] | None,
     sizes: tuple[int, int],
     anyway: bool,
     report: Report,
@@ -124,14 +128,14 @@ def _int8_or_bf16(
     if gain < _LEAST_GAIN:
         return Settled(make("bf16"), "bf16", (), (f"{measured}: bf16 is used",))
     report(measured)
-    exact = make("bf16")
-    expected = margins(exact)
+    exact = [] if exact_margins else [make("bf16")]
+    expected = exact_margins() if exact_margins else margins(exact[0])
     quick = make("int8")
     found = compare(expected, margins(quick))
     notes = (measured, f"int8 against bf16: {found}")
     report(notes[-1])
     if found.suffices or anyway:
-        del exact
+        exact.clear()
         _give_back()
         return Settled(quick, "int8", notes)
     refused = (
@@ -140,7 +144,7 @@ def _int8_or_bf16(
     )
     del quick
     _give_back()
-    return Settled(exact, "bf16", notes, (refused,))
+    return Settled(exact[0] if exact else make("bf16"), "bf16", notes, (refused,))
 
 
 def _give_back() -> None:

@@ -16,6 +16,7 @@ import torch
 
 _LEVELS = 127  # of each sign
 _ZERO = 128
+_ROWS = 128  # of a weight, quantised together
 _SMALLEST = 1e-8  # a row of zeros keeps a scale
 
 
@@ -24,9 +25,13 @@ class Int8Linear:
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None = None) -> None:
         """Quantise `weight`, `[outputs, inputs]` in any float format; `bias` is `[outputs]`."""
-        exact = weight.float()
-        scales = exact.abs().amax(1).clamp_min_(_SMALLEST).div_(_LEVELS)
-        codes = (exact / scales[:, None]).round_().to(torch.int8)
+        codes = torch.empty(weight.shape, dtype=torch.int8)
+        scales = torch.empty(len(weight))
+        for first in range(0, len(weight), _ROWS):  # so few that they stay in the cache
+            rows = slice(first, first + _ROWS)
+            exact = weight[rows].to(torch.float32, copy=True)
+            scales[rows] = exact.abs().amax(1).clamp_min_(_SMALLEST).div_(_LEVELS)
+            codes[rows] = exact.div_(scales[rows, None]).round_()
         self._codes = torch.ops.onednn.qlinear_prepack(codes, None)
         self._scales = scales
         self._zeros = torch.zeros(len(scales), dtype=torch.int64)

@@ -13,8 +13,9 @@ of q and k once, at load: a turn is then one complex product, and scores do not 
 are permuted alike. The scale of the scores is part of q's norm.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
@@ -69,6 +70,14 @@ class Layer:
     down: Linear
 
 
+class Layers(Protocol):
+    """The layers of a model: a list, or what reads each one when it is its turn."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, at: int, /) -> Layer: ...
+
+
 class Qwen3:
     """The layers of a model, with its embeddings and without its final norm.
 
@@ -81,7 +90,7 @@ class Qwen3:
         self,
         shape: Shape,
         table: torch.Tensor,
-        layers: Sequence[Layer],
+        layers: Layers,
         *,
         form: torch.dtype,
         cache: PrefixCache,
@@ -120,10 +129,11 @@ class Qwen3:
         plan = plan_batch(batch, self._cache, STEP if self._setting.device == "cpu" else 1)
         one_pass = _Pass(self._setting, plan)
         states = self._table[moved(plan.token_ids, self._setting.device)].to(self._setting.form)
-        for at, layer in enumerate(self._layers[:-1]):
-            one_pass.layer(at, layer, states)
+        last_at = len(self._layers) - 1
+        for at in range(last_at):
+            one_pass.layer(at, self._layers[at], states)
             self.on_step()
-        last = one_pass.last_layer(len(self._layers) - 1, self._layers[-1], states)
+        last = one_pass.last_layer(last_at, self._layers[last_at], states)
         for (part, _), computed in zip(plan.new, one_pass.computed, strict=True):
             self._cache.keep(part, computed)
         self.last_work = plan.work

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shards.engines import formats, load_engine
+from shards.engines import causal, formats, load_engine
 from shards.engines.causal import CausalEngine
 from shards.engines.int8 import int8_works
 from shards.refusal import Refusal
@@ -50,6 +50,32 @@ def test_int8_serves_anyway_if_the_operator_says_so(monkeypatch: pytest.MonkeyPa
     assert (found.made, found.dtype, found.warnings) == ("int8", "int8", ())
 
 
+@pytest.mark.parametrize(
+    ("int8", "expected"), [(MARGINS, ["int8"]), (MARGINS[::-1], ["int8", "bf16"])]
+)
+def test_no_model_in_bf16_is_made_where_its_margins_can_be_had_without(
+    monkeypatch: pytest.MonkeyPatch, int8: list[float], expected: list[str]
+) -> None:
+    monkeypatch.setattr(formats, "int8_gain", lambda *sizes: 1.9)
+    made: list[str] = []
+
+    def make(dtype: str) -> str:
+        made.append(dtype)
+        return dtype
+
+    formats.settle(
+        "int8",
+        make,
+        lambda _: int8,
+        takes_int8=True,
+        sizes=(64, 128),
+        anyway=False,
+        report=lambda line: None,
+        exact_margins=lambda: MARGINS,
+    )
+    assert made == expected
+
+
 @pytest.mark.parametrize("gain", [0.0, 1.1])
 def test_bf16_stays_where_int8_is_no_faster(monkeypatch: pytest.MonkeyPatch, gain: float) -> None:
     found = settled(monkeypatch, gain=gain, int8=MARGINS)
@@ -67,6 +93,23 @@ def test_a_model_without_an_int8_form_is_served_in_bf16(monkeypatch: pytest.Monk
 def test_the_gain_is_a_ratio_of_times() -> None:
     assert 0 < formats.int8_gain(64, 128) < 100
     assert formats.said_of_int8((64, 128)).startswith("int8 ")
+
+
+@needs_int8
+def test_layers_that_pass_by_give_the_margins_of_those_that_stay(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "int8_gain", lambda *sizes: 2.0)
+    kept: list[list[float]] = []
+    settle = formats.settle
+
+    def both(dtype: str, make: Any, margins: Any, **given: Any) -> Any:
+        kept.extend([given["exact_margins"](), margins(make("bf16"))])
+        return settle(dtype, make, margins, **given)
+
+    monkeypatch.setattr(causal, "settle", both)
+    load(models["qwen3-untied"], dtype="int8", int8_anyway=True)
+    assert kept[0] == kept[1]
 
 
 @needs_int8

@@ -2,11 +2,21 @@
 
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from shards.native.build import FOLDER, LIBRARY, BuildError, build, digest, is_current, obstacle
+from shards.native.build import (
+    FOLDER,
+    LIBRARY,
+    BuildError,
+    build,
+    digest,
+    is_current,
+    obstacle,
+    sources,
+)
 from shards.native.library import find_kernels, kernels, without_kernels
 from tests.shards.native.here import CPU_TAKES_THEM
 
@@ -113,3 +123,19 @@ def test_what_the_compiler_finds_is_told(tmp_path: Path) -> None:
 def test_the_sources_give_no_warning(tmp_path: Path) -> None:
     assert build(tmp_path / "strict.so", extra=("-Werror",))
     assert not build(tmp_path / "strict.so", extra=("-Werror",))
+
+
+@pytest.mark.skipif(obstacle() is not None, reason=str(obstacle()))
+def test_a_wheel_holds_the_library_and_what_it_was_made_of(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path],
+        capture_output=True,
+        check=True,
+        cwd=FOLDER.parents[1],
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.name.endswith("-py3-none-linux_x86_64.whl")
+    with zipfile.ZipFile(wheel) as files:
+        held = {name for name in files.namelist() if name.startswith("shards/native/")}
+    assert {f"shards/native/{source.name}" for source in sources()} < held
+    assert "shards/native/kernels.so" in held

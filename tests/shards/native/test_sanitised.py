@@ -1,0 +1,78 @@
+"""The kernels under the compiler's sanitizers: no address is wrong, no arithmetic undefined.
+
+In a process of its own, over lengths around every size that the kernels know. The sanitizer does not see
+masked loads and stores, so each tensor ends where a page begins that nobody may touch. What is computed
+is compared elsewhere.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shards.native.build import FOLDER, build, compiler, obstacle
+from tests.shards.native.here import needs_kernels
+
+pytestmark = needs_kernels
+
+FLAGS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1")
+
+CALLS = """
+import ctypes, math, mmap, sys
+import torch
+from shards.native.attention import Attending
+from shards.native.gated import gated_by
+
+library = ctypes.CDLL(sys.argv[1])
+torch.set_num_threads(2)
+protect = ctypes.CDLL(None, use_errno=True).mprotect
+protect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+
+def ones(*shape: int) -> torch.Tensor:
+    size = 2 * math.prod(shape)
+    pages = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+    memory = mmap.mmap(-1, pages + mmap.PAGESIZE)
+    whole = torch.frombuffer(memory, dtype=torch.bfloat16)
+    assert protect(whole.data_ptr() + pages, mmap.PAGESIZE, 0) == 0
+    return whole[(pages - size) // 2 : pages // 2].view(shape).fill_(1)
+
+def attend(length: int, past: int, share: int, dim: int, causal: bool) -> None:
+    queries, out = ones(2, length, share * dim), ones(2, length, share * dim)
+    keys, values = ones(2, past + length, dim), ones(2, past + length, dim)
+    spans = [(0, past), (past, length)] if past else [(0, length)]
+    Attending(library, [((0, length), spans)], causal=causal)(queries, keys, values, out)
+    assert bool((out == 1).all())
+
+for length in (1, 17, 130, 257):
+    for past in (0, 1, 256):
+        for share, dim in ((1, 2), (1, 26), (2, 64), (3, 128), (1, 160), (2, 256)):
+            attend(length, past, share, dim, causal=past != 1)
+for rows, width in ((1, 1), (17, 33), (40, 64)):
+    gated_by(library)(ones(rows, 2 * width))
+print("sound")
+"""
+
+
+@pytest.mark.skipif(obstacle() is not None, reason=str(obstacle()))
+def test_no_address_is_wrong_and_no_arithmetic_undefined(tmp_path: Path) -> None:
+    preloaded = sanitizer()
+    if not preloaded.is_absolute():
+        pytest.skip("this compiler has no address sanitizer")
+    build(tmp_path / "sanitised.so", extra=FLAGS)
+    done = subprocess.run(
+        [sys.executable, "-c", CALLS, tmp_path / "sanitised.so"],
+        capture_output=True,
+        text=True,
+        cwd=FOLDER.parents[1],
+        check=False,
+        env=os.environ | {"LD_PRELOAD": str(preloaded), "ASAN_OPTIONS": "detect_leaks=0"},
+    )
+    assert (done.returncode, done.stdout) == (0, "sound\n"), done.stderr[-3000:]
+
+
+def sanitizer() -> Path:
+    """Return where the library of the address sanitizer is; a bare name if there is none."""
+    command = [*compiler(), "-print-file-name=libasan.so"]
+    return Path(subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip())

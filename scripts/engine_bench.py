@@ -26,6 +26,7 @@ from scripts.full_size import lasting, qwen3_06b
 from shards import devices
 from shards.engines import load_engine
 from shards.engines.base import CountsWork, Engine
+from shards.native.library import without_kernels
 from shards.pairs import EncodedPair, Prefix
 from shards.wire.spec import ShardSpec
 from shards.work import packed_work, padded_work
@@ -216,6 +217,7 @@ def largest_difference(engines: dict[str, tuple[Engine, Path]]) -> dict[str, flo
     is_flag=True,
     help="Time on cores, not the clock's: with --threads 1 beside others.",
 )
+@click.option("--plain", is_flag=True, help="PyTorch's operations instead of our kernels in C.")
 @click.option("--json", "as_json", is_flag=True)
 def main(
     checkpoint: Path | None,
@@ -227,9 +229,12 @@ def main(
     token_budget: int,
     busy: bool,
     cpu_time: bool,
+    plain: bool,
     as_json: bool,
 ) -> None:
     """Measure engines on CHECKPOINT; without one, on random weights of Qwen3-Reranker-0.6B's size."""
+    if plain:
+        click.get_current_context().with_resource(without_kernels())
     folder = checkpoint or qwen3_06b(lasting("qwen3-0.6b"))
     engines: dict[str, tuple[Engine, Path]] = {}
     loading = {}

@@ -19,7 +19,7 @@ from torch.nn import functional
 from shards.engines.agreement import LEAST_SPEARMAN, compare
 from shards.engines.int8 import int8_works
 from shards.engines.linears import Linear, pack
-from shards.native.library import find_kernels
+from shards.native.library import found_kernels
 from shards.refusal import Report
 
 _LEAST_GAIN = 1.15
@@ -83,7 +83,7 @@ def said_of_int8(sizes: tuple[int, int]) -> str:
 
 def said_of_kernels(device: str, dtype: str) -> tuple[str, ...]:
     """Return what an operator should know of our kernels, where there is something to use them for."""
-    return (str(find_kernels()),) if device == "cpu" and dtype != "fp32" else ()
+    return (str(found_kernels()),) if device == "cpu" and dtype != "fp32" else ()
 
 
 def settle(

@@ -35,7 +35,12 @@ _left_out: list[None] = []
 
 def kernels() -> ctypes.CDLL | None:
     """Return the kernels; `None` where PyTorch's operations have to do."""
-    return None if _left_out else find_kernels().library
+    return found_kernels().library
+
+
+def found_kernels() -> Found:
+    """Return whether the kernels are used now, and why not."""
+    return _not_used("they are left out on purpose") if _left_out else find_kernels()
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from shards.native.build import (
     obstacle,
     sources,
 )
-from shards.native.library import find_kernels, kernels, without_kernels
+from shards.native.library import find_kernels, found_kernels, kernels, without_kernels
 from tests.shards.native.here import CPU_TAKES_THEM
 
 THREADS = """
@@ -51,6 +51,7 @@ def test_the_kernels_are_used_where_there_is_a_compiler_and_the_cpu_takes_them()
     )
     with without_kernels():
         assert kernels() is None
+        assert str(found_kernels()).endswith("not used: they are left out on purpose")
     assert kernels() is found.library
 
 

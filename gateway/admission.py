@@ -1,7 +1,7 @@
 """May this request enter, now? Pure.
 
 A request is let in if it can be expected to be answered in time: what is ahead of it, and the work
-it brings, over the rate at which the model's replicas have been working, against seven tenths of the
+it brings, over the rate at which the model's replicas have been working, against four fifths of the
 time it has left. Otherwise it is refused at once with a Retry-After that is the wait it would have
 been short of: a refusal costs the client a millisecond, an accepted request that ends in a time-out
 costs it the whole wait and the machine the whole work.
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 from gateway.domain import ANYONE, Caller
 
-_DEADLINE_SHARE = 0.7
+_DEADLINE_SHARE = 0.8
 _LEARNING_RATE = 0.1
 _LONGEST_RETRY_SECONDS = 60.0
 _SHORTEST_RETRY_SECONDS = 1.0

@@ -43,11 +43,11 @@ def test_nothing_is_refused_for_its_time_before_the_rate_is_known() -> None:
 def test_a_request_that_could_not_be_answered_in_time_is_refused() -> None:
     door = _door(tokens_per_second=1000)
     door.enter(_ask(6000))
-    assert _check(door, _ask(900)) is None
+    assert _check(door, _ask(1900)) is None
     refused = _check(door, _ask(5000))
     assert refused is not None
     assert refused.wait_seconds == pytest.approx(11.0)
-    assert refused.retry_seconds == pytest.approx(4.0)
+    assert refused.retry_seconds == pytest.approx(3.0)
 
 
 def test_more_replicas_let_more_in() -> None:

@@ -159,7 +159,7 @@ def make_body(weights: Weights, *, dtype: str, device: str, cache: PrefixCache) 
     layers = [passing[at] for at in range(len(passing))]
     if device != "cpu":
         table = table.to(device, FORMATS[dtype])
-    return Qwen3(weights.shape, table, layers, form=FORMATS[dtype], cache=cache)
+    return Qwen3(weights.shape, table, layers, dtype=dtype, cache=cache)
 
 
 def passing_body(weights: Weights, dtype: str) -> Body:
@@ -167,7 +167,7 @@ def passing_body(weights: Weights, dtype: str) -> Body:
     assert weights.shape is not None
     table = weights.tensors("embed_tokens.weight")
     layers = PassingLayers(weights.shape, weights.tensors, dtype, "cpu")
-    return Qwen3(weights.shape, table, layers, form=FORMATS[dtype], cache=PrefixCache(0))
+    return Qwen3(weights.shape, table, layers, dtype=dtype, cache=PrefixCache(0))
 
 
 @dataclass(frozen=True, slots=True)

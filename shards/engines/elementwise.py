@@ -9,40 +9,74 @@ A *turn* is a rotary position: the two halves of a head stand side by side (`qwe
 the weights so), so each pair of numbers is a complex one, turned by a complex one of length 1.
 """
 
+import ctypes
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch.nn import functional
 
 from shards.native.gated import gated_by
 from shards.native.library import kernels
+from shards.native.normed import Norms
+from shards.native.put import add_by, put_by
+from shards.native.rows import Rows, Scaled
+from shards.native.split import split_by
+
+Room = torch.Tensor | None
+
+_TAKEN = {"fp32": torch.float32, "bf16": torch.bfloat16, "int8": torch.uint8}  # by products
 
 
-@dataclass(frozen=True, slots=True)
-class Steps:
-    """The steps of one device.
+class Steps(Protocol):
+    """The steps of one device. What products take and give are `Rows`: numbers, in int8 with scales."""
 
-    Attributes:
-        normed: rows over their root mean square, times a weight; fp32.
-        turned: a flat row of heads `[rows, heads * head_dim]`, normed by head with a weight
-            `[heads, head_dim]` and turned by `[rows, 1, head_dim / 2]`; `[rows, heads, head_dim]` in
-            the format of the flat row.
-        gated: of gate and up, side by side: the SiLU of the one times the other.
-    """
+    def taken(self, states: torch.Tensor) -> Rows:
+        """Return states as products take them best."""
+        ...
 
-    normed: Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
-    turned: Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]
-    gated: Callable[[torch.Tensor], torch.Tensor]
+    def normed(
+        self, states: torch.Tensor, weight: torch.Tensor, eps: float, added: Rows | None = None
+    ) -> Rows:
+        """Return rows over their root mean square, times a weight; `added` is added first, in place."""
+        ...
+
+    def split(
+        self,
+        product: Rows,
+        norms: torch.Tensor,
+        turns: torch.Tensor,
+        eps: float,
+        values: Room,
+        keys: Room,
+        queries: Room,
+    ) -> None:
+        """Fill what is not `None` from a product of values, keys and queries, in this order.
+
+        Args:
+            norms: of the heads of keys, then of queries, `[heads, head_dim]`; heads are normed.
+            turns: what heads are turned by then, `[rows, 1, head_dim / 2]`.
+            values, keys, queries: `[groups, rows, heads side by side]`.
+        """
+        ...
+
+    def gated(self, product: Rows) -> Rows:
+        """Return the SiLU of the first half of each row times the second."""
+        ...
+
+    def add(self, states: torch.Tensor, product: Rows) -> None:
+        """Add a product to states, in place."""
+        ...
 
 
-def steps_for(device: str, form: torch.dtype) -> Steps:
-    """Return the steps for a device and the format of states: the fastest that can be used there."""
+def steps_for(device: str, dtype: str) -> Steps:
+    """Return the steps for a device and a number format: the fastest that can be used there."""
     if device.startswith("cuda") and _has_triton():
         return _fused()
     library = kernels()
-    if device == "cpu" and form == torch.bfloat16 and library is not None:
-        return replace(IN_PLACE, gated=gated_by(library))
+    if device == "cpu" and dtype in _TAKEN and library is not None:
+        return Native(library, _TAKEN[dtype])
     return IN_PLACE
 
 
@@ -52,11 +86,97 @@ def turns(positions: torch.Tensor, speeds: torch.Tensor) -> torch.Tensor:
     return torch.polar(torch.ones_like(angles), angles)
 
 
-# -- in place --------------------------------------------------------------------------------------
+# -- kernels of our own ----------------------------------------------------------------------------
+
+
+class Native:
+    """Steps by `shards.native`, each once through its rows."""
+
+    def __init__(self, library: ctypes.CDLL, form: torch.dtype) -> None:
+        """Make what products take in `form`: fp32, bf16, or u8 for codes with a scale a row."""
+        self.normed = Norms(library, form).rms
+        self.split = split_by(library)
+        self.gated = gated_by(library, form)
+        self.add = add_by(library)
+        self.taken = put_by(library, form) if form == torch.uint8 else _as_they_are
+
+
+def _as_they_are(states: Rows) -> Rows:
+    return states
+
+
+# -- PyTorch's operations --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Formulas:
+    """Steps made of PyTorch's operations.
+
+    Attributes:
+        norm: see `Steps.normed`; fp32.
+        turn: a flat row of heads `[rows, heads * head_dim]`, normed by head with a weight
+            `[heads, head_dim]` and turned by `[rows, 1, head_dim / 2]`; `[rows, heads, head_dim]` in
+            the format of the flat row.
+        gate: see `Steps.gated`.
+    """
+
+    norm: Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
+    turn: Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]
+    gate: Callable[[torch.Tensor], torch.Tensor]
+
+    def taken(self, states: torch.Tensor) -> Rows:
+        return states
+
+    def normed(
+        self, states: torch.Tensor, weight: torch.Tensor, eps: float, added: Rows | None = None
+    ) -> Rows:
+        if added is not None:
+            self.add(states, added)
+        return self.norm(states, weight, eps)
+
+    def split(
+        self,
+        product: Rows,
+        norms: torch.Tensor,
+        turns: torch.Tensor,
+        eps: float,
+        values: Room,
+        keys: Room,
+        queries: Room,
+    ) -> None:
+        flat, dim = _plain(product), norms.shape[1]
+        first = 0
+        if values is not None:
+            first = values.shape[0] * values.shape[2]
+            _put(values, flat[:, :first].reshape(len(flat), -1, dim))
+        turned = self.turn(flat[:, first:], norms, turns, eps)
+        between = 0 if keys is None else keys.shape[0] * keys.shape[2] // dim
+        for room, heads in ((keys, turned[:, :between]), (queries, turned[:, between:])):
+            if room is not None:
+                _put(room, heads)
+
+    def gated(self, product: Rows) -> Rows:
+        return self.gate(_plain(product))
+
+    def add(self, states: torch.Tensor, product: Rows) -> None:
+        states.add_(_plain(product))
+
+
+def _plain(rows: Rows) -> torch.Tensor:
+    return rows.exact() if isinstance(rows, Scaled) else rows
+
+
+def _put(room: torch.Tensor, heads: torch.Tensor) -> None:
+    """Put `[rows, heads, head_dim]` into `[groups, rows, heads of a group side by side]`."""
+    groups, rows, width = room.shape
+    room.copy_(heads.reshape(rows, groups, width).transpose(0, 1))
+
+
+# in place, on a CPU
 
 
 def rms_normed(states: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
-    """See `Steps.normed`."""
+    """See `Formulas.norm`."""
     exact = torch.empty_like(states, dtype=torch.float32).copy_(states)
     return exact.mul_(_over_rms(exact, eps)).mul_(weight)
 
@@ -83,10 +203,10 @@ def _gated(product: torch.Tensor) -> torch.Tensor:
     return functional.silu(gate).mul_(up)
 
 
-IN_PLACE = Steps(rms_normed, _turned, _gated)
+IN_PLACE = Formulas(rms_normed, _turned, _gated)
 
 
-# -- plain formulas, to be fused -------------------------------------------------------------------
+# plain formulas, to be fused
 
 
 def _plain_normed(states: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
@@ -109,11 +229,11 @@ def _plain_gated(product: torch.Tensor) -> torch.Tensor:
     return (functional.silu(gate) * up).to(product.dtype)
 
 
-PLAIN = Steps(_plain_normed, _plain_turned, _plain_gated)
+PLAIN = Formulas(_plain_normed, _plain_turned, _plain_gated)
 
 
 def _fused() -> Steps:
-    return Steps(
+    return Formulas(
         *(
             torch.compile(step, dynamic=True)
             for step in (_plain_normed, _plain_turned, _plain_gated)

@@ -8,14 +8,18 @@ rows beside it. Three things are not obvious:
 - oneDNN knows one scale for all rows, so it is told 1, and the rows are scaled afterwards.
 - A row's scale is rounded to bf16 *before* it is used, so that scaling back in bf16 is exact.
 
-Every step is an in-place operation on fp32 or bf16 alone: mixed types take PyTorch's slow path. Give
+Where kernels of our own run, they give the codes and their scales (`Scaled`) and apply the scales when
+they read the product; what follows is for where they do not. Every step is an in-place operation on fp32 or bf16 alone: mixed types take PyTorch's slow path. Give
 it some hundred rows at a time, so that what lies between two steps stays in the cache.
 """
 
+from typing import overload
+
 import torch
 
+from shards.native.rows import ZERO, Rows, Scaled
+
 _LEVELS = 127  # of each sign
-_ZERO = 128
 _ROWS = 128  # of a weight, quantised together
 _SMALLEST = 1e-8  # a row of zeros keeps a scale
 
@@ -37,15 +41,27 @@ class Int8Linear:
         self._zeros = torch.zeros(len(scales), dtype=torch.int64)
         self._bias = None if bias is None else bias.to(torch.bfloat16)
 
-    def __call__(self, states: torch.Tensor) -> torch.Tensor:
-        """Return `[rows, outputs]` in bf16 for `[rows, inputs]`."""
+    @overload
+    def __call__(self, states: torch.Tensor) -> torch.Tensor: ...
+
+    @overload
+    def __call__(self, states: Scaled) -> Scaled: ...
+
+    def __call__(self, states: Rows) -> Rows:
+        """Return `[rows, outputs]` in bf16 for `[rows, inputs]`; of codes, with the scales to apply."""
+        if isinstance(states, Scaled):
+            assert self._bias is None  # it would have to be divided by the scales
+            return Scaled(self._product(states.numbers), states.scales)
         codes, scales = quantised(states)
+        product = self._product(codes).mul_(scales)
+        return product if self._bias is None else product.add_(self._bias)
+
+    def _product(self, codes: torch.Tensor) -> torch.Tensor:
         product: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
-            *(codes, 1.0, _ZERO, self._codes, self._scales, self._zeros),
+            *(codes, 1.0, ZERO, self._codes, self._scales, self._zeros),
             *(None, 1.0, 0, torch.bfloat16, "none", [], ""),
         )
-        product.mul_(scales)
-        return product if self._bias is None else product.add_(self._bias)
+        return product
 
 
 def quantised(states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -54,7 +70,7 @@ def quantised(states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     largest = torch.maximum(exact.amax(1, keepdim=True), exact.amin(1, keepdim=True).neg_())
     scales = largest.clamp_min_(_SMALLEST).div_(_LEVELS).to(torch.bfloat16)
     codes = exact * scales.float().reciprocal_()
-    return codes.add_(_ZERO + 0.5).to(torch.uint8), scales
+    return codes.add_(ZERO + 0.5).to(torch.uint8), scales
 
 
 def int8_works() -> bool:

@@ -21,15 +21,20 @@ import torch
 
 from shards.engines.attention import attention_for, moved
 from shards.engines.elementwise import Steps, steps_for, turns
-from shards.engines.linears import Linear
+from shards.engines.linears import FORMATS
 from shards.engines.prefixes import PrefixCache
 from shards.engines.segments import STEP, Plan, plan_batch
+from shards.native.rows import Rows
 from shards.pairs import Batch
 from shards.work import Work
 
 _ROWS = 512  # of a CPU's cache
 _GPU_ROWS = 1 << 14
 _WARM_ROWS = 256  # up to which batches are small
+
+
+Product = Callable[[Rows], Rows]
+"""A matrix product, see `linears`; it takes what `Steps` give."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +66,13 @@ class Layer:
     """
 
     norm: torch.Tensor
-    vkq: Linear
-    q: Linear | None
+    vkq: Product
+    q: Product | None
     turned_norms: torch.Tensor
-    out: Linear
+    out: Product
     mlp_norm: torch.Tensor
-    gate_up: Linear
-    down: Linear
+    gate_up: Product
+    down: Product
 
 
 class Layers(Protocol):
@@ -92,10 +97,10 @@ class Qwen3:
         table: torch.Tensor,
         layers: Layers,
         *,
-        form: torch.dtype,
+        dtype: str,
         cache: PrefixCache,
     ) -> None:
-        """Take the weights, all on one device; `table` may be of any float format."""
+        """Take weights in the number format `dtype`, all on one device; `table` may be any float."""
         self._shape = shape
         self._table = table
         self._layers = layers
@@ -105,17 +110,17 @@ class Qwen3:
         device = str(table.device)
         powers = torch.arange(0, shape.head_dim, 2, dtype=torch.float32) / shape.head_dim
         speeds = (1.0 / shape.theta**powers).to(device)
-        self._setting = _Setting(shape, steps_for(device, form), speeds, form, device)
+        self._setting = _Setting(shape, steps_for(device, dtype), speeds, FORMATS[dtype], device)
 
     def warm_up(self) -> None:
         """Have kernels made for all sizes that small batches have; later they are found made."""
-        first = self._layers[0]
-        hidden = self._table.shape[1]
+        first, steps = self._layers[0], self._setting.steps
+        hidden, width = self._table.shape[1], self._shape.heads * self._shape.head_dim
         for rows in range(STEP, _WARM_ROWS + 1, STEP) if self._setting.device == "cpu" else ():
-            states = self._setting.empty(rows, hidden).zero_()
+            states = steps.taken(self._setting.empty(rows, hidden).zero_())
             first.vkq(states)
-            first.down(self._setting.steps.gated(first.gate_up(states)))
-            first.out(self._setting.empty(rows, self._shape.heads * self._shape.head_dim).zero_())
+            first.down(steps.gated(first.gate_up(states)))
+            first.out(steps.taken(self._setting.empty(rows, width).zero_()))
 
     def last_states(self, batch: Batch) -> torch.Tensor:
         """Return the states of each pair's last token before the final norm, `[pairs, hidden]`."""
@@ -205,11 +210,10 @@ class _Pass:
         self._project(at, layer, states)
         ends, setting, shape = self._ends, self._setting, self._shape
         last = states[ends]
-        flat = layer.q(setting.steps.normed(last, layer.norm, shape.eps))
-        norms = layer.turned_norms[shape.kv_heads :]
-        turned = setting.steps.turned(flat, norms, self._turns[ends], shape.eps)
+        product = layer.q(setting.steps.normed(last, layer.norm, shape.eps))
         queries = self._rows_and_one(len(ends))
-        self._put_queries(queries[:, :-1], turned)
+        norms, turned = layer.turned_norms[shape.kv_heads :], self._turns[ends]
+        setting.steps.split(product, norms, turned, shape.eps, None, None, queries[:, :-1])
         attended = self._rows_and_one(len(ends))
         attend = attention_for(
             self._plan.last_askings, len(ends), setting.device, setting.form, shape.head_dim
@@ -221,18 +225,14 @@ class _Pass:
     def _project(self, at: int, layer: Layer, states: torch.Tensor) -> None:
         """Fill the pool, and the queries unless this is the last layer."""
         shape, steps = self._shape, self._setting.steps
-        width = shape.kv_heads * shape.head_dim
         first = self._bring_kept(at)
+        norms = layer.turned_norms[: None if layer.q is None else shape.kv_heads]
         for rows in self._setting.tiles(len(states)):
             product = layer.vkq(steps.normed(states[rows], layer.norm, shape.eps))
             pool = slice(first + rows.start, first + rows.stop)
-            values = product[:, :width].view(-1, shape.kv_heads, shape.head_dim)
-            self._values[:, pool] = values.transpose(0, 1)
-            norms = layer.turned_norms[: (product.shape[1] - width) // shape.head_dim]
-            turned = steps.turned(product[:, width:], norms, self._turns[rows], shape.eps)
-            self._keys[:, pool] = turned[:, : shape.kv_heads].transpose(0, 1)
-            if layer.q is None:
-                self._put_queries(self._queries[:, rows], turned[:, shape.kv_heads :])
+            values, keys = self._values[:, pool], self._keys[:, pool]
+            queries = self._queries[:, rows] if layer.q is None else None
+            steps.split(product, norms, self._turns[rows], shape.eps, values, keys, queries)
         for computed, (_, (start, length)) in zip(self.computed, self._plan.new, strict=True):
             computed[at, 0] = self._keys[:, first + start : first + start + length]
             computed[at, 1] = self._values[:, first + start : first + start + length]
@@ -246,16 +246,10 @@ class _Pass:
             first = last
         return first
 
-    def _put_queries(self, room: torch.Tensor, turned: torch.Tensor) -> None:
-        heads, rows = room.shape[:2]
-        room.view(heads, rows, -1, self._shape.head_dim).copy_(
-            turned.view(rows, heads, -1, self._shape.head_dim).transpose(0, 1)
-        )
-
     def _after(self, layer: Layer, attended: torch.Tensor, states: torch.Tensor) -> None:
         """What follows attention: the output product and the feed-forward block, in place."""
-        flat = attended.transpose(0, 1).reshape(len(states), -1)
-        states.add_(layer.out(flat))
         steps = self._setting.steps
-        product = layer.gate_up(steps.normed(states, layer.mlp_norm, self._shape.eps))
-        states.add_(layer.down(steps.gated(product)))
+        flat = attended.transpose(0, 1).reshape(len(states), -1)
+        product = layer.out(steps.taken(flat))
+        normed = steps.normed(states, layer.mlp_norm, self._shape.eps, product)
+        steps.add(states, layer.down(steps.gated(layer.gate_up(normed))))

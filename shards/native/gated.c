@@ -1,15 +1,12 @@
 /* The gate of a feed-forward block: out = gate / (1 + e^-gate) * up, in fp32, rounded once.
 
-   `product` is [rows, 2 * width] in bf16, gate and up side by side; `out` is [rows, width]. */
+   `product` is rows of 2 * width, gate and up side by side; `out` is rows of width, in any form. */
 
-#include "vectors.h"
-
-enum { ROWS = 16 }; /* at a time */
+#include "rows.h"
 
 struct gated {
-    const bf16 *product;
-    bf16 *out;
-    long rows, width;
+    struct rows product, out;
+    int64_t count, width;
 };
 
 static inline __m512 silu(__m512 x)
@@ -19,27 +16,28 @@ static inline __m512 silu(__m512 x)
     return _mm512_div_ps(x, _mm512_add_ps(one, power));
 }
 
-static void row(const bf16 *gate, const bf16 *up, bf16 *out, long width)
+static void one_row(const struct gated *all, long row)
 {
-    for (long at = 0; at < width; at += LANES) {
-        __mmask16 lanes = first_lanes(width - at);
-        __m512 values = _mm512_mul_ps(silu(load_bf16(gate + at, lanes)), load_bf16(up + at, lanes));
-        store_bf16(out + at, lanes, values);
+    float numbers[all->width] __attribute__((aligned(64)));
+    const __m512 scale = _mm512_set1_ps(scale_of(&all->product, row));
+    for (long at = 0; at < all->width; at += LANES) {
+        __mmask16 lanes = first_lanes(all->width - at);
+        __m512 gate = _mm512_mul_ps(load(&all->product, row, at, lanes), scale);
+        __m512 up = _mm512_mul_ps(load(&all->product, row, all->width + at, lanes), scale);
+        _mm512_mask_storeu_ps(numbers + at, lanes, _mm512_mul_ps(silu(gate), up));
     }
+    put_row(&all->out, row, numbers, all->width);
 }
 
-static void some_rows(void *data, long at)
+static void some_rows(void *data, long part)
 {
     const struct gated *all = data;
-    long last = (at + 1) * ROWS < all->rows ? (at + 1) * ROWS : all->rows;
-    for (long row_at = at * ROWS; row_at < last; row_at++) {
-        const bf16 *gate = all->product + row_at * 2 * all->width;
-        row(gate, gate + all->width, all->out + row_at * all->width, all->width);
-    }
+    long some = rows_at_a_time(all->width), first = part * some;
+    for (long row = first; row < all->count && row < first + some; row++)
+        one_row(all, row);
 }
 
-EXPORT void native_gated(const bf16 *product, bf16 *out, long rows, long width)
+EXPORT void native_gated(struct gated *all)
 {
-    struct gated all = {product, out, rows, width};
-    in_parts(some_rows, &all, (rows + ROWS - 1) / ROWS);
+    in_parts(some_rows, all, parts_of(all->count, all->width));
 }

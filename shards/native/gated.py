@@ -5,20 +5,30 @@ from collections.abc import Callable
 
 import torch
 
-from shards.native.arguments import address
+from shards.native.rows import CRows, Rows, made, numbers_of, read
 
 
-def gated_by(library: ctypes.CDLL) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return the kernel: bf16 `[rows, 2 * width]`, gate and up, to `[rows, width]`."""
+class _Gated(ctypes.Structure):
+    _fields_ = (
+        ("product", CRows),
+        ("out", CRows),
+        ("count", ctypes.c_int64),
+        ("width", ctypes.c_int64),
+    )
+
+
+def gated_by(library: ctypes.CDLL, form: torch.dtype) -> Callable[[Rows], Rows]:
+    """Return the kernel: `[rows, 2 * width]`, gate and up, to `[rows, width]` in `form`."""
     kernel = library.native_gated
-    kernel.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_long, ctypes.c_long)
+    kernel.argtypes = (ctypes.POINTER(_Gated),)
     kernel.restype = None
 
-    def gated(product: torch.Tensor) -> torch.Tensor:
-        rows, width = product.shape[0], product.shape[1] // 2
-        out = torch.empty(rows, width, dtype=torch.bfloat16)
-        start = address("product", product, torch.bfloat16, rows, 2 * width)
-        kernel(start, out.data_ptr(), rows, width)
+    def gated(product: Rows) -> Rows:
+        count, both = numbers_of(product).shape
+        width = both // 2
+        read_rows = read("product", product, count, 2 * width)
+        out, out_rows = made(count, width, form)
+        kernel(_Gated(read_rows, out_rows, count, width))
         return out
 
     return gated

@@ -10,7 +10,7 @@ import torch
 
 from shards.engines import attention, load_engine, qwen3
 from shards.engines.attention import Flash, Grouped
-from shards.engines.elementwise import IN_PLACE, PLAIN, steps_for, turns
+from shards.engines.elementwise import IN_PLACE, PLAIN, turns
 from shards.engines.segments import Asking, group
 from shards.wire.spec import ShardSpec
 from tests import checkpoints
@@ -97,10 +97,9 @@ def test_in_place_steps_equal_the_plain_formulas() -> None:
     norms, speeds = torch.rand(KV_HEADS, 32), torch.rand(16)
     turned = turns(torch.arange(50), speeds)
     torch.testing.assert_close(
-        IN_PLACE.turned(states, norms, turned, 1e-6), PLAIN.turned(states, norms, turned, 1e-6)
+        IN_PLACE.turn(states, norms, turned, 1e-6), PLAIN.turn(states, norms, turned, 1e-6)
     )
     assert torch.equal(states, before)
-    assert steps_for("cpu", torch.float32) is IN_PLACE
 
 
 def test_the_way_of_a_gpu_gives_the_same_margins(
@@ -125,7 +124,7 @@ def test_the_way_of_a_gpu_gives_the_same_margins(
 
     monkeypatch.setattr(qwen3, "attention_for", flash)
     monkeypatch.setattr(qwen3, "STEP", 1)
-    monkeypatch.setattr(qwen3, "steps_for", lambda device, form: PLAIN)
+    monkeypatch.setattr(qwen3, "steps_for", lambda device, dtype: PLAIN)
     assert margins() == pytest.approx(expected, abs=1e-4)
 
 

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from shards.engines import attention, load_engine, qwen3
 from shards.engines.base import TellsSteps
 from shards.engines.causal import CausalEngine
+from shards.native.library import without_kernels
 from shards.pairs import EncodedPair
 from shards.wire.spec import ShardSpec
 from tests import checkpoints
@@ -168,3 +170,20 @@ def test_each_layer_of_a_batch_is_told(models: dict[str, Path]) -> None:
     engine.on_step = lambda: steps.append(len(steps))
     engine.score(pairs_of(engine, "q", ["a document"]))
     assert len(steps) == 3  # of four layers: the end of the last one is the end of the batch
+
+
+@pytest.mark.parametrize(("dtype", "bound"), [("fp32", TOLERANCE), ("bf16", 0.05), ("int8", 0.1)])
+def test_margins_are_the_same_without_kernels_of_our_own(
+    dtype: str, bound: float, models: dict[str, Path]
+) -> None:
+    margins = []
+    for ours in (True, False):
+        with nullcontext() if ours else without_kernels():
+            engine = engine_of.__wrapped__(models["qwen3-untied"], dtype=dtype, int8_anyway=True)
+            pairs = [
+                *pairs_of(engine, QUERIES[0], DOCUMENTS),
+                *pairs_of(engine, "x", DOCUMENTS[:3]),
+            ]
+            margins.append(engine.score(pairs))
+    assert margins[0] == pytest.approx(margins[1], abs=bound)
+    assert dtype == "fp32" or margins[0] != margins[1]

@@ -1,8 +1,11 @@
 """What the machine of the tests can do, found out beside the code that is tested."""
 
+import ctypes
 from pathlib import Path
 
 import pytest
+
+from shards.native.library import kernels
 
 NEEDED = {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_bf16", "avx512_vnni"}
 
@@ -13,3 +16,10 @@ needs_kernels = pytest.mark.skipif(
     not CPU_TAKES_THEM, reason="this CPU lacks AVX-512 with BF16 and VNNI"
 )
 """On tests of kernels. A missing compiler does not skip them: it fails `test_library`."""
+
+
+def library() -> ctypes.CDLL:
+    """The kernels, which are there wherever a test that needs them runs."""
+    found = kernels()
+    assert found is not None
+    return found

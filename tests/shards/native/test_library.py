@@ -24,7 +24,7 @@ THREADS = """
 import os, torch
 from shards.native.gated import gated_by
 from shards.native.library import kernels
-gated = gated_by(kernels())
+gated = gated_by(kernels(), torch.bfloat16)
 torch.set_num_threads(1)
 product = torch.ones(4096, 64, dtype=torch.bfloat16)
 def threads() -> int:

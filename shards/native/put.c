@@ -1,0 +1,66 @@
+/* Rows in another form, or added to others.
+
+   `native_put` writes rows in the form of `out`; where `shares` are given, as codes in steps of each channel,
+   128 + numbers * shares. `native_add` adds rows to those of `out`, in fp32, rounded once. */
+
+#include "rows.h"
+
+struct put {
+    struct rows rows, out;
+    const float *shares;
+    int64_t count, width;
+};
+
+static void put_one(const struct put *all, long row)
+{
+    float numbers[all->width] __attribute__((aligned(64)));
+    const __m512 scale = _mm512_set1_ps(scale_of(&all->rows, row));
+    uint8_t *codes = (uint8_t *)all->out.at + row * all->out.step;
+    for (long at = 0; at < all->width; at += LANES) {
+        __mmask16 lanes = first_lanes(all->width - at);
+        __m512 some = _mm512_mul_ps(load(&all->rows, row, at, lanes), scale);
+        if (all->shares)
+            store_codes(codes + at, lanes, _mm512_mul_ps(some, _mm512_maskz_loadu_ps(lanes, all->shares + at)));
+        else
+            _mm512_mask_storeu_ps(numbers + at, lanes, some);
+    }
+    if (!all->shares)
+        put_row(&all->out, row, numbers, all->width);
+}
+
+static void add_one(const struct put *all, long row)
+{
+    const __m512 scale = _mm512_set1_ps(scale_of(&all->rows, row));
+    for (long at = 0; at < all->width; at += LANES) {
+        __mmask16 lanes = first_lanes(all->width - at);
+        __m512 some = _mm512_mul_ps(load(&all->rows, row, at, lanes), scale);
+        some = _mm512_add_ps(some, load(&all->out, row, at, lanes));
+        store_form(place(&all->out, row, at), all->out.form, lanes, some);
+    }
+}
+
+static void put_some(void *data, long part)
+{
+    const struct put *all = data;
+    long some = rows_at_a_time(all->width), first = part * some;
+    for (long row = first; row < all->count && row < first + some; row++)
+        put_one(all, row);
+}
+
+static void add_some(void *data, long part)
+{
+    const struct put *all = data;
+    long some = rows_at_a_time(all->width), first = part * some;
+    for (long row = first; row < all->count && row < first + some; row++)
+        add_one(all, row);
+}
+
+EXPORT void native_put(struct put *all)
+{
+    in_parts(put_some, all, parts_of(all->count, all->width));
+}
+
+EXPORT void native_add(struct put *all)
+{
+    in_parts(add_some, all, parts_of(all->count, all->width));
+}

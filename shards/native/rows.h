@@ -1,0 +1,109 @@
+/* Rows of numbers as they come from one product and go to the next.
+
+   A row is fp32, bf16, or u8 codes around 128. Where rows have scales, a row's numbers are to be multiplied
+   by its scale: so a product of codes need not be scaled before the next kernel reads it anyway. Between
+   reading and writing a row is fp32, in a room of its thread that stays in the first cache. */
+
+#ifndef ROWS_H
+#define ROWS_H
+
+#include "vectors.h"
+
+enum form { FP32, BF16, CODES };
+
+enum {
+    MOST_WIDTH = 1 << 15, /* of a row: 128 KB of a thread's stack */
+    PART = 1 << 13,       /* numbers at a time: less is not worth another thread */
+    ZERO = 128,           /* the code of 0 */
+    LEVELS = 127,         /* of each sign */
+};
+
+/* `scales` is given for codes that are written, and may be given for floats that are read. */
+struct rows {
+    void *at;
+    float *scales;
+    int64_t step; /* from one row to the next, in numbers */
+    int64_t form;
+};
+
+static inline long rows_at_a_time(long width)
+{
+    return width >= PART ? 1 : PART / (width ? width : 1);
+}
+
+static inline long parts_of(long rows, long width)
+{
+    long some = rows_at_a_time(width);
+    return (rows + some - 1) / some;
+}
+
+static inline float scale_of(const struct rows *rows, long row)
+{
+    return rows->scales ? rows->scales[row] : 1.0f;
+}
+
+/* Where column `at` of a row is; of floats. */
+static inline void *place(const struct rows *rows, long row, long at)
+{
+    long size = rows->form == FP32 ? sizeof(float) : sizeof(bf16);
+    return (char *)rows->at + (row * rows->step + at) * size;
+}
+
+static inline __m512 load_form(const void *from, int64_t form, __mmask16 lanes)
+{
+    return form == FP32 ? _mm512_maskz_loadu_ps(lanes, from) : load_bf16(from, lanes);
+}
+
+static inline void store_form(void *to, int64_t form, __mmask16 lanes, __m512 numbers)
+{
+    if (form == FP32)
+        _mm512_mask_storeu_ps(to, lanes, numbers);
+    else
+        store_bf16(to, lanes, numbers);
+}
+
+static inline __m512 load(const struct rows *rows, long row, long at, __mmask16 lanes)
+{
+    return load_form(place(rows, row, at), rows->form, lanes);
+}
+
+/* `steps` as codes: rounded, and held between 0 and 255. */
+static inline void store_codes(uint8_t *to, __mmask16 lanes, __m512 steps)
+{
+    __m512i codes = _mm512_add_epi32(_mm512_cvtps_epi32(steps), _mm512_set1_epi32(ZERO));
+    codes = _mm512_max_epi32(codes, _mm512_setzero_si512());
+    _mm_mask_storeu_epi8(to, lanes, _mm512_cvtusepi32_epi8(codes));
+}
+
+/* Write a row of codes whose largest magnitude gets the last code, and its scale. */
+static inline void put_codes(const struct rows *rows, long row, const float *numbers, long width)
+{
+    __m512 largest = _mm512_set1_ps(1e-30f); /* a row of zeros keeps a scale */
+    for (long at = 0; at < width; at += LANES) {
+        __m512 some = _mm512_maskz_loadu_ps(first_lanes(width - at), numbers + at);
+        largest = _mm512_max_ps(largest, _mm512_abs_ps(some));
+    }
+    float scale = _mm512_reduce_max_ps(largest) / LEVELS;
+    __m512 share = _mm512_set1_ps(1.0f / scale);
+    uint8_t *to = (uint8_t *)rows->at + row * rows->step;
+    for (long at = 0; at < width; at += LANES) {
+        __mmask16 lanes = first_lanes(width - at);
+        store_codes(to + at, lanes, _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, numbers + at), share));
+    }
+    rows->scales[row] = scale;
+}
+
+/* Write a row in the form that its rows have. */
+static inline void put_row(const struct rows *rows, long row, const float *numbers, long width)
+{
+    if (rows->form == CODES) {
+        put_codes(rows, row, numbers, width);
+        return;
+    }
+    for (long at = 0; at < width; at += LANES) {
+        __mmask16 lanes = first_lanes(width - at);
+        store_form(place(rows, row, at), rows->form, lanes, _mm512_maskz_loadu_ps(lanes, numbers + at));
+    }
+}
+
+#endif

@@ -1,0 +1,98 @@
+/* The product that makes values, keys and queries, split: heads of keys and queries normed, and turned to
+   their positions. In fp32, rounded once.
+
+   `product` is rows of values, keys and queries side by side; each goes to a room of its own, and may be
+   missing on both sides. A head x becomes turn * (x / sqrt(mean(x^2) + eps) * norm), where the numbers of a
+   head are complex ones, two by two, and so are the turns, `[rows, dim / 2]`. */
+
+#include "rows.h"
+
+/* Where heads go: a room is `[groups, rows, share heads side by side]`, in steps of any size. */
+struct room {
+    void *at;
+    int64_t row_step, group_step, heads, share, form;
+};
+
+struct split {
+    struct rows product;
+    struct room values, keys, queries;
+    const float *norms; /* of the heads of keys, then of queries: [heads, dim] */
+    const float *turns; /* [rows, dim] */
+    double eps;
+    int64_t count, dim;
+};
+
+static void *place_of(const struct room *room, long row, long head, long dim)
+{
+    long size = room->form == FP32 ? sizeof(float) : sizeof(bf16);
+    long group = head / room->share, beside = head % room->share;
+    return (char *)room->at + (row * room->row_step + group * room->group_step + beside * dim) * size;
+}
+
+static void copy(const struct split *all, long row, long head)
+{
+    const __m512 scale = _mm512_set1_ps(scale_of(&all->product, row));
+    const struct room *room = &all->values;
+    char *to = place_of(room, row, head, all->dim);
+    long size = room->form == FP32 ? sizeof(float) : sizeof(bf16);
+    for (long at = 0; at < all->dim; at += LANES) {
+        __mmask16 lanes = first_lanes(all->dim - at);
+        __m512 some = _mm512_mul_ps(load(&all->product, row, head * all->dim + at, lanes), scale);
+        store_form(to + at * size, room->form, lanes, some);
+    }
+}
+
+/* One head: the product's from column `from` on goes to `to`. */
+static void turn(const struct split *all, long row, long from, char *to, int64_t form, const float *norm)
+{
+    const __m512 scale = _mm512_set1_ps(scale_of(&all->product, row));
+    const float *turns = all->turns + row * all->dim;
+    long size = form == FP32 ? sizeof(float) : sizeof(bf16);
+    __m512 squares = _mm512_setzero_ps();
+    for (long at = 0; at < all->dim; at += LANES) {
+        __m512 some = _mm512_mul_ps(load(&all->product, row, from + at, first_lanes(all->dim - at)), scale);
+        squares = _mm512_fmadd_ps(some, some, squares);
+    }
+    float square = _mm512_reduce_add_ps(squares) / all->dim;
+    const __m512 over = _mm512_mul_ps(scale, _mm512_set1_ps(1.0f / __builtin_sqrtf(square + (float)all->eps)));
+    for (long at = 0; at < all->dim; at += LANES) {
+        __mmask16 lanes = first_lanes(all->dim - at);
+        __m512 some = _mm512_mul_ps(load(&all->product, row, from + at, lanes), over);
+        some = _mm512_mul_ps(some, _mm512_maskz_loadu_ps(lanes, norm + at));
+        __m512 angles = _mm512_maskz_loadu_ps(lanes, turns + at);
+        __m512 across = _mm512_mul_ps(_mm512_permute_ps(some, 0xb1), _mm512_movehdup_ps(angles));
+        some = _mm512_fmaddsub_ps(some, _mm512_moveldup_ps(angles), across);
+        store_form(to + at * size, form, lanes, some);
+    }
+}
+
+static void one_row(const struct split *all, long row)
+{
+    long from = all->values.heads * all->dim;
+    const float *norm = all->norms;
+    for (long head = 0; head < all->values.heads; head++)
+        copy(all, row, head);
+    for (int which = 0; which < 2; which++) {
+        const struct room *room = which ? &all->queries : &all->keys;
+        for (long head = 0; head < room->heads; head++, from += all->dim, norm += all->dim)
+            turn(all, row, from, place_of(room, row, head, all->dim), room->form, norm);
+    }
+}
+
+static long width_of(const struct split *all)
+{
+    return (all->values.heads + all->keys.heads + all->queries.heads) * all->dim;
+}
+
+static void some_rows(void *data, long part)
+{
+    const struct split *all = data;
+    long some = rows_at_a_time(width_of(all)), first = part * some;
+    for (long row = first; row < all->count && row < first + some; row++)
+        one_row(all, row);
+}
+
+EXPORT void native_split(struct split *all)
+{
+    in_parts(some_rows, all, parts_of(all->count, width_of(all)));
+}

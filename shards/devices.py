@@ -24,6 +24,7 @@ DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "int8": "bfl
 _BF16_GAIN = 1.15  # fp32 is exact: bf16 has to be clearly faster, not by noise
 _SMALL_BLOCK = 200_000  # hidden * intermediate; below it arithmetic is not what takes the time
 _TOKENS_MEASURED = 256
+_SPINS = "2000"  # looks of a thread without work for more; then it sleeps
 _MOST_FLOP = 1_000_000_000  # of one measured run; 0.1 s on a slow core
 # A batch should keep the device busy, and end soon enough for the next request to have its turn.
 _TOKEN_BUDGETS = {"cpu": 2048, "mps": 8192, "cuda": 16384}
@@ -32,7 +33,8 @@ _TOKEN_BUDGETS = {"cpu": 2048, "mps": 8192, "cuda": 16384}
 def prepare(spec: ShardSpec) -> None:
     """Pin this process and set what its libraries read at import.
 
-    Threads wait passively: shards that share cores must not spin against each other.
+    Threads wait a little before they sleep: to be woken takes longer than most steps of a small batch,
+    but shards that share cores must not spin against each other.
     """
     if spec.cores and hasattr(os, "sched_setaffinity"):
         _pin(spec)
@@ -43,6 +45,8 @@ def prepare(spec: ShardSpec) -> None:
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
             os.environ[name] = str(threads)
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # as placement counts them
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("KMP_BLOCKTIME", "0")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false" if threads == 1 else "true")

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from torch.nn import functional
 
+from shards.engines.between import Between, Norm
 from shards.engines.linears import Linear
 from shards.engines.pair_attention import PairAttention, attention_for
 from shards.engines.unpadded import FlatBatch
@@ -34,21 +34,6 @@ class Layer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Norm:
-    """The weights of a LayerNorm."""
-
-    weight: torch.Tensor
-    bias: torch.Tensor
-    eps: float
-
-    def to(self, form: torch.dtype) -> "Norm":
-        return Norm(self.weight.to(form), self.bias.to(form), self.eps)
-
-    def __call__(self, states: torch.Tensor) -> torch.Tensor:
-        return functional.layer_norm(states, self.weight.shape, self.weight, self.bias, self.eps)
-
-
 @dataclass(slots=True)
 class FloatLayer:
     """A layer whose states are floats between its products; see `Layer`."""
@@ -59,13 +44,14 @@ class FloatLayer:
     up: Linear
     down: Linear
     norm: Norm
+    between: Between
 
     def project(self, states: torch.Tensor) -> torch.Tensor:
         return self.qkv(states)
 
     def finish(self, attended: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
-        states = self.attention_norm(self.out(attended).add_(states))
-        return self.norm(self.down(self.up(states)).add_(states))
+        states = self.between.normed(self.out(attended), states, self.attention_norm)
+        return self.between.normed(self.down(self.up(states)), states, self.norm)
 
 
 class Encoder:

@@ -1,4 +1,4 @@
-"""Layers of `bert` in int8 on a CPU, with everything between two products inside the products.
+"""Layers of `bert` in int8 on a CPU: products take codes, and what follows is inside them or one pass.
 
 States are quantised by scales that were measured beforehand on some texts (`Ranges`), so that nothing
 has to be looked for in them, and a row's result does not depend on the rows beside it:
@@ -18,6 +18,7 @@ import torch
 
 from shards.engines.bert import FloatLayer
 from shards.engines.bert_weights import LayerWeights, Matrix
+from shards.engines.between import between_for
 
 _ZERO = 128
 _LEVELS = 127
@@ -75,14 +76,6 @@ class Product:
         )
         return product
 
-    def plus(self, codes: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
-        """Return the product plus `states`, `[rows, outputs]` in bf16."""
-        product: torch.Tensor = torch.ops.onednn.qlinear_pointwise.binary(
-            *(codes, *self._operands, states, self._bias, 1.0, 0, torch.bfloat16),
-            *(1.0, 0, "add", 1.0, "none", [], ""),
-        )
-        return product
-
     def gelu_codes(self, codes: torch.Tensor, step: float, zero: int) -> torch.Tensor:
         """Return GELU of the product as codes: `step * (code - zero)`."""
         product: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
@@ -107,22 +100,22 @@ class Int8Layer:
         self._up = Product(_inputs_times(weights.up, up_steps))
         self._down = Product(weights.down, self._gelu, self._gelu_zero)
         self._qkv_shares, self._up_shares = 1 / qkv_steps, 1 / up_steps
-        self._attention_norm = weights.attention_norm.to(torch.bfloat16)
-        self._norm = weights.norm.to(torch.bfloat16)
+        self._out_shares = torch.ones_like(out_steps)  # values come in steps already
+        self._between = between_for("cpu", torch.bfloat16)
+        self._attention_norm = self._between.norm(weights.attention_norm)
+        self._norm = self._between.norm(weights.norm)
 
     def project(self, states: torch.Tensor) -> torch.Tensor:
-        return self._qkv(_codes(states.float().mul_(self._qkv_shares)))
+        return self._qkv(self._between.coded(states, self._qkv_shares))
 
     def finish(self, attended: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
-        states = self._attention_norm(self._out.plus(_codes(attended.float()), states))
-        codes = _codes(states.float().mul_(self._up_shares))
+        between = self._between
+        product = self._out(between.coded(attended, self._out_shares))
+        states, codes = between.normed_and_coded(
+            product, states, self._attention_norm, self._up_shares
+        )
         grown = self._up.gelu_codes(codes, self._gelu, self._gelu_zero)
-        return self._norm(self._down.plus(grown, states))
-
-
-def _codes(steps: torch.Tensor) -> torch.Tensor:
-    """Return fp32 steps, which are lost, as codes."""
-    return steps.add_(_ZERO + 0.5).clamp_(0, _MOST).to(torch.uint8)
+        return between.normed(self._down(grown), states, self._norm)
 
 
 def _steps(largest: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from shards.engines.bert import FAMILIES, FloatLayer, Norm
+from shards.engines.bert import FAMILIES, FloatLayer
+from shards.engines.between import Norm, between_for
 from shards.engines.linears import FORMATS, pack
 
 
@@ -72,17 +73,18 @@ def _norm(norm: Any) -> Norm:
 
 def float_layer(weights: LayerWeights, dtype: str) -> FloatLayer:
     """Pack a layer for a number format, on the device where its weights are."""
-    form = FORMATS[dtype]
+    device = str(weights.qkv.weight.device)
+    between = between_for(device, FORMATS[dtype])
 
     def linear(matrix: Matrix, activation: str = "none") -> Any:
-        device = str(matrix.weight.device)
         return pack(matrix.weight, matrix.bias, dtype, device, activation)
 
     return FloatLayer(
         qkv=linear(weights.qkv),
         out=linear(weights.out),
-        attention_norm=weights.attention_norm.to(form),
+        attention_norm=between.norm(weights.attention_norm),
         up=linear(weights.up, "gelu"),
         down=linear(weights.down),
-        norm=weights.norm.to(form),
+        norm=between.norm(weights.norm),
+        between=between,
     )

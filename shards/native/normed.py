@@ -25,7 +25,7 @@ class Norms:
     """The norms of one format of results."""
 
     def __init__(self, library: ctypes.CDLL, form: torch.dtype) -> None:
-        """`form` is fp32, bf16, or u8 for codes with a scale a row."""
+        """`form` is fp32, bf16, or, for RMSNorm alone, u8 for codes with a scale a row."""
         self._kernel = library.native_normed
         self._kernel.argtypes = (ctypes.POINTER(_Normed),)
         self._kernel.restype = None
@@ -52,9 +52,13 @@ class Norms:
         weight: torch.Tensor,
         bias: torch.Tensor,
         eps: float,
-    ) -> Rows:
+    ) -> torch.Tensor:
         """Return the LayerNorm of the sum of `product` and `states`, which stay as they are."""
-        return self._layer(product, states, weight, bias, eps, None)[0]
+        first, plus = _both(product, states)
+        count, width = states.shape
+        out = torch.empty(count, width, dtype=self._form)
+        self._layer(first, plus, out, weight, bias, None, None, eps)
+        return out
 
     def layer_and_codes(
         self,
@@ -64,27 +68,34 @@ class Norms:
         bias: torch.Tensor,
         eps: float,
         shares: torch.Tensor,
-    ) -> tuple[Rows, torch.Tensor]:
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return `layer`, and the same as u8 codes: 128 + numbers * `shares`, held in their range."""
-        codes = torch.empty(states.shape, dtype=torch.uint8)
-        return self._layer(product, states, weight, bias, eps, (shares, codes))
-
-    def _layer(self, product: Rows, states: torch.Tensor, *rest: Any) -> tuple[Rows, Any]:
-        weight, bias, eps, coded = rest
         first, plus = _both(product, states)
         count, width = states.shape
-        out, out_rows = made(count, width, self._form)
-        weight_at = address("weight", weight, torch.float32, width)
-        bias_at = address("bias", bias, torch.float32, width)
-        shares_at = codes_at = codes = None
-        if coded is not None:
-            shares, codes = coded
-            shares_at = address("shares", shares, torch.float32, width)
-            codes_at = codes.data_ptr()
-        self._run(
-            *(first, plus, out_rows, weight_at, bias_at, shares_at, codes_at, eps, count, width)
-        )
+        shares_at = address("shares", shares, torch.float32, width)
+        out = torch.empty(count, width, dtype=self._form)
+        codes = torch.empty(count, width, dtype=torch.uint8)
+        self._layer(first, plus, out, weight, bias, shares_at, codes.data_ptr(), eps)
         return out, codes
+
+    def _layer(
+        self,
+        first: CRows,
+        plus: CRows,
+        out: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor,
+        shares: int | None,
+        codes: int | None,
+        eps: float,
+    ) -> None:
+        count, width = out.shape
+        pointers = (
+            address("weight", weight, torch.float32, width),
+            address("bias", bias, torch.float32, width),
+        )
+        to = read("out", out, count, width)
+        self._run(first, plus, to, *pointers, shares, codes, eps, count, width)
 
     def _run(self, *values: Any) -> None:
         self._kernel(_Normed(*values))

@@ -11,7 +11,7 @@ struct put {
     int64_t count, width;
 };
 
-static void put_one(const struct put *all, long row)
+static inline void put_one(const struct put *all, long row)
 {
     float numbers[all->width] __attribute__((aligned(64)));
     const __m512 scale = _mm512_set1_ps(scale_of(&all->rows, row));
@@ -20,15 +20,15 @@ static void put_one(const struct put *all, long row)
         __mmask16 lanes = first_lanes(all->width - at);
         __m512 some = _mm512_mul_ps(load(&all->rows, row, at, lanes), scale);
         if (all->shares)
-            store_codes(codes + at, lanes, _mm512_mul_ps(some, _mm512_maskz_loadu_ps(lanes, all->shares + at)));
+            store_codes(codes + at, lanes, _mm512_mul_ps(some, load_floats(all->shares + at, lanes)));
         else
-            _mm512_mask_storeu_ps(numbers + at, lanes, some);
+            store_floats(numbers + at, lanes, some);
     }
     if (!all->shares)
         put_row(&all->out, row, numbers, all->width);
 }
 
-static void add_one(const struct put *all, long row)
+static inline void add_one(const struct put *all, long row)
 {
     const __m512 scale = _mm512_set1_ps(scale_of(&all->rows, row));
     for (long at = 0; at < all->width; at += LANES) {
@@ -41,18 +41,18 @@ static void add_one(const struct put *all, long row)
 
 static void put_some(void *data, long part)
 {
-    const struct put *all = data;
-    long some = rows_at_a_time(all->width), first = part * some;
-    for (long row = first; row < all->count && row < first + some; row++)
-        put_one(all, row);
+    const struct put all = *(const struct put *)data; /* its own: no store changes it */
+    long some = rows_at_a_time(all.width), first = part * some;
+    for (long row = first; row < all.count && row < first + some; row++)
+        put_one(&all, row);
 }
 
 static void add_some(void *data, long part)
 {
-    const struct put *all = data;
-    long some = rows_at_a_time(all->width), first = part * some;
-    for (long row = first; row < all->count && row < first + some; row++)
-        add_one(all, row);
+    const struct put all = *(const struct put *)data; /* its own: no store changes it */
+    long some = rows_at_a_time(all.width), first = part * some;
+    for (long row = first; row < all.count && row < first + some; row++)
+        add_one(&all, row);
 }
 
 EXPORT void native_put(struct put *all)

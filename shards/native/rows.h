@@ -49,15 +49,35 @@ static inline void *place(const struct rows *rows, long row, long at)
     return (char *)rows->at + (row * rows->step + at) * size;
 }
 
+/* The lanes from column `at` on. Whole vectors take the plain instructions: masked stores are slow. */
+#define ALL 0xffff
+
+static inline __m512 load_floats(const float *from, __mmask16 lanes)
+{
+    return lanes == ALL ? _mm512_loadu_ps(from) : _mm512_maskz_loadu_ps(lanes, from);
+}
+
+static inline void store_floats(float *to, __mmask16 lanes, __m512 numbers)
+{
+    if (lanes == ALL)
+        _mm512_storeu_ps(to, numbers);
+    else
+        _mm512_mask_storeu_ps(to, lanes, numbers);
+}
+
 static inline __m512 load_form(const void *from, int64_t form, __mmask16 lanes)
 {
-    return form == FP32 ? _mm512_maskz_loadu_ps(lanes, from) : load_bf16(from, lanes);
+    if (form == FP32)
+        return load_floats(from, lanes);
+    return lanes == ALL ? widened(_mm256_loadu_si256(from)) : load_bf16(from, lanes);
 }
 
 static inline void store_form(void *to, int64_t form, __mmask16 lanes, __m512 numbers)
 {
     if (form == FP32)
-        _mm512_mask_storeu_ps(to, lanes, numbers);
+        store_floats(to, lanes, numbers);
+    else if (lanes == ALL)
+        _mm256_storeu_si256(to, (__m256i)_mm512_cvtneps_pbh(numbers));
     else
         store_bf16(to, lanes, numbers);
 }
@@ -72,7 +92,11 @@ static inline void store_codes(uint8_t *to, __mmask16 lanes, __m512 steps)
 {
     __m512i codes = _mm512_add_epi32(_mm512_cvtps_epi32(steps), _mm512_set1_epi32(ZERO));
     codes = _mm512_max_epi32(codes, _mm512_setzero_si512());
-    _mm_mask_storeu_epi8(to, lanes, _mm512_cvtusepi32_epi8(codes));
+    __m128i bytes = _mm512_cvtusepi32_epi8(codes);
+    if (lanes == ALL)
+        _mm_storeu_si128((__m128i *)to, bytes);
+    else
+        _mm_mask_storeu_epi8(to, lanes, bytes);
 }
 
 /* Write a row of codes whose largest magnitude gets the last code, and its scale. */
@@ -80,7 +104,7 @@ static inline void put_codes(const struct rows *rows, long row, const float *num
 {
     __m512 largest = _mm512_set1_ps(1e-30f); /* a row of zeros keeps a scale */
     for (long at = 0; at < width; at += LANES) {
-        __m512 some = _mm512_maskz_loadu_ps(first_lanes(width - at), numbers + at);
+        __m512 some = load_floats(numbers + at, first_lanes(width - at));
         largest = _mm512_max_ps(largest, _mm512_abs_ps(some));
     }
     float scale = _mm512_reduce_max_ps(largest) / LEVELS;
@@ -88,7 +112,7 @@ static inline void put_codes(const struct rows *rows, long row, const float *num
     uint8_t *to = (uint8_t *)rows->at + row * rows->step;
     for (long at = 0; at < width; at += LANES) {
         __mmask16 lanes = first_lanes(width - at);
-        store_codes(to + at, lanes, _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, numbers + at), share));
+        store_codes(to + at, lanes, _mm512_mul_ps(load_floats(numbers + at, lanes), share));
     }
     rows->scales[row] = scale;
 }
@@ -102,7 +126,7 @@ static inline void put_row(const struct rows *rows, long row, const float *numbe
     }
     for (long at = 0; at < width; at += LANES) {
         __mmask16 lanes = first_lanes(width - at);
-        store_form(place(rows, row, at), rows->form, lanes, _mm512_maskz_loadu_ps(lanes, numbers + at));
+        store_form(place(rows, row, at), rows->form, lanes, load_floats(numbers + at, lanes));
     }
 }
 

@@ -22,14 +22,14 @@ struct split {
     int64_t count, dim;
 };
 
-static void *place_of(const struct room *room, long row, long head, long dim)
+static inline void *place_of(const struct room *room, long row, long head, long dim)
 {
     long size = room->form == FP32 ? sizeof(float) : sizeof(bf16);
     long group = head / room->share, beside = head % room->share;
     return (char *)room->at + (row * room->row_step + group * room->group_step + beside * dim) * size;
 }
 
-static void copy(const struct split *all, long row, long head)
+static inline void copy(const struct split *all, long row, long head)
 {
     const __m512 scale = _mm512_set1_ps(scale_of(&all->product, row));
     const struct room *room = &all->values;
@@ -43,7 +43,7 @@ static void copy(const struct split *all, long row, long head)
 }
 
 /* One head: the product's from column `from` on goes to `to`. */
-static void turn(const struct split *all, long row, long from, char *to, int64_t form, const float *norm)
+static inline void turn(const struct split *all, long row, long from, char *to, int64_t form, const float *norm)
 {
     const __m512 scale = _mm512_set1_ps(scale_of(&all->product, row));
     const float *turns = all->turns + row * all->dim;
@@ -58,15 +58,15 @@ static void turn(const struct split *all, long row, long from, char *to, int64_t
     for (long at = 0; at < all->dim; at += LANES) {
         __mmask16 lanes = first_lanes(all->dim - at);
         __m512 some = _mm512_mul_ps(load(&all->product, row, from + at, lanes), over);
-        some = _mm512_mul_ps(some, _mm512_maskz_loadu_ps(lanes, norm + at));
-        __m512 angles = _mm512_maskz_loadu_ps(lanes, turns + at);
+        some = _mm512_mul_ps(some, load_floats(norm + at, lanes));
+        __m512 angles = load_floats(turns + at, lanes);
         __m512 across = _mm512_mul_ps(_mm512_permute_ps(some, 0xb1), _mm512_movehdup_ps(angles));
         some = _mm512_fmaddsub_ps(some, _mm512_moveldup_ps(angles), across);
         store_form(to + at * size, form, lanes, some);
     }
 }
 
-static void one_row(const struct split *all, long row)
+static inline void one_row(const struct split *all, long row)
 {
     long from = all->values.heads * all->dim;
     const float *norm = all->norms;
@@ -79,17 +79,17 @@ static void one_row(const struct split *all, long row)
     }
 }
 
-static long width_of(const struct split *all)
+static inline long width_of(const struct split *all)
 {
     return (all->values.heads + all->keys.heads + all->queries.heads) * all->dim;
 }
 
 static void some_rows(void *data, long part)
 {
-    const struct split *all = data;
-    long some = rows_at_a_time(width_of(all)), first = part * some;
-    for (long row = first; row < all->count && row < first + some; row++)
-        one_row(all, row);
+    const struct split all = *(const struct split *)data; /* its own: no store changes it */
+    long some = rows_at_a_time(width_of(&all)), first = part * some;
+    for (long row = first; row < all.count && row < first + some; row++)
+        one_row(&all, row);
 }
 
 EXPORT void native_split(struct split *all)

@@ -53,6 +53,7 @@ def test_prepare_pins_and_limits_threads() -> None:
     assert said["threads"] == 1
     environment = said["environment"]
     assert environment["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert int(environment["GOMP_SPINCOUNT"]) <= 10_000  # more starves a core that others use
     assert environment["TOKENIZERS_PARALLELISM"] == "false"
     assert environment["HF_HUB_OFFLINE"] == "1"
 

@@ -1,6 +1,7 @@
 """BERT without padding: groups, long pairs, and int8 against the exact margins."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,13 @@ def logits(model: Any, pairs: Sequence[EncodedPair]) -> list[float]:
     return margins
 
 
+@pytest.mark.parametrize("uses_kernels", [True, False])
 @pytest.mark.parametrize("name", ["bert", "xlm-roberta"])
-def test_every_pair_scores_as_it_does_alone(name: str, models: dict[str, Path]) -> None:
+def test_every_pair_scores_as_it_does_alone(
+    name: str, uses_kernels: bool, models: dict[str, Path]
+) -> None:
     pairs = pairs_of(LENGTHS)
-    with torch.inference_mode():
+    with torch.inference_mode(), nullcontext() if uses_kernels else without_kernels():
         ours = logits(without_padding(loaded(models[name]), "fp32"), pairs)
     padded = Padded(loaded(models[name]))
     expected = [logits(padded, [pair])[0] for pair in pairs]
@@ -85,10 +89,12 @@ def int8_of(folder: Path, pairs: Sequence[EncodedPair]) -> Any:
 
 
 @needs_int8
-def test_int8_stays_near_the_exact_margins(models: dict[str, Path]) -> None:
+@pytest.mark.parametrize("uses_kernels", [True, False])
+def test_int8_stays_near_the_exact_margins(uses_kernels: bool, models: dict[str, Path]) -> None:
     pairs = pairs_of(LENGTHS * 3, seed=1)
     exact = logits(Padded(loaded(models["bert"])), pairs)
-    rounded = logits(int8_of(models["bert"], pairs_of(LENGTHS, seed=5)), pairs)
+    with nullcontext() if uses_kernels else without_kernels():
+        rounded = logits(int8_of(models["bert"], pairs_of(LENGTHS, seed=5)), pairs)
     assert rounded == pytest.approx(exact, abs=INT8_TOLERANCE)
     assert rounded != exact
 

@@ -24,19 +24,25 @@ import ctypes, math, mmap, sys
 import torch
 from shards.native.attention import Attending
 from shards.native.gated import gated_by
+from shards.native.normed import Norms
+from shards.native.put import add_by, coded_by, put_by
+from shards.native.rows import Scaled
+from shards.native.split import split_by
 
 library = ctypes.CDLL(sys.argv[1])
 torch.set_num_threads(2)
 protect = ctypes.CDLL(None, use_errno=True).mprotect
 protect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 
-def ones(*shape: int) -> torch.Tensor:
-    size = 2 * math.prod(shape)
+def ones(*shape: int, form: torch.dtype = torch.bfloat16) -> torch.Tensor:
+    size = form.itemsize * math.prod(shape)
     pages = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
     memory = mmap.mmap(-1, pages + mmap.PAGESIZE)
-    whole = torch.frombuffer(memory, dtype=torch.bfloat16)
+    whole = torch.frombuffer(memory, dtype=torch.uint8)
     assert protect(whole.data_ptr() + pages, mmap.PAGESIZE, 0) == 0
-    return whole[(pages - size) // 2 : pages // 2].view(shape).fill_(1)
+    return whole[pages - size : pages].view(form).view(shape).fill_(1)
+
+torch.empty = lambda *shape, dtype=torch.float32: ones(*shape, form=dtype)  # what kernels write to
 
 def attend(length: int, past: int, share: int, dim: int, causal: bool) -> None:
     queries, out = ones(2, length, share * dim), ones(2, length, share * dim)
@@ -49,8 +55,34 @@ for length in (1, 17, 130, 257):
     for past in (0, 1, 256):
         for share, dim in ((1, 2), (1, 26), (2, 64), (3, 128), (1, 160), (2, 256)):
             attend(length, past, share, dim, causal=past != 1)
-for rows, width in ((1, 1), (17, 33), (40, 64)):
-    gated_by(library)(ones(rows, 2 * width))
+def through_rows(rows: int, width: int, form: torch.dtype, out: torch.dtype) -> None:
+    weight = ones(width, form=torch.float32)
+    scaled = Scaled(ones(rows, width, form=form), ones(rows, form=torch.float32))
+    states, more = ones(rows, width, form=form), ones(rows, 2 * width, form=form)
+    norms = Norms(library, out)
+    norms.rms(states, weight, 1e-6)
+    norms.rms(states, weight, 1e-6, scaled)
+    gated_by(library, out)(more)
+    put_by(library, out)(scaled)
+    add_by(library)(states, scaled)
+    coded_by(library)(states, weight)
+    if out != torch.uint8:
+        norms.layer_and_codes(scaled, states, weight, weight, 1e-6, weight)
+
+def split(rows: int, groups: int, share: int, dim: int, form: torch.dtype) -> None:
+    heads = groups * (2 + share)
+    product, norms = ones(rows, heads * dim, form=form), ones(heads - groups, dim, form=torch.float32)
+    turns = ones(rows, 1, dim // 2, form=torch.complex64)
+    rooms = [ones(groups, rows, wide * dim, form=form) for wide in (1, 1, share)]
+    split_by(library)(product, norms, turns, 1e-6, *rooms)
+
+forms = (torch.float32, torch.bfloat16)
+for form in forms:
+    for rows, width in ((1, 1), (17, 33), (40, 64), (9, 1000), (3, 32768 // 2)):
+        for out in (*forms, torch.uint8):
+            through_rows(rows, width, form, out)
+    for rows, groups, share, dim in ((1, 1, 1, 2), (5, 2, 2, 26), (90, 3, 1, 128)):
+        split(rows, groups, share, dim, form)
 print("sound")
 """
 

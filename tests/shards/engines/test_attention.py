@@ -140,3 +140,23 @@ def test_few_shapes_are_asked_for_where_kernels_are_made_for_shapes(count: int) 
         assert members & (members - 1) == 0
     written = torch.cat([one.rows for one in groups])
     assert sorted(written[written < rows].tolist()) == list(range(rows))
+
+
+def test_long_segments_of_any_length_ask_for_few_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """oneDNN keeps megabytes for each shape: one document of 32K tokens took ten gigabytes."""
+    monkeypatch.setattr(attention, "MOST_SCORES", 1 << 14)
+    seen: set[int] = set()
+    product = torch.bmm
+
+    def noting(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        seen.update(second.shape[1:])
+        return product(first, second)
+
+    monkeypatch.setattr(torch, "bmm", noting)
+    lengths = range(1001, 4096, 500)
+    for length in lengths:
+        askings = [Asking((0, length), ((0, length),))]
+        queries = torch.randn(1, length + 1, DIM)
+        keys, values = torch.randn(2, 1, length, DIM)
+        Grouped(askings, length, "cpu", torch.float32)(queries, keys, values, queries)
+    assert len(seen) < 16 * 10  # of thousands of steps

@@ -5,7 +5,7 @@ goes, is done here: query, key and value in one product, bias and GELU inside th
 rows at a time through everything that follows attention, so that they stay in the cache.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,12 +14,11 @@ import torch
 from shards.engines.between import Between, Norm
 from shards.engines.linears import Linear
 from shards.engines.pair_attention import PairAttention, attention_for
-from shards.engines.unpadded import FlatBatch
+from shards.engines.unpadded import FlatBatch, tiles
 
 FAMILIES = frozenset({"bert", "roberta", "xlm-roberta", "camembert", "electra"})
 
 _OFFSET_FAMILIES = frozenset({"roberta", "xlm-roberta", "camembert"})  # positions from pad_id + 1
-_ROWS = 256  # at a time
 
 
 class Layer(Protocol):
@@ -79,7 +78,7 @@ class Encoder:
         )
         for layer in self._layers[:-1]:
             attended = self._attended(layer, states, attend)
-            for rows in _tiles(len(states)):
+            for rows in tiles(len(states)):
                 states[rows] = layer.finish(attended[rows], states[rows])
         last = self._layers[-1]
         attended = self._attended(last, states, attend_first)
@@ -99,13 +98,8 @@ class Encoder:
     def _attended(self, layer: Layer, states: torch.Tensor, attend: PairAttention) -> torch.Tensor:
         tokens, hidden = states.shape
         products = torch.empty((tokens, 3 * hidden), dtype=self._form, device=states.device)
-        for rows in _tiles(tokens):
+        for rows in tiles(tokens):
             products[rows] = layer.project(states[rows])
         attended = torch.empty_like(states)
         attend(products, attended)
         return attended
-
-
-def _tiles(rows: int) -> Iterator[slice]:
-    for first in range(0, rows, _ROWS):
-        yield slice(first, min(rows, first + _ROWS))

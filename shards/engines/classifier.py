@@ -10,9 +10,8 @@ from shards.checkpoint import expect_engine, load_model, open_checkpoint
 from shards.encoder import PairEncoder
 from shards.engines.around import around
 from shards.engines.base import Facts
-from shards.engines.bert_formats import settled_in
-from shards.engines.bert_weights import fits
 from shards.engines.cross_encoders import CrossEncoder, head_in_fp32
+from shards.engines.encoder_formats import family_of, settled_in
 from shards.engines.formats import said_of_int8, said_of_kernels
 from shards.engines.linears import FORMATS
 from shards.engines.padding import warm_up_batches
@@ -65,7 +64,7 @@ def load(spec: ShardSpec, report: Report) -> ClassifierEngine:
         report=report,
     )
     head_in_fp32(loaded, checkpoint)
-    is_packed = fits(loaded.config)
+    is_packed = family_of(loaded.config) is not None
     weights = torch.tensor(parts.label_weights, device=device)
     settled = settled_in(
         dtype,

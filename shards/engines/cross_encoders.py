@@ -1,22 +1,21 @@
 """A loaded cross-encoder as the classifier engine calls it: encoded pairs in, fp32 logits out.
 
-BERT and its kin have a forward pass of their own, without padding (`bert`). All others go through
-their transformers model, padded on the right with the model's own padding token (RoBERTa counts
+BERT and its kin and ModernBERT have forward passes of their own, without padding (`bert`,
+`modernbert`; the table is in `encoder_formats`). All others go through their transformers model, padded on the right with the model's own padding token (RoBERTa counts
 positions by it) and masked; a batch of equal lengths needs no mask.
 
 The head runs in fp32, with weights read from the file in the precision they are stored in, so that
 bf16 does not make ties.
 """
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
 
 from shards.checkpoint import Checkpoint
-from shards.engines.bert import Encoder, Layer
-from shards.engines.linears import FORMATS
 from shards.engines.padding import padded_inputs
-from shards.engines.unpadded import flatten
+from shards.engines.unpadded import FlatBatch, flatten
 from shards.pairs import Batch
 
 
@@ -47,21 +46,29 @@ class Padded:
 
 
 class Unpadded:
-    """BERT or its kin: layers of ours between transformers' embeddings and head."""
+    """A body of ours on flat batches, with transformers' head."""
 
-    def __init__(self, model: Any, layers: list[Layer], dtype: str) -> None:
-        body = model.base_model
-        self._encoder = Encoder(body, layers, FORMATS[dtype])
-        self._pooler = getattr(body, "pooler", None)
-        self._head = model.classifier
-        self._device = str(model.device)
+    def __init__(
+        self,
+        pooled: Callable[[FlatBatch], torch.Tensor],
+        head: Callable[[torch.Tensor], torch.Tensor],
+        device: str,
+    ) -> None:
+        """Take a body and what judges it.
+
+        Args:
+            pooled: returns a row for each pair, shortest first, `[pairs, hidden]`.
+            head: takes these rows in fp32, and returns logits, `[pairs, labels]`.
+        """
+        self._pooled = pooled
+        self._head = head
+        self._device = device
 
     @torch.inference_mode()
     def logits(self, batch: Batch) -> torch.Tensor:
         """See `CrossEncoder`."""
         flat = flatten(batch, self._device)
-        first = self._encoder.first_states(flat).float()[:, None]  # as a sequence of one token
-        logits: torch.Tensor = self._head(first if self._pooler is None else self._pooler(first))
+        logits = self._head(self._pooled(flat).float())
         return logits.float()[flat.places]
 
 
@@ -70,6 +77,7 @@ def head_in_fp32(model: Any, checkpoint: Checkpoint) -> None:
     prefix = model.base_model_prefix
     for name, module in (
         ("classifier", getattr(model, "classifier", None)),
+        ("head", getattr(model, "head", None)),
         (f"{prefix}.pooler", getattr(model.base_model, "pooler", None)),
     ):
         if module is not None and model.dtype != torch.float32:

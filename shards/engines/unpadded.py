@@ -3,11 +3,14 @@
 Products and norms never see padding; how pairs attend to themselves is in `pair_attention`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 
 from shards.pairs import Batch
+
+_ROWS = 256  # at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +61,9 @@ def flatten(batch: Batch, device: str) -> FlatBatch:
         starts=on_device(starts),
         lengths=[len(batch[at]) for at in order],
     )
+
+
+def tiles(rows: int) -> Iterator[slice]:
+    """Yield so many rows that what lies between two products stays in the cache."""
+    for first in range(0, rows, _ROWS):
+        yield slice(first, min(rows, first + _ROWS))

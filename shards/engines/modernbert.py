@@ -1,0 +1,160 @@
+"""ModernBERT over flat batches, see `unpadded`: norms before products, rotary positions, a gated block.
+
+Every few layers tokens see their whole pair; in the layers between only those near them, see
+`local_attention`. transformers' own modules embed the tokens and judge what is pooled.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from shards.engines.elementwise import turns
+from shards.engines.linears import Linear
+from shards.engines.local_attention import local_attention_for
+from shards.engines.pair_attention import PairAttention, attention_for
+from shards.engines.unpadded import FlatBatch, tiles
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """A LayerNorm without bias.
+
+    Attributes:
+        weight: in the format of the states, `[hidden]`.
+    """
+
+    weight: torch.Tensor
+    eps: float
+
+    def __call__(self, states: torch.Tensor) -> torch.Tensor:
+        return functional.layer_norm(states, self.weight.shape, self.weight, None, self.eps)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer in some number format.
+
+    Attributes:
+        is_local: whether tokens see only those near them.
+        attention_norm: `None` in the first layer.
+        qkv: queries, already scaled, keys and values; the two halves of each head of queries and keys
+            alternate, as turns take them.
+        up: its GELU, the exact one, is inside.
+    """
+
+    is_local: bool
+    attention_norm: Scaling | None
+    qkv: Linear
+    out: Linear
+    norm: Scaling
+    up: Linear
+    gate: Linear
+    down: Linear
+
+    def project(self, states: torch.Tensor) -> torch.Tensor:
+        """Return queries, keys and values side by side, not turned yet, `[rows, 3 * hidden]`."""
+        return self.qkv(states if self.attention_norm is None else self.attention_norm(states))
+
+    def finish(self, attended: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
+        """Return the states after the layer, `[rows, hidden]`."""
+        states = states + self.out(attended)
+        normed = self.norm(states)
+        return states.add_(self.down(self.up(normed).mul_(self.gate(normed))))
+
+
+@dataclass(frozen=True, slots=True)
+class _Seeing:
+    """What layers of one kind need in one batch.
+
+    Attributes:
+        turns: of each token, `[tokens, 1, head_dim / 2]`, complex.
+        attend_first: `attend` where only the first tokens of pairs are needed afterwards.
+    """
+
+    turns: torch.Tensor
+    attend: PairAttention
+    attend_first: PairAttention
+
+
+class ModernBert:
+    """The body of a loaded cross-encoder."""
+
+    def __init__(
+        self,
+        body: Any,
+        layers: Sequence[Layer],
+        *,
+        speeds: Callable[[bool], torch.Tensor],
+        norm: Scaling,
+        form: torch.dtype,
+    ) -> None:
+        """Take embeddings from `body`, transformers' model without its head.
+
+        Args:
+            speeds: of rotary positions, `[head_dim / 2]`, in layers that are local, and that are not.
+            norm: the last one, in fp32.
+            form: of states.
+        """
+        self._embeddings = body.embeddings
+        self._layers = layers
+        self._heads = body.config.num_attention_heads
+        self._reach = body.config.sliding_window
+        self._pools_mean = body.config.classifier_pooling == "mean"
+        self._speeds = {is_local: speeds(is_local) for is_local in (False, True)}
+        self._norm = norm
+        self._form = form
+
+    def pooled(self, batch: FlatBatch) -> torch.Tensor:
+        """Return the last states of each pair's first token, or the mean of all, `[pairs, hidden]`."""
+        states = self._embeddings(input_ids=batch.token_ids[None])[0].to(self._form)
+        seeing = {is_local: self._seeing(batch, is_local) for is_local in (False, True)}
+        for layer in self._layers[:-1]:
+            seen = seeing[layer.is_local]
+            _finish(layer, self._attended(layer, states, seen, seen.attend), states)
+        last = self._layers[-1]
+        seen = seeing[last.is_local]
+        if self._pools_mean:
+            _finish(last, self._attended(last, states, seen, seen.attend), states)
+            return _means(self._norm(states.float()), batch.lengths)
+        attended = self._attended(last, states, seen, seen.attend_first)
+        return self._norm(last.finish(attended[batch.starts], states[batch.starts]).float())
+
+    def _seeing(self, batch: FlatBatch, is_local: bool) -> _Seeing:
+        speeds = self._speeds[is_local]
+        made = (self._heads, 2 * len(speeds), str(speeds.device), self._form)
+        turned = turns(batch.positions, speeds)
+        if not is_local:
+            return _Seeing(turned, *attention_for(batch.lengths, *made))
+        attend = local_attention_for(batch.lengths, self._reach, *made)
+        return _Seeing(turned, attend, attend)
+
+    def _attended(
+        self, layer: Layer, states: torch.Tensor, seen: _Seeing, attend: PairAttention
+    ) -> torch.Tensor:
+        tokens, hidden = states.shape
+        products = torch.empty((tokens, 3 * hidden), dtype=self._form, device=states.device)
+        for rows in tiles(tokens):
+            products[rows] = layer.project(states[rows])
+            self._turn(products[rows, : 2 * hidden], seen.turns[rows])
+        attended = torch.empty_like(states)
+        attend(products, attended)
+        return attended
+
+    def _turn(self, products: torch.Tensor, turned: torch.Tensor) -> None:
+        """Turn queries and keys to their positions, in place; in fp32."""
+        exact = products.to(torch.float32, copy=True).view(len(products), 2 * self._heads, -1, 2)
+        torch.view_as_complex(exact).mul_(turned)
+        products.copy_(exact.view(products.shape))
+
+
+def _finish(layer: Layer, attended: torch.Tensor, states: torch.Tensor) -> None:
+    """Bring states behind a layer, in place."""
+    for rows in tiles(len(states)):
+        states[rows] = layer.finish(attended[rows], states[rows])
+
+
+def _means(states: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+    return torch.stack([some.mean(0) for some in states.split(list(lengths))])

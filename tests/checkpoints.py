@@ -154,22 +154,21 @@ def xlm_roberta(folder: Path) -> Path:
     return folder
 
 
-def modernbert(folder: Path) -> Path:
-    """Write a `ModernBertForSequenceClassification` with mean pooling and local layers."""
-    return encoder(
-        folder,
-        "modernbert",
-        num_hidden_layers=4,
-        initializer_range=0.1,
-        classifier_pooling="mean",
-        local_attention=16,
-        max_position_embeddings=512,
-        pad_token_id=0,
-        cls_token_id=2,
-        sep_token_id=3,
-        bos_token_id=None,
-        eos_token_id=None,
-    )
+def modernbert(folder: Path, **config: Any) -> Path:
+    """Write a `ModernBertForSequenceClassification` with mean pooling; two layers of four are local."""
+    settings: dict[str, Any] = {
+        "num_hidden_layers": 4,
+        "initializer_range": 0.1,
+        "classifier_pooling": "mean",
+        "local_attention": 16,
+        "max_position_embeddings": 512,
+        "pad_token_id": 0,
+        "cls_token_id": 2,
+        "sep_token_id": 3,
+        "bos_token_id": None,
+        "eos_token_id": None,
+    }
+    return encoder(folder, "modernbert", **(settings | config))
 
 
 # -- tokenizers ------------------------------------------------------------------------------------

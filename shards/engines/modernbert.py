@@ -157,4 +157,4 @@ def _finish(layer: Layer, attended: torch.Tensor, states: torch.Tensor) -> None:
 
 
 def _means(states: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
-    return torch.stack([some.mean(0) for some in states.split(list(lengths))])
+    return torch.stack([some.mean(0) for some in torch.split(states, list(lengths))])

@@ -45,7 +45,7 @@ def _head_dim(config: Any) -> int:
 def _speeds(config: Any, is_local: bool) -> torch.Tensor:
     dim = _head_dim(config)
     theta = config.rope_parameters[_KINDS[is_local]]["rope_theta"]
-    return 1.0 / (theta ** (torch.arange(0, dim, 2, dtype=torch.float32) / dim))
+    return torch.pow(theta, torch.arange(0, dim, 2, dtype=torch.float32) / -dim)
 
 
 def _scaling(norm: Any, form: torch.dtype) -> Scaling:

@@ -147,7 +147,7 @@ def test_classifier_equals_transformers(name: str, language: str, models: dict[s
     assert margins == pytest.approx(expected, abs=TOLERANCE)
 
 
-@pytest.mark.parametrize("name", ["bert", "xlm-roberta"])
+@pytest.mark.parametrize("name", ["bert", "xlm-roberta", "modernbert"])
 def test_classifier_equals_transformers_for_200_documents_and_for_one(
     name: str, models: dict[str, Path]
 ) -> None:
@@ -182,7 +182,7 @@ def test_a_margin_does_not_depend_on_its_batch(
     assert together == pytest.approx(alone, abs=TOLERANCE)
 
 
-@pytest.mark.parametrize("name", ["qwen3", "qwen3-untied", "bert", "xlm-roberta"])
+@pytest.mark.parametrize("name", ["qwen3", "qwen3-untied", "bert", "xlm-roberta", "modernbert"])
 @pytest.mark.parametrize("uses_kernels", [True, False])
 def test_bf16_stays_near_fp32(name: str, uses_kernels: bool, models: dict[str, Path]) -> None:
     documents = mixed_documents(40)

@@ -70,7 +70,7 @@ def installed(checkout: Path, kind: str) -> None:
     script(checkout / ".venv/bin/gateway", "")
     script(
         checkout / ".venv/bin/python",
-        'if [[ "$1" == -m ]]; then shift; echo "$*" >>calls; fi',
+        'if [[ "$1 $2" == "-m pip" ]]; then shift; echo "$*" >>calls; fi',
     )
     (checkout / "calls").unlink(missing_ok=True)
     assert setup(checkout, kind).returncode == 0

@@ -18,8 +18,8 @@ import click
 import torch
 
 from scripts.bench_suite.machine import Clock, ceilings
-from scripts.engine_bench import batches, bench_spec, load, measuring
-from scripts.full_size import lasting, rubert_base
+from scripts.engine_bench import batches, bench_spec, cut, load, measuring
+from scripts.full_size import lasting, modernbert_base, rubert_base
 from shards import devices
 from shards.checkpoint import open_checkpoint
 from shards.engines.around import around
@@ -43,6 +43,8 @@ _BOUNDS = {
     "int8": 0.3,
 }  # margins of these weights spread over about 0.5
 _NAIVE = "naive fp32, batches of 8"
+_SHAPES = {"rubert-base": rubert_base, "modernbert-base": modernbert_base}
+_ENGINES = "classifier,openvino"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ def mixed_pairs() -> list[EncodedPair]:
     draw = random.Random(0)
     lengths = [int(min(400, max(30, draw.lognormvariate(4.8, 0.5)))) for _ in range(_PAIRS)]
     return [
-        EncodedPair(draw.choices(range(1000, 100_000), k=length), min(15, length), False)
+        EncodedPair(draw.choices(range(1000, 50_000), k=length), min(15, length), False)
         for length in lengths
     ]
 
@@ -118,28 +120,43 @@ def by_length(pairs: Pairs) -> list[list[EncodedPair]]:
 
 
 def plain_loops(folder: Path) -> list[Contestant]:
-    """Return loops over the transformers model in fp32."""
-    from transformers import AutoModelForSequenceClassification
-
-    model: Any = AutoModelForSequenceClassification.from_pretrained(folder).eval()
-
-    @torch.inference_mode()
-    def score(batch: Pairs) -> list[float]:
-        margins: list[float] = (
-            model(**padded_inputs(batch, pad_id=0, types=True)).logits[:, 0].tolist()
-        )
-        return margins
-
+    """Return loops over the transformers model, padded."""
+    in_fp32, in_bf16 = (_plain(folder, form) for form in (torch.float32, torch.bfloat16))
+    budget = devices.pick_token_budget(bench_spec(folder, "bf16"), "cpu")
     return [
-        Contestant(_NAIVE, "fp32", score, in_order),
-        Contestant("fp32, batches of 32 by length", "fp32", score, by_length),
+        Contestant(_NAIVE, "fp32", in_fp32, in_order),
+        Contestant("fp32, batches of 32 by length", "fp32", in_fp32, by_length),
+        Contestant(
+            "bf16, batches by token budget",
+            "bf16",
+            in_bf16,
+            lambda pairs: list(cut(pairs, packed=False, token_budget=budget)),
+        ),
     ]
 
 
-def contestants(folder: Path, formats: Sequence[str], threads: int) -> list[Contestant]:
+def _plain(folder: Path, form: torch.dtype) -> Callable[[Pairs], list[float]]:
+    """Return the transformers model in a format, as something that scores a batch."""
+    from transformers import AutoModelForSequenceClassification
+
+    model: Any = AutoModelForSequenceClassification.from_pretrained(folder, dtype=form).eval()
+    has_types = getattr(model.config, "type_vocab_size", 0) > 1
+
+    @torch.inference_mode()
+    def score(batch: Pairs) -> list[float]:
+        inputs = padded_inputs(batch, pad_id=0, types=has_types)
+        margins: list[float] = model(**inputs).logits[:, 0].tolist()
+        return margins
+
+    return score
+
+
+def contestants(
+    folder: Path, engines: Sequence[str], formats: Sequence[str], threads: int
+) -> list[Contestant]:
     """Return everything that is compared; conversions are made where they are missing."""
     found = plain_loops(folder)
-    for name in ("classifier", "openvino"):
+    for name in engines:
         for dtype in formats:
             engine = _engine(folder, name, dtype, threads)
             if engine.facts.dtype != dtype:
@@ -217,6 +234,8 @@ def _difference(one: Contestant, pairs: Pairs, exact: Sequence[float]) -> float:
 
 
 @click.command()
+@click.option("--shape", type=click.Choice(list(_SHAPES)), default="rubert-base", show_default=True)
+@click.option("--engines", default=_ENGINES, show_default=True, help="By comma.")
 @click.option("--dtype", default="fp32,bf16,int8", show_default=True, help="Formats, by comma.")
 @click.option("--rounds", default=5, show_default=True)
 @click.option("--threads", default=0, help="Compute threads; 0 for as many as cores.")
@@ -226,8 +245,10 @@ def _difference(one: Contestant, pairs: Pairs, exact: Sequence[float]) -> float:
     help="Time on cores, not the clock's: with --threads 1 beside others.",
 )
 @click.option("--json", "as_json", is_flag=True)
-def main(dtype: str, rounds: int, threads: int, cpu_time: bool, as_json: bool) -> None:
-    """Measure cross-encoders on random weights of rubert-base's size, 40 pairs of mixed lengths.
+def main(
+    shape: str, engines: str, dtype: str, rounds: int, threads: int, cpu_time: bool, as_json: bool
+) -> None:
+    """Measure cross-encoders on random weights of a usual size, 40 pairs of mixed lengths.
 
     Exit code 1: somebody's margins are wrong.
     """
@@ -235,9 +256,11 @@ def main(dtype: str, rounds: int, threads: int, cpu_time: bool, as_json: bool) -
     if threads:
         torch.set_num_threads(threads)
     clock = time.process_time if cpu_time else time.perf_counter
-    folder = rubert_base(lasting("rubert-base"))
+    folder = _SHAPES[shape](lasting(shape))
     pairs = mixed_pairs()
-    rows = measure(contestants(folder, dtype.split(","), threads), pairs, rounds, clock)
+    rows = measure(
+        contestants(folder, engines.split(","), dtype.split(","), threads), pairs, rounds, clock
+    )
     found = ceilings(clock)
     if as_json:
         said = {"tokens": sum(map(len, pairs)), "ceilings_gflops": found}

@@ -95,11 +95,18 @@ def time_request(
 
 
 def batches(engine: Engine, pairs: Sequence[EncodedPair]) -> Iterator[list[EncodedPair]]:
-    """Yield the batches that a shard would make of pairs: the longest first."""
-    cost = packed_work if engine.facts.packed else padded_work
+    """Return the batches that a shard would make of pairs: the longest first."""
+    return cut(pairs, packed=engine.facts.packed, token_budget=engine.facts.token_budget)
+
+
+def cut(
+    pairs: Sequence[EncodedPair], *, packed: bool, token_budget: int
+) -> Iterator[list[EncodedPair]]:
+    """Yield batches within a token budget, the longest pairs first."""
+    cost = packed_work if packed else padded_work
     batch: list[EncodedPair] = []
     for pair in sorted(pairs, key=lambda one: one.own_tokens, reverse=True):
-        if batch and sum(cost([*batch, pair]).computed) > engine.facts.token_budget:
+        if batch and sum(cost([*batch, pair]).computed) > token_budget:
             yield batch
             batch = []
         batch.append(pair)

@@ -1,7 +1,7 @@
 """Full-size checkpoints with random weights: right for speed and memory, wrong for everything else.
 
-Qwen3-Reranker-0.6B as its config.json says, in bf16, and cross-encoders of rubert-base's size, as
-DiTy's is. Their tokenizers are small ones of our own, trained on the prompt and on the texts of the
+Qwen3-Reranker-0.6B as its config.json says, in bf16, and cross-encoders of the size of rubert-base, as
+DiTy's is, and of ModernBERT-base. Their tokenizers are small ones of our own, trained on the prompt and on the texts of the
 workloads, so that a common word is one token, as it is for the real ones. Their ids are the first of
 the vocabulary.
 """
@@ -37,6 +37,19 @@ RUBERT_BASE: dict[str, Any] = {
     "num_hidden_layers": 12,
     "num_attention_heads": 12,
     "initializer_range": 0.02,
+}
+
+
+MODERNBERT_BASE: dict[str, Any] = {
+    "vocab_size": 50_368,
+    "hidden_size": 768,
+    "intermediate_size": 1152,
+    "num_hidden_layers": 22,
+    "num_attention_heads": 12,
+    "initializer_range": 0.02,
+    "classifier_pooling": "mean",
+    "local_attention": 128,
+    "max_position_embeddings": 8192,
 }
 
 
@@ -83,6 +96,13 @@ def rubert_base(folder: Path, config: dict[str, Any] = RUBERT_BASE) -> Path:
         do_lower_case=False,
         limit=512,
     )
+    return folder
+
+
+def modernbert_base(folder: Path) -> Path:
+    """Write a cross-encoder of ModernBERT-base's shape with random weights (0.6 GB), unless it is there."""
+    if not (folder / "model.safetensors").is_file():
+        checkpoints.modernbert(folder, **MODERNBERT_BASE)
     return folder
 
 

@@ -5,7 +5,8 @@ are cut into blocks of queries; each block meets the keys that are near any of t
 from one of them are hidden from it. So the work grows with the length of a pair, not with its square.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 
 import torch
@@ -21,75 +22,97 @@ def local_attention_for(
 ) -> PairAttention:
     """Return the attention of pairs of these lengths, shortest first, to tokens at most `reach` away."""
     short = [length for length in lengths if length <= reach + 1]
-    whole, _ = attention_for(short, heads, dim, device, form) if short else (None, None)
-    if len(short) == len(lengths) and whole is not None:
+    whole = attention_for(short, heads, dim, device, form)[0] if short else None
+    if whole is not None and len(short) == len(lengths):
         return whole
-    return _Local(whole, Blocks(lengths[len(short) :], reach, heads, device, form), sum(short))
+    blocks = list(_blocks(lengths[len(short) :], reach, device, form))
+    return _Local(whole, sum(short), blocks, heads)
 
 
+@dataclass(frozen=True, slots=True)
 class _Local:
-    """Short pairs first, then the blocks of the long ones."""
+    """Short pairs first, in so many tokens, then the blocks of the long ones."""
 
-    def __init__(self, whole: PairAttention | None, blocks: "Blocks", short_tokens: int) -> None:
-        self._whole = whole
-        self._blocks = blocks
-        self._short_tokens = short_tokens
+    whole: PairAttention | None
+    short_tokens: int
+    blocks: Sequence["Blocks"]
+    heads: int
 
     def __call__(self, products: torch.Tensor, out: torch.Tensor) -> None:
         """See `PairAttention`."""
-        between = self._short_tokens
-        if self._whole is not None:
-            self._whole(products[:between], out[:between])
-        self._blocks(products[between:], out[between:])
+        between = self.short_tokens
+        if self.whole is not None:
+            self.whole(products[:between], out[:between])
+        for blocks in self.blocks:
+            _attend(products[between:], blocks, self.heads, out[between:])
 
 
+@dataclass(frozen=True, slots=True)
 class Blocks:
-    """Batched products over blocks of queries; see `PairAttention`.
+    """Blocks of queries that attend in one product, each to the keys near it.
 
     What is left of the last block of a pair is filled with its last token, and not written anywhere.
+
+    Attributes:
+        rows: where in the flat row their tokens are.
+        places: which places of the filled blocks these have.
+        queries, keys: rows of the flat row, `[blocks, places]`.
+        hidden: what is added to scores, 0 or -inf, `[blocks, 1, places, keys]`.
     """
 
-    def __init__(
-        self, lengths: Sequence[int], reach: int, heads: int, device: str, form: torch.dtype
-    ) -> None:
-        """Lay out the blocks of pairs; `form` is that of scores."""
-        pairs = [
-            (start, length, first)
-            for start, length in zip(accumulate(lengths, initial=0), lengths, strict=False)
-            for first in range(0, length, _ROWS)
-        ]
-        starts, ends, firsts = torch.tensor(pairs, device=device).T[:, :, None]
-        asking = firsts + torch.arange(_ROWS, device=device)
-        self._is_real = asking < ends
-        asking = asking.minimum(ends - 1)
-        asked = firsts + torch.arange(-reach, _ROWS + reach, device=device)
-        is_near = (asking[:, :, None] - asked[:, None]).abs() <= reach
-        is_near &= ((asked >= 0) & (asked < ends))[:, None]
-        self._hidden = torch.zeros(is_near.shape, dtype=form, device=device)
-        self._hidden.masked_fill_(~is_near, float("-inf"))
-        self._queries = starts + asking
-        self._keys = starts + asked.clamp_min(0).minimum(ends - 1)
-        self._heads = heads
+    rows: slice
+    places: torch.Tensor
+    queries: torch.Tensor
+    keys: torch.Tensor
+    hidden: torch.Tensor
 
-    def __call__(self, products: torch.Tensor, out: torch.Tensor) -> None:
-        step = max(1, _MOST_SCORES // (_ROWS * self._keys.shape[1]))
-        for first in range(0, len(self._keys), step):
-            self._attend(slice(first, first + step), products, out)
 
-    def _attend(self, blocks: slice, products: torch.Tensor, out: torch.Tensor) -> None:
-        hidden = out.shape[1]
-        asking, is_real = self._queries[blocks], self._is_real[blocks]
-        queries = self._by_head(products[:, :hidden], asking)
-        keys = self._by_head(products[:, hidden : 2 * hidden], self._keys[blocks])
-        values = self._by_head(products[:, 2 * hidden :], self._keys[blocks])
-        scores = torch.bmm(queries, keys.transpose(1, 2))
-        scores.view(len(asking), self._heads, *scores.shape[1:]).add_(self._hidden[blocks, None])
-        attended = torch.bmm(scores.softmax(-1), values)
-        by_row = attended.view(len(asking), self._heads, _ROWS, -1).transpose(1, 2)
-        out[asking[is_real]] = by_row[is_real].view(-1, hidden)
+def _blocks(lengths: Sequence[int], reach: int, device: str, form: torch.dtype) -> Iterator[Blocks]:
+    """Cut pairs that follow one another; `form` is that of scores."""
+    firsts = [
+        (start, start + length, first)
+        for start, length in zip(accumulate(lengths, initial=0), lengths, strict=False)
+        for first in range(start, start + length, _ROWS)
+    ]
+    step = max(1, _MOST_SCORES // (_ROWS * (_ROWS + 2 * reach)))
+    for at in range(0, len(firsts), step):
+        yield _laid_out(torch.tensor(firsts[at : at + step]), reach, device, form)
 
-    def _by_head(self, states: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """Return these rows of states by block and head, `[blocks * heads, rows, dim]`."""
-        blocks, length = rows.shape
-        taken = states.index_select(0, rows.reshape(-1)).view(blocks, length, self._heads, -1)
-        return taken.transpose(1, 2).reshape(blocks * self._heads, length, -1)
+
+def _laid_out(firsts: torch.Tensor, reach: int, device: str, form: torch.dtype) -> Blocks:
+    """Lay out blocks: where their pairs start and end, and where they do, `[blocks, 3]`."""
+    start, end, first = firsts.T[:, :, None]
+    queries = first + torch.arange(_ROWS)
+    is_real = queries < end
+    queries = queries.minimum(end - 1)
+    keys = first + torch.arange(-reach, _ROWS + reach)
+    is_seen = (queries[:, :, None] - keys[:, None]).abs() <= reach
+    is_seen &= ((keys >= start) & (keys < end))[:, None]
+    hidden = torch.zeros(is_seen.shape, dtype=form).masked_fill_(~is_seen, float("-inf"))
+    return Blocks(
+        slice(int(first[0]), int(queries[-1, -1]) + 1),
+        is_real.view(-1).nonzero()[:, 0].to(device),
+        queries.to(device),
+        keys.maximum(start).minimum(end - 1).to(device),
+        hidden[:, None].to(device),
+    )
+
+
+def _attend(products: torch.Tensor, blocks: Blocks, heads: int, out: torch.Tensor) -> None:
+    """Do so for some blocks."""
+    hidden = out.shape[1]
+    queries = _by_head(products[:, :hidden], blocks.queries, heads)
+    keys = _by_head(products[:, hidden : 2 * hidden], blocks.keys, heads)
+    values = _by_head(products[:, 2 * hidden :], blocks.keys, heads)
+    scores = torch.bmm(queries, keys.transpose(1, 2))
+    scores.view(len(blocks.keys), heads, *scores.shape[1:]).add_(blocks.hidden)
+    attended = torch.bmm(scores.softmax(-1), values).view(len(blocks.keys), heads, _ROWS, -1)
+    by_place = attended.transpose(1, 2).reshape(-1, hidden)
+    out[blocks.rows] = by_place.index_select(0, blocks.places)
+
+
+def _by_head(states: torch.Tensor, rows: torch.Tensor, heads: int) -> torch.Tensor:
+    """Return these rows of states by block and head, `[blocks * heads, places, dim]`."""
+    blocks, places = rows.shape
+    taken = states.index_select(0, rows.view(-1)).view(blocks, places, heads, -1)
+    return taken.transpose(1, 2).reshape(blocks * heads, places, -1)

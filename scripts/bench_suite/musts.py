@@ -7,7 +7,7 @@ from statistics import median
 from scripts.bench_suite.figures import Findings, spread
 from scripts.bench_suite.workloads import REPEATED
 
-QUIET, BUSY = "rag20", "rag20, one core busy"
+QUIET, BUSY = "rag20, no core busy", "rag20, one core busy"
 _REPEATED = f"short3{REPEATED}"
 _OURS_BERT = ("ours-bert-bf16", "ours-bert-int8", "ours-bert-openvino-bf16", "ours-bert-openvino-int8")  # fmt: skip
 Reached = Callable[[Findings], float | None]
@@ -71,15 +71,14 @@ def _peak_gb(name: str) -> Reached:
 
 
 def _beside_others(name: str) -> Reached:
-    """Return the speed beside a busy process over that of the quiet requests just before."""
+    """Return the speed beside a busy process over that of the quiet request just before."""
 
     def reached(found: Findings) -> float | None:
         figures = found.contestants.get(name)
         busy = figures.seconds.get(BUSY, []) if figures else []
         if figures is None or not busy:
             return None
-        quiet = figures.seconds[QUIET][-len(busy) :]
-        return median(a / b for a, b in zip(quiet, busy, strict=True))
+        return median(a / b for a, b in zip(figures.seconds[QUIET], busy, strict=True))
 
     return reached
 

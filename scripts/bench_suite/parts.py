@@ -5,12 +5,14 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
 from scripts.bench_suite.asking import ask
 from scripts.bench_suite.contestants import Contestant, Places, gateway
-from scripts.bench_suite.musts import BUSY
+from scripts.bench_suite.musts import BUSY, QUIET
 from scripts.bench_suite.rounds import Field, Say
 from scripts.bench_suite.servers import ROOT, started
 from scripts.bench_suite.workloads import passages, steps
@@ -23,17 +25,17 @@ _COUNTS = {10: 20, 100: 5, 1000: 2, 10_000: 1}
 
 
 def measure_busy(field: Field, contestants: Sequence[Contestant]) -> None:
-    """Let our servers answer `rag20` alone and beside a process that keeps one core busy, in turn."""
-    for one in contestants:
-        if not one.ours or one.name not in field.running:
-            continue
-        seconds = field.figures[one.name].seconds
-        with field.alone(one.name) as running:
+    """Let our servers answer the same `rag20` alone and beside a process that keeps one core busy."""
+    (step,) = steps(["rag20"], 100, repeats=False)
+    ours = [one.name for one in contestants if one.ours and one.name in field.running]
+    for name in ours:
+        seconds = field.figures[name].seconds
+        with field.alone(name) as running:
             for number in range(_QUIET_AND_BUSY_ROUNDS):
-                quiet, busy = steps(["rag20"], 100 + number)
-                seconds.setdefault("rag20", []).append(ask(running.url, quiet.asked).seconds)
-                with company():
-                    seconds.setdefault(BUSY, []).append(ask(running.url, busy.asked).seconds)
+                for workload, beside in ((QUIET, nullcontext), (BUSY, company)):
+                    asked = replace(step.asked, query=f"{step.asked.query} {workload} {number}")
+                    with beside():
+                        seconds.setdefault(workload, []).append(ask(running.url, asked).seconds)
 
 
 def padding_share(field: Field, name: str) -> float | None:

@@ -103,7 +103,7 @@ class _Paths:
     """Sends rerank requests to their one endpoint, and the rest to the router.
 
     The router looks at one expression after the other and guards each endpoint twice against errors
-    that `Errors` answers anyway: a third of what a small request would cost.
+    that `Errors` answers anyway.
     """
 
     def __init__(self, api: Api, others: ASGIApp) -> None:

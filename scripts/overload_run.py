@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from gateway.bench.figures import quantile
 from scripts.gateway_bench import pin
 from tests.system.running import Gateway, running
 
@@ -179,10 +180,7 @@ def _row(stage: Stage, capacity: float) -> dict[str, object]:
 
 
 def _quantile_ms(seconds: Sequence[float], share: float) -> float:
-    if not seconds:
-        return 0.0
-    ordered = sorted(seconds)
-    return round(1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))], 1)
+    return round(1000 * quantile(sorted(seconds), share), 1)
 
 
 def main() -> None:

@@ -60,6 +60,11 @@ def known() -> Asked:
     return Asked(short.query, short.documents + long.documents[:5])
 
 
+def waking() -> Asked:
+    """Return the short request that is not timed, which a server that stood still is woken with."""
+    return next(requests("short3", 3))
+
+
 def passages(count: int) -> Asked:
     """Return a request of so many passages that have the same lengths however many there are."""
     ten = next(requests("rag20", 2))

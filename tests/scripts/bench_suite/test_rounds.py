@@ -92,11 +92,11 @@ def test_the_slow_go_first_and_the_others_in_turn(tmp_path: Path) -> None:
     assert not set(alive(psutil.Process())) - before
     asked = [tuple(line.split()) for line in ledger.read_text().splitlines()]
     assert asked == [
-        ("slow", "8"), ("slow", "20"),
-        ("one", "8"), ("one", "20"), ("two", "8"), ("two", "20"),
-        ("one", "20"), ("one", "20"), ("one", "100"),
-        ("two", "20"), ("two", "20"), ("two", "100"),
-        *[("two", "20")] * 2, *[("one", "20")] * 2,
+        ("slow", "8"), ("slow", "3"), ("slow", "20"),
+        ("one", "8"), ("one", "3"), ("one", "20"), ("two", "8"), ("two", "3"), ("two", "20"),
+        ("one", "3"), ("one", "20"), ("one", "20"), ("one", "100"),
+        ("two", "3"), ("two", "20"), ("two", "20"), ("two", "100"),
+        ("two", "3"), *[("two", "20")] * 2, ("one", "3"), *[("one", "20")] * 2,
     ]  # fmt: skip
     one = field.figures["one"]
     assert {name: len(found) for name, found in one.seconds.items()} == {

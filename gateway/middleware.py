@@ -83,6 +83,8 @@ class Errors:
             if call.status:  # the reply has begun: all that can be done is to cut it off
                 raise
             answer = self._render(scope, error if isinstance(error, GatewayError) else _bug(call))
+            # frames that hold the error would be held by it: sixty objects for the garbage collector
+            error.__traceback__ = None
             await answer(scope, receive, send)
 
 

@@ -1,10 +1,12 @@
 """Request ids, log lines, errors and body limits, around the smallest of apps and a real server."""
 
 import asyncio
+import gc
 import json
 import logging
 import re
 import socket
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http.client import HTTPConnection
@@ -176,6 +178,22 @@ def test_a_bug_is_a_500_that_tells_nothing_but_the_id(caplog: pytest.LogCaptureF
     assert "id-1" in response.json()["message"]
     assert "something internal" not in response.text
     assert "something internal" in caplog.text
+
+
+def test_a_refusal_that_was_answered_is_gone_without_a_search_for_garbage() -> None:
+    raised: list[weakref.ref[Overloaded]] = []
+
+    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = Overloaded("full")
+        raised.append(weakref.ref(refusal))
+        raise refusal
+
+    gc.disable()
+    try:
+        assert TestClient(stack(refuse)).get("/").status_code == 503
+        assert raised[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_an_error_after_the_start_of_the_reply_cuts_it_off() -> None:

@@ -1,8 +1,10 @@
 """Which pairs are scored together. Pure: the shard runs the batch.
 
 First come, first served, in windows; within a window pairs of like length share a batch, across
-jobs. A window is emptied before the next one is opened, so no pair can starve. What a batch costs is
-held under the token budget; a single pair over the budget makes a batch of its own.
+jobs. A window is emptied before the next one is opened, so no pair can starve; what is left of it for
+a last batch shares that with the next one. So that their lengths are alike, windows are emptied from
+the longest to the shortest and from the shortest to the longest in turns. What a batch costs is held
+under the token budget; a single pair over the budget makes a batch of its own.
 
 A batch that is padded to its longest pair costs `longest * pairs` tokens, and is cut earlier where its
 padding would cost more than another batch does. In a packed one every token counts once: the own
@@ -22,6 +24,7 @@ from shards.pairs import EncodedPair, Prefix
 
 _WINDOW_BATCHES = 4
 _PADDING_SHARE = 0.125  # of a batch's tokens; beyond it the next pairs wait for their own batch
+_OWN_TOKENS = attrgetter("own_tokens")
 _SMALL_SHARE = 0.0625  # of the token budget; below it a batch costs about as much as its launch
 
 
@@ -49,7 +52,8 @@ class Batcher:
         self._budget = budget
         self._start = _Packed if packed else _Padded
         self._waiting: deque[WaitingPair] = deque()
-        self._window: list[WaitingPair] = []  # shortest first
+        self._window: list[WaitingPair] = []  # the next one last
+        self._is_rising = False  # whether the next one is the shortest
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._window)
@@ -60,37 +64,39 @@ class Batcher:
     def next_batch(self, open_jobs: Container[int]) -> list[WaitingPair]:
         """Return the next batch, longest pair first; empty when nothing waits."""
         batch = self._start(self._budget.tokens)
-        while self._window or self._open_window():
+        while self._window or self._open_window(
+            is_rising=bool(batch.pairs) and not self._is_rising
+        ):
             waiting = self._window[-1]
-            if waiting.job not in open_jobs:
-                self._window.pop()
-                continue
-            if batch.pairs and not batch.takes(waiting):
-                break
-            batch.add(self._window.pop())
-            if not self._window:
-                break  # pairs of the next window may be longer
-        return batch.pairs
+            if waiting.job in open_jobs:
+                if batch.pairs and not batch.takes(waiting):
+                    break
+                batch.add(waiting)
+            self._window.pop()
+        return sorted(batch.pairs, key=_OWN_TOKENS, reverse=True)
 
-    def _open_window(self) -> bool:
+    def _open_window(self, *, is_rising: bool) -> bool:
         tokens = 0
         while self._waiting and tokens < _WINDOW_BATCHES * self._budget.tokens:
             tokens += self._waiting[0].own_tokens
             self._window.append(self._waiting.popleft())
-        self._window.sort(key=attrgetter("own_tokens"))
+        self._is_rising = is_rising
+        self._window.sort(key=_OWN_TOKENS, reverse=not is_rising)
+        self._window.reverse()
         return bool(self._window)
 
 
 class _Padded:
-    """A batch that is padded to its longest pair, which comes first."""
+    """A batch that is padded to its longest pair."""
 
     def __init__(self, budget: int) -> None:
         self.pairs: list[WaitingPair] = []
         self._budget = budget
         self._useful = 0
+        self._longest = 0
 
     def takes(self, waiting: WaitingPair) -> bool:
-        cost = len(self.pairs[0]) * (len(self.pairs) + 1)
+        cost = max(self._longest, len(waiting)) * (len(self.pairs) + 1)
         if cost > self._budget:
             return False
         padding = cost - self._useful - len(waiting)
@@ -99,6 +105,7 @@ class _Padded:
     def add(self, waiting: WaitingPair) -> None:
         self.pairs.append(waiting)
         self._useful += len(waiting)
+        self._longest = max(self._longest, len(waiting))
 
 
 class _Packed:

@@ -69,6 +69,25 @@ def test_later_pairs_do_not_overtake_a_window() -> None:
     assert order.index(2) > 3  # the window of four batches that was open is emptied first
 
 
+def test_what_is_left_of_a_window_shares_its_batch_with_the_next() -> None:
+    batcher = Batcher(TokenBudget(_BUDGET))
+    batcher.add(_pairs([100] * 41, job=1))
+    first = batcher.next_batch({1, 2})
+    batcher.add(_pairs([100] * 39, job=2))
+    batches = [first, *_empty(batcher, {1, 2})]
+    assert [len(batch) for batch in batches] == [10] * 8
+    order = [(pair.job, pair.index) for batch in batches for pair in batch]
+    assert order == sorted(order)  # of like length, first come, first served
+
+
+def test_windows_are_emptied_from_both_ends_in_turns() -> None:
+    batcher = Batcher(TokenBudget(_BUDGET))
+    batcher.add(_pairs([500] * 7 + [300, 200], job=1))  # fills a window
+    batcher.add(_pairs([900, 200, 800], job=2))
+    sizes = [[len(pair) for pair in batch] for batch in _empty(batcher, {1, 2})]
+    assert sizes == [[500, 500]] * 3 + [[500], [300], [200, 200], [800], [900]]
+
+
 def test_a_pair_over_the_budget_makes_a_batch_of_its_own() -> None:
     batcher = Batcher(TokenBudget(_BUDGET))
     batcher.add(_pairs([3 * _BUDGET, 10, 3 * _BUDGET]))

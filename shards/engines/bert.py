@@ -11,10 +11,11 @@ from typing import Any, Protocol
 
 import torch
 
-from shards.engines.between import Between, Norm
+from shards.engines.between import Between
 from shards.engines.linears import Linear
-from shards.engines.pair_attention import PairAttention, attention_for
+from shards.engines.pair_attention import attention_for
 from shards.engines.unpadded import FlatBatch, tiles
+from shards.native.normed import Norm
 
 FAMILIES = frozenset({"bert", "roberta", "xlm-roberta", "camembert", "electra"})
 
@@ -28,8 +29,8 @@ class Layer(Protocol):
         """Return queries, keys and values side by side, `[rows, 3 * hidden]`."""
         ...
 
-    def finish(self, attended: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
-        """Return the states after the layer, `[rows, hidden]`."""
+    def finish(self, attended: torch.Tensor, states: torch.Tensor) -> None:
+        """Change `states`, `[rows, hidden]`, to what they are after the layer."""
         ...
 
 
@@ -46,11 +47,17 @@ class FloatLayer:
     between: Between
 
     def project(self, states: torch.Tensor) -> torch.Tensor:
-        return self.qkv(states)
+        tokens, hidden = states.shape
+        products = states.new_empty(tokens, 3 * hidden)
+        for rows in tiles(tokens):
+            products[rows] = self.qkv(states[rows])
+        return products
 
-    def finish(self, attended: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
-        states = self.between.normed(self.out(attended), states, self.attention_norm)
-        return self.between.normed(self.down(self.up(states)), states, self.norm)
+    def finish(self, attended: torch.Tensor, states: torch.Tensor) -> None:
+        for rows in tiles(len(states)):
+            product = self.out(attended[rows])
+            some = self.between.normed(product, states[rows], self.attention_norm)
+            states[rows] = self.between.normed(self.down(self.up(some)), some, self.norm)
 
 
 class Encoder:
@@ -76,13 +83,15 @@ class Encoder:
         attend, attend_first = attention_for(
             batch.lengths, self._heads, dim, str(states.device), self._form
         )
+        attended = torch.empty_like(states)
         for layer in self._layers[:-1]:
-            attended = self._attended(layer, states, attend)
-            for rows in tiles(len(states)):
-                states[rows] = layer.finish(attended[rows], states[rows])
+            attend(layer.project(states), attended)
+            layer.finish(attended, states)
         last = self._layers[-1]
-        attended = self._attended(last, states, attend_first)
-        return last.finish(attended[batch.starts], states[batch.starts])
+        attend_first(last.project(states), attended)
+        first = states[batch.starts]
+        last.finish(attended[batch.starts], first)
+        return first
 
     def _embedded(self, batch: FlatBatch) -> torch.Tensor:
         types = batch.types if self._has_types else torch.zeros_like(batch.types)
@@ -94,12 +103,3 @@ class Encoder:
         if self._project is not None:
             embedded = self._project(embedded)
         return embedded.to(self._form)
-
-    def _attended(self, layer: Layer, states: torch.Tensor, attend: PairAttention) -> torch.Tensor:
-        tokens, hidden = states.shape
-        products = torch.empty((tokens, 3 * hidden), dtype=self._form, device=states.device)
-        for rows in tiles(tokens):
-            products[rows] = layer.project(states[rows])
-        attended = torch.empty_like(states)
-        attend(products, attended)
-        return attended

@@ -12,7 +12,7 @@ import torch
 from shards.canary import known_pairs
 from shards.engines import base
 from shards.engines.bert import Encoder, Layer
-from shards.engines.bert_int8 import Int8Layer, Ranges, recorded
+from shards.engines.bert_int8 import Ranges, int8_layer, recorded
 from shards.engines.bert_weights import float_layer, weights_of
 from shards.engines.cross_encoders import Unpadded
 from shards.engines.linears import FORMATS
@@ -32,7 +32,7 @@ def in_int8(model: Any, pairs: Sequence[EncodedPair]) -> Unpadded:
     """Return a model in int8, with ranges as they are when it scores `pairs` in bf16."""
     ranges = measured_ranges(model, pairs)
     layers = zip(weights_of(model.base_model), ranges, strict=True)
-    return _with_layers(model, [Int8Layer(weights, range_) for weights, range_ in layers], "int8")
+    return _with_layers(model, [int8_layer(weights, range_) for weights, range_ in layers], "int8")
 
 
 def _with_layers(model: Any, layers: Sequence[Layer], dtype: str) -> Unpadded:

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 
 from shards.engines.bert import FAMILIES, FloatLayer
-from shards.engines.between import Norm, between_for
+from shards.engines.between import between_for
 from shards.engines.linears import FORMATS, pack
+from shards.native.normed import Norm
 
 
 def fits(config: Any) -> bool:

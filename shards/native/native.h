@@ -25,4 +25,7 @@ static inline long rounded_up(long count, long step)
 /* Run `part(data, at)` for each `at` in [0, parts), on the threads that PyTorch has, in any order. */
 void in_parts(void (*part)(void *data, long at), void *data, long parts);
 
+/* How many threads these are. */
+long team_size(void);
+
 #endif

@@ -1,6 +1,7 @@
 """RMSNorm and LayerNorm of rows, with what is added to them before. See `normed.c`."""
 
 import ctypes
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,6 +10,18 @@ from shards.native.arguments import address
 from shards.native.rows import CRows, Rows, made, read
 
 _NONE = CRows(None, None, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """The weights of a LayerNorm, fp32."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+    eps: float
+
+    def to(self, form: torch.dtype) -> "Norm":
+        return Norm(self.weight.to(form), self.bias.to(form), self.eps)
 
 
 class _Normed(ctypes.Structure):
@@ -57,45 +70,13 @@ class Norms:
         first, plus = _both(product, states)
         count, width = states.shape
         out = torch.empty(count, width, dtype=self._form)
-        self._layer(first, plus, out, weight, bias, None, None, eps)
-        return out
-
-    def layer_and_codes(
-        self,
-        product: Rows,
-        states: torch.Tensor,
-        weight: torch.Tensor,
-        bias: torch.Tensor,
-        eps: float,
-        shares: torch.Tensor,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return `layer`, and the same as u8 codes: 128 + numbers * `shares`, held in their range."""
-        first, plus = _both(product, states)
-        count, width = states.shape
-        shares_at = address("shares", shares, torch.float32, width)
-        out = torch.empty(count, width, dtype=self._form)
-        codes = torch.empty(count, width, dtype=torch.uint8)
-        self._layer(first, plus, out, weight, bias, shares_at, codes.data_ptr(), eps)
-        return out, codes
-
-    def _layer(
-        self,
-        first: CRows,
-        plus: CRows,
-        out: torch.Tensor,
-        weight: torch.Tensor,
-        bias: torch.Tensor,
-        shares: int | None,
-        codes: int | None,
-        eps: float,
-    ) -> None:
-        count, width = out.shape
         pointers = (
             address("weight", weight, torch.float32, width),
             address("bias", bias, torch.float32, width),
         )
         to = read("out", out, count, width)
-        self._run(first, plus, to, *pointers, shares, codes, eps, count, width)
+        self._run(first, plus, to, *pointers, None, None, eps, count, width)
+        return out
 
     def _run(self, *values: Any) -> None:
         self._kernel(_Normed(*values))

@@ -1,13 +1,11 @@
 /* Rows in another form, or added to others.
 
-   `native_put` writes rows in the form of `out`; where `shares` are given, as codes in steps of each channel,
-   128 + numbers * shares. `native_add` adds rows to those of `out`, in fp32, rounded once. */
+   `native_put` writes rows in the form of `out`. `native_add` adds rows to those of `out`, in fp32, rounded once. */
 
 #include "rows.h"
 
 struct put {
     struct rows rows, out;
-    const float *shares;
     int64_t count, width;
 };
 
@@ -15,17 +13,11 @@ static inline void put_one(const struct put *all, long row)
 {
     float numbers[all->width] __attribute__((aligned(64)));
     const __m512 scale = _mm512_set1_ps(scale_of(&all->rows, row));
-    uint8_t *codes = (uint8_t *)all->out.at + row * all->out.step;
     for (long at = 0; at < all->width; at += LANES) {
         __mmask16 lanes = first_lanes(all->width - at);
-        __m512 some = _mm512_mul_ps(load(&all->rows, row, at, lanes), scale);
-        if (all->shares)
-            store_codes(codes + at, lanes, _mm512_mul_ps(some, load_floats(all->shares + at, lanes)));
-        else
-            store_floats(numbers + at, lanes, some);
+        store_floats(numbers + at, lanes, _mm512_mul_ps(load(&all->rows, row, at, lanes), scale));
     }
-    if (!all->shares)
-        put_row(&all->out, row, numbers, all->width);
+    put_row(&all->out, row, numbers, all->width);
 }
 
 static inline void add_one(const struct put *all, long row)

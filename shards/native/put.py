@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import torch
 
-from shards.native.arguments import address
 from shards.native.rows import CRows, Rows, made, numbers_of, read
 
 
@@ -13,7 +12,6 @@ class _Put(ctypes.Structure):
     _fields_ = (
         ("rows", CRows),
         ("out", CRows),
-        ("shares", ctypes.c_void_p),
         ("count", ctypes.c_int64),
         ("width", ctypes.c_int64),
     )
@@ -35,26 +33,10 @@ def put_by(library: ctypes.CDLL, form: torch.dtype) -> Callable[[Rows], Rows]:
         count, width = numbers_of(rows).shape
         read_rows = read("rows", rows, count, width)
         out, out_rows = made(count, width, form)
-        kernel(_Put(read_rows, out_rows, None, count, width))
+        kernel(_Put(read_rows, out_rows, count, width))
         return out
 
     return put
-
-
-def coded_by(library: ctypes.CDLL) -> Callable[[Rows, torch.Tensor], torch.Tensor]:
-    """Return the kernel that gives rows as u8 codes: 128 + numbers * shares of the channels."""
-    kernel = _kernel(library, "native_put")
-
-    def coded(rows: Rows, shares: torch.Tensor) -> torch.Tensor:
-        count, width = numbers_of(rows).shape
-        read_rows = read("rows", rows, count, width)
-        shares_at = address("shares", shares, torch.float32, width)
-        codes = torch.empty(count, width, dtype=torch.uint8)
-        out_rows = CRows(codes.data_ptr(), None, width, 2)
-        kernel(_Put(read_rows, out_rows, shares_at, count, width))
-        return codes
-
-    return coded
 
 
 def add_by(library: ctypes.CDLL) -> Callable[[torch.Tensor, Rows], None]:
@@ -64,6 +46,6 @@ def add_by(library: ctypes.CDLL) -> Callable[[torch.Tensor, Rows], None]:
     def add(states: torch.Tensor, rows: Rows) -> None:
         count, width = states.shape
         read_rows = read("rows", rows, count, width)
-        kernel(_Put(read_rows, read("states", states, count, width), None, count, width))
+        kernel(_Put(read_rows, read("states", states, count, width), count, width))
 
     return add

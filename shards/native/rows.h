@@ -7,6 +7,8 @@
 #ifndef ROWS_H
 #define ROWS_H
 
+#include <string.h>
+
 #include "vectors.h"
 
 enum form { FP32, BF16, CODES };
@@ -87,10 +89,10 @@ static inline __m512 load(const struct rows *rows, long row, long at, __mmask16 
     return load_form(place(rows, row, at), rows->form, lanes);
 }
 
-/* `steps` as codes: rounded, and held between 0 and 255. */
-static inline void store_codes(uint8_t *to, __mmask16 lanes, __m512 steps)
+/* `steps` as codes around `zero`: rounded, and held between 0 and 255. */
+static inline void store_codes(uint8_t *to, __mmask16 lanes, __m512 steps, int32_t zero)
 {
-    __m512i codes = _mm512_add_epi32(_mm512_cvtps_epi32(steps), _mm512_set1_epi32(ZERO));
+    __m512i codes = _mm512_add_epi32(_mm512_cvtps_epi32(steps), _mm512_set1_epi32(zero));
     codes = _mm512_max_epi32(codes, _mm512_setzero_si512());
     __m128i bytes = _mm512_cvtusepi32_epi8(codes);
     if (lanes == ALL)
@@ -112,7 +114,7 @@ static inline void put_codes(const struct rows *rows, long row, const float *num
     uint8_t *to = (uint8_t *)rows->at + row * rows->step;
     for (long at = 0; at < width; at += LANES) {
         __mmask16 lanes = first_lanes(width - at);
-        store_codes(to + at, lanes, _mm512_mul_ps(load_floats(numbers + at, lanes), share));
+        store_codes(to + at, lanes, _mm512_mul_ps(load_floats(numbers + at, lanes), share), ZERO);
     }
     rows->scales[row] = scale;
 }

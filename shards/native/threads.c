@@ -10,6 +10,8 @@
 
 extern void GOMP_parallel(void (*member)(void *), void *data, unsigned threads, unsigned flags);
 
+extern int omp_get_max_threads(void);
+
 struct team {
     void (*part)(void *data, long at);
     void *data;
@@ -36,4 +38,9 @@ void in_parts(void (*part)(void *data, long at), void *data, long parts)
         GOMP_parallel(member, &team, 0, 0);
     else
         member(&team);
+}
+
+long team_size(void)
+{
+    return omp_get_max_threads();
 }

@@ -23,9 +23,10 @@ CALLS = """
 import ctypes, math, mmap, sys
 import torch
 from shards.native.attention import Attending
+from shards.native.encoder import Codes, Finish, Projection, Rest
 from shards.native.gated import gated_by
-from shards.native.normed import Norms
-from shards.native.put import add_by, coded_by, put_by
+from shards.native.normed import Norm, Norms
+from shards.native.put import add_by, put_by
 from shards.native.rows import Scaled
 from shards.native.split import split_by
 
@@ -65,9 +66,8 @@ def through_rows(rows: int, width: int, form: torch.dtype, out: torch.dtype) -> 
     gated_by(library, out)(more)
     put_by(library, out)(scaled)
     add_by(library)(states, scaled)
-    coded_by(library)(states, weight)
     if out != torch.uint8:
-        norms.layer_and_codes(scaled, states, weight, weight, 1e-6, weight)
+        norms.layer(scaled, states, weight, weight, 1e-6)
 
 def split(rows: int, groups: int, share: int, dim: int, form: torch.dtype) -> None:
     heads = groups * (2 + share)
@@ -76,8 +76,21 @@ def split(rows: int, groups: int, share: int, dim: int, form: torch.dtype) -> No
     rooms = [ones(groups, rows, wide * dim, form=form) for wide in (1, 1, share)]
     split_by(library)(product, norms, turns, 1e-6, *rooms)
 
+def encode(rows: int, width: int, wide: int, form: torch.dtype) -> None:
+    def codes(outputs: int, inputs: int) -> Codes:
+        weights, ends = ones(outputs, inputs, form=torch.int8), ones(outputs, form=torch.float32)
+        return Codes(weights, ends, ends, 128)
+
+    weight, states = ones(width, form=torch.float32), ones(rows, width, form=form)
+    norm, up = Norm(weight, weight, 1e-6), codes(wide, width)
+    rest = Rest(out=codes(width, width), first=norm, shares=weight, up=up, gelu=0.1, down=codes(width, wide), second=norm)
+    Finish(library, rest)(ones(rows, width, form=form), states)
+    Projection(library, codes(3 * width, width), weight)(states)
+
 forms = (torch.float32, torch.bfloat16)
 for form in forms:
+    for rows, width, wide in ((1, 4, 4), (7, 36, 132), (100, 64, 256), (20, 768, 3072)):
+        encode(rows, width, wide, form)
     for rows, width in ((1, 1), (17, 33), (40, 64), (9, 1000), (3, 32768 // 2)):
         for out in (*forms, torch.uint8):
             through_rows(rows, width, form, out)

@@ -1,0 +1,94 @@
+"""Layers of an encoder in int8 whose codes are known beforehand: by kernels of our own, or by oneDNN's products.
+
+The kernels take rows through a layer in two passes, with fp32 between products (`shards.native.encoder`). Where they
+cannot be used, products are oneDNN's, GELU and its codes inside them, and PyTorch's operations do the rest,
+some rows at a time.
+"""
+
+import torch
+from torch.nn import functional
+
+from shards.engines.bert import Layer
+from shards.engines.unpadded import tiles
+from shards.native.encoder import Codes, Finish, Projection, Rest, takes
+from shards.native.library import kernels
+from shards.native.normed import Norm
+from shards.native.rows import ZERO
+
+_MOST = 255
+
+
+def layer_of(qkv: Codes, shares: torch.Tensor, rest: Rest) -> Layer:
+    """Return a layer, by kernels if they can be used.
+
+    Args:
+        shares: codes of states are 128 + states * shares, `[hidden]`.
+    """
+    library = kernels()
+    products = (qkv, rest.out, rest.up, rest.down)
+    if library is not None and all(takes(*one.weights.shape[::-1]) for one in products):
+        return KernelLayer(Projection(library, qkv, shares), Finish(library, rest))
+    return PlainLayer(qkv, shares, rest)
+
+
+class KernelLayer:
+    """A layer by kernels of our own; see `shards.engines.bert.Layer`."""
+
+    def __init__(self, projection: Projection, finish: Finish) -> None:
+        self.project = projection
+        self.finish = finish
+
+
+class Product:
+    """oneDNN's product with codes in u8; what follows is inside it."""
+
+    def __init__(self, codes: Codes) -> None:
+        packed = torch.ops.onednn.qlinear_prepack(codes.weights, None)
+        zeros = torch.zeros(len(codes.scales), dtype=torch.int64)
+        self._operands = (1.0, codes.zero, packed, codes.scales, zeros)
+        self._bias = codes.bias
+
+    def __call__(self, codes: torch.Tensor) -> torch.Tensor:
+        """Return `[rows, outputs]` in bf16."""
+        product: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
+            codes, *self._operands, self._bias, 1.0, 0, torch.bfloat16, "none", [], ""
+        )
+        return product
+
+    def gelu_codes(self, codes: torch.Tensor, step: float, zero: int) -> torch.Tensor:
+        """Return GELU of the product as codes: `step * (code - zero)`."""
+        product: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
+            *(codes, *self._operands, self._bias, step, zero, torch.uint8, "gelu", [], "none"),
+        )
+        return product
+
+
+class PlainLayer:
+    """A layer by oneDNN's products; see `shards.engines.bert.Layer`."""
+
+    def __init__(self, qkv: Codes, shares: torch.Tensor, rest: Rest) -> None:
+        self._qkv, self._shares, self._rest = Product(qkv), shares, rest
+        self._out, self._up, self._down = map(Product, (rest.out, rest.up, rest.down))
+        self._attended_shares = torch.ones_like(shares)
+
+    def project(self, states: torch.Tensor) -> torch.Tensor:
+        some = [self._qkv(_coded(states[rows], self._shares)) for rows in tiles(len(states))]
+        return torch.cat(some)
+
+    def finish(self, attended: torch.Tensor, states: torch.Tensor) -> None:
+        rest = self._rest
+        for rows in tiles(len(states)):
+            product = self._out(_coded(attended[rows], self._attended_shares))
+            normed = _normed(product.add_(states[rows]), rest.first)
+            codes = self._up.gelu_codes(_coded(normed, rest.shares), rest.gelu, rest.down.zero)
+            states[rows] = _normed(self._down(codes).add_(normed), rest.second)
+
+
+def _normed(states: torch.Tensor, norm: Norm) -> torch.Tensor:
+    weight, bias = norm.weight.to(states.dtype), norm.bias.to(states.dtype)
+    return functional.layer_norm(states, weight.shape, weight, bias, norm.eps)
+
+
+def _coded(states: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
+    steps = states.to(torch.float32, copy=True).mul_(shares)
+    return steps.add_(ZERO + 0.5).clamp_(0, _MOST).to(torch.uint8)

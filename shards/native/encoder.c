@@ -1,0 +1,162 @@
+/* What an encoder does to the rows of its states between two attentions, in int8: see `encoder.py`.
+
+   `native_project` makes codes of states, and of these queries, keys and values. `native_finish` takes what was
+   attended to through the rest of the layer: a product and a norm, a product with GELU, a product and a norm. Rows do
+   not see each other, so a thread takes some rows through all of that, and what lies between two steps stays in
+   its second cache. Numbers between products are fp32, or codes.
+
+   Sizes: what a thread needs is about ROOM of its stack. */
+
+#include "codes.h"
+#include "gelu.h"
+#include "normed.h"
+
+enum {
+    ROOM = 1 << 19, /* bytes */
+    MOST = 96,      /* rows at a time */
+};
+
+struct project {
+    struct rows states, out;
+    const float *shares; /* of the channels of states: codes are 128 + states * shares */
+    const struct weights *weights;
+    int64_t count;
+};
+
+struct norm {
+    const float *weight, *bias;
+    double eps;
+};
+
+/* Of what is attended codes are 128 + attended; of states behind the first norm 128 + states * shares; of GELU
+   `zero` + GELU / `gelu`. */
+struct finish {
+    struct rows attended, states; /* states are changed in place */
+    const struct weights *out, *up, *down;
+    const float *shares;
+    struct norm first, second;
+    double gelu;
+    int64_t zero, count;
+};
+
+/* What one thread takes: some rows of all. */
+struct share {
+    long first, count;
+};
+
+static inline long groups_of(long rows)
+{
+    return (rows + SIX - 1) / SIX;
+}
+
+/* In how many shares `rows` are dealt out, when a row needs `bytes`: as many for each thread. */
+static inline long shares_of(long rows, long bytes)
+{
+    long most = groups_of(least(MOST, ROOM / bytes)), groups = groups_of(rows);
+    return least(groups, rounded_up((groups + most - 1) / most, team_size()));
+}
+
+static inline struct share share_at(long rows, long shares, long at)
+{
+    long groups = groups_of(rows), first = groups * at / shares * SIX;
+    return (struct share){first, least(rows, groups * (at + 1) / shares * SIX) - first};
+}
+
+static void give_numbers(const void *to, long row, long column, const float *numbers, long count)
+{
+    const struct rows *rows = to;
+    for (long at = 0; at < count; at += LANES) {
+        __mmask16 lanes = first_lanes(count - at);
+        store_form(place(rows, row, column + at), rows->form, lanes, load_floats(numbers + at, lanes));
+    }
+}
+
+struct grown {
+    uint8_t *at;
+    long width;
+    float share;
+    int32_t zero;
+};
+
+static void give_gelu(const void *to, long row, long column, const float *numbers, long count)
+{
+    const struct grown *grown = to;
+    uint8_t *codes = grown->at + row * grown->width + column;
+    for (long at = 0; at < count; at += LANES) {
+        __mmask16 lanes = first_lanes(count - at);
+        __m512 steps = _mm512_mul_ps(gelu_of(load_floats(numbers + at, lanes)), _mm512_set1_ps(grown->share));
+        store_codes(codes + at, lanes, steps, grown->zero);
+    }
+}
+
+/* Codes of rows from `first` on: numbers times the shares of channels, if there are any. */
+static void take_codes(const struct rows *rows, struct share share, const float *shares, long width, uint8_t *codes)
+{
+    for (long row = 0; row < share.count; row++)
+        for (long at = 0; at < width; at += LANES) {
+            __mmask16 lanes = first_lanes(width - at);
+            __m512 steps = load(rows, share.first + row, at, lanes);
+            if (shares)
+                steps = _mm512_mul_ps(steps, load_floats(shares + at, lanes));
+            store_codes(codes + row * width + at, lanes, steps, ZERO);
+        }
+}
+
+static struct rows from_row(const struct rows *rows, long first)
+{
+    return (struct rows){place(rows, first, 0), NULL, rows->step, rows->form};
+}
+
+struct work {
+    const void *what;
+    long shares;
+};
+
+static void project_some(void *data, long at)
+{
+    const struct work *work = data;
+    const struct project *all = work->what;
+    struct share share = share_at(all->count, work->shares, at);
+    long width = all->weights->inputs;
+    uint8_t codes[share.count * width] __attribute__((aligned(64)));
+    struct rows out = from_row(&all->out, share.first);
+    take_codes(&all->states, share, all->shares, width, codes);
+    times_weights(codes, width, share.count, all->weights, give_numbers, &out);
+}
+
+static void finish_some(void *data, long at)
+{
+    const struct work *work = data;
+    const struct finish *all = work->what;
+    struct share share = share_at(all->count, work->shares, at);
+    long width = all->out->outputs, wide = all->up->outputs;
+    uint8_t codes[share.count * width] __attribute__((aligned(64)));
+    uint8_t grown_codes[share.count * wide] __attribute__((aligned(64)));
+    float numbers[share.count * width] __attribute__((aligned(64)));
+    struct rows product = {numbers, NULL, width, FP32}, states = from_row(&all->states, share.first);
+    struct grown grown = {grown_codes, wide, 1.0f / (float)all->gelu, (int32_t)all->zero};
+    struct normed norm = {product, states, states, all->first.weight, all->first.bias, all->shares, codes,
+        all->first.eps, share.count, width};
+
+    take_codes(&all->attended, share, NULL, width, codes);
+    times_weights(codes, width, share.count, all->out, give_numbers, &product);
+    norm_rows(&norm, 0, share.count);
+    times_weights(codes, width, share.count, all->up, give_gelu, &grown);
+    times_weights(grown_codes, wide, share.count, all->down, give_numbers, &product);
+    norm = (struct normed){product, states, states, all->second.weight, all->second.bias, NULL, NULL,
+        all->second.eps, share.count, width};
+    norm_rows(&norm, 0, share.count);
+}
+
+EXPORT void native_project(const struct project *all)
+{
+    struct work work = {all, shares_of(all->count, all->weights->inputs)};
+    in_parts(project_some, &work, work.shares);
+}
+
+EXPORT void native_finish(const struct finish *all)
+{
+    long bytes = all->up->outputs + all->out->outputs * (long)(1 + sizeof(float));
+    struct work work = {all, shares_of(all->count, bytes)};
+    in_parts(finish_some, &work, work.shares);
+}

@@ -1,0 +1,185 @@
+"""The layer of an encoder in int8 between two attentions, in two passes through its rows. See `encoder.c`.
+
+Rows do not see each other there, so a thread takes some of them through products, norms and GELU while they are
+in its cache, and no thread waits for another in between.
+"""
+
+import ctypes
+from dataclasses import dataclass
+
+import torch
+
+from shards.native.arguments import WrongArgument, address
+from shards.native.normed import Norm
+from shards.native.rows import MOST_WIDTH, CRows, read
+
+_PANEL = 64  # outputs
+_FOUR = 4  # inputs that an instruction takes together
+
+
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """What codes are multiplied with: `(codes - zero) @ (weights * scales).T + bias`.
+
+    Attributes:
+        weights: int8, `[outputs, inputs]`.
+        scales, bias: fp32, `[outputs]`.
+        zero: the code of 0 among the inputs.
+    """
+
+    weights: torch.Tensor
+    scales: torch.Tensor
+    bias: torch.Tensor
+    zero: int
+
+
+class _Weights(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("panels", "starts", "scales", "bias")),
+        ("inputs", ctypes.c_int64),
+        ("outputs", ctypes.c_int64),
+    )
+
+
+class _Norm(ctypes.Structure):
+    _fields_ = (
+        ("weight", ctypes.c_void_p),
+        ("bias", ctypes.c_void_p),
+        ("eps", ctypes.c_double),
+    )
+
+
+class _Project(ctypes.Structure):
+    _fields_ = (
+        ("states", CRows),
+        ("out", CRows),
+        ("shares", ctypes.c_void_p),
+        ("weights", ctypes.POINTER(_Weights)),
+        ("count", ctypes.c_int64),
+    )
+
+
+class _Finish(ctypes.Structure):
+    _fields_ = (
+        ("attended", CRows),
+        ("states", CRows),
+        *((name, ctypes.POINTER(_Weights)) for name in ("out", "up", "down")),
+        ("shares", ctypes.c_void_p),
+        ("first", _Norm),
+        ("second", _Norm),
+        ("gelu", ctypes.c_double),
+        ("zero", ctypes.c_int64),
+        ("count", ctypes.c_int64),
+    )
+
+
+def takes(inputs: int, outputs: int) -> bool:
+    """Whether kernels take weights of this shape."""
+    return inputs % _FOUR == 0 and 0 < inputs <= MOST_WIDTH and 0 < outputs <= MOST_WIDTH
+
+
+class Panels:
+    """Weights as kernels take them."""
+
+    def __init__(self, codes: Codes) -> None:
+        """Lay `codes` out."""
+        outputs, inputs = codes.weights.shape
+        if not takes(inputs, outputs) or codes.weights.dtype != torch.int8:
+            raise WrongArgument(
+                f"weights are {codes.weights.dtype} {[outputs, inputs]}; the kernel takes torch.int8, "
+                f"inputs in fours, at most {MOST_WIDTH} of each"
+            )
+        self.inputs, self.outputs = inputs, outputs
+        filled = -(-outputs // _PANEL) * _PANEL
+        weights = torch.zeros(filled, inputs, dtype=torch.int8)
+        weights[:outputs] = codes.weights
+        sums = weights.sum(1, dtype=torch.int32)
+        panels = weights.view(-1, _PANEL, inputs // _FOUR, _FOUR)
+        self._kept = (
+            panels.transpose(1, 2).contiguous(),
+            sums.mul_(-codes.zero),
+            _filled(codes.scales, filled),
+            _filled(codes.bias, filled),
+        )
+        self.at = _Weights(*(one.data_ptr() for one in self._kept), inputs, outputs)
+
+
+def _filled(numbers: torch.Tensor, count: int) -> torch.Tensor:
+    filled = torch.zeros(count)
+    filled[: len(numbers)] = numbers
+    return filled
+
+
+class Projection:
+    """Makes codes of states, and multiplies them."""
+
+    def __init__(self, library: ctypes.CDLL, codes: Codes, shares: torch.Tensor) -> None:
+        """Codes of states are 128 + states * `shares`, fp32, `[inputs]`."""
+        self._kernel = library.native_project
+        self._kernel.argtypes = (ctypes.POINTER(_Project),)
+        self._kernel.restype = None
+        self._weights = Panels(codes)
+        self._shares = shares.contiguous()
+        self._shares_at = address("shares", self._shares, torch.float32, self._weights.inputs)
+
+    def __call__(self, states: torch.Tensor) -> torch.Tensor:
+        """Return `[rows, outputs]` in the format of the states, fp32 or bf16."""
+        count, weights = len(states), self._weights
+        out = torch.empty(count, weights.outputs, dtype=states.dtype)
+        to = read("out", out, count, weights.outputs)
+        of = read("states", states, count, weights.inputs)
+        self._kernel(_Project(of, to, self._shares_at, ctypes.pointer(weights.at), count))
+        return out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rest:
+    """What follows attention in a layer.
+
+    Attributes:
+        out, up, down: the products; what comes to `out` is in steps of its codes already.
+        first, second: the norms behind `out` and `down`.
+        shares: of the channels behind the first norm: codes are 128 + states * shares.
+        gelu: the step of the codes of GELU, which lies between `up` and `down`.
+    """
+
+    out: Codes
+    first: Norm
+    shares: torch.Tensor
+    up: Codes
+    gelu: float
+    down: Codes
+    second: Norm
+
+
+class Finish:
+    """Takes rows through what follows attention."""
+
+    def __init__(self, library: ctypes.CDLL, rest: Rest) -> None:
+        self._kernel = library.native_finish
+        self._kernel.argtypes = (ctypes.POINTER(_Finish),)
+        self._kernel.restype = None
+        self._products = [Panels(one) for one in (rest.out, rest.up, rest.down)]
+        out, up, down = self._products
+        self.width = up.inputs
+        if not self.width == out.inputs == out.outputs == down.outputs or up.outputs != down.inputs:
+            shapes = [[one.outputs, one.inputs] for one in self._products]
+            raise WrongArgument(f"weights of {shapes} do not follow one another")
+        self._kept = rest
+        pointers = [ctypes.pointer(one.at) for one in self._products]
+        shares = address("shares", rest.shares, torch.float32, self.width)
+        norms = [self._norm(one) for one in (rest.first, rest.second)]
+        self._fixed = (*pointers, shares, *norms, rest.gelu, rest.down.zero)
+
+    def _norm(self, norm: Norm) -> _Norm:
+        weight = address("weight", norm.weight, torch.float32, self.width)
+        return _Norm(weight, address("bias", norm.bias, torch.float32, self.width), norm.eps)
+
+    def __call__(self, attended: torch.Tensor, states: torch.Tensor) -> None:
+        """Change `states`, `[rows, width]`, to what they are behind the layer."""
+        count = len(states)
+        rows = (
+            read("attended", attended, count, self.width),
+            read("states", states, count, self.width),
+        )
+        self._kernel(_Finish(*rows, *self._fixed, count))

@@ -25,6 +25,7 @@ from gateway.job import Job
 from gateway.lifecycle import State
 from gateway.quarantine import Quarantine
 from gateway.queue import Line
+from gateway.standing import Row
 from gateway.supervisor import Supervisor
 from shards.wire.messages import Scores
 
@@ -56,6 +57,10 @@ class Waiter:
     lease: tuple[Supervisor, int] | None = None
     joined: float = field(default_factory=time.monotonic)
     sent: float = 0.0
+
+    def is_with(self, shard: Supervisor) -> bool:
+        """Whether this shard has the job, or had it last."""
+        return self.lease is not None and self.lease[0] is shard
 
     @property
     def is_small(self) -> bool:
@@ -102,12 +107,17 @@ class Dispatch:
         """Whether another replica could score what this one could not."""
         return any(one is not shard for one in self._able(time.monotonic()))
 
-    def contradicted(self, shard: Supervisor) -> bool:
-        """Another replica scored what this one could not; return whether it is left out now."""
+    def contradicted(self, shard: Supervisor, row: Row) -> bool:
+        """Another replica scored what this one could not; return whether it is left out now.
+
+        Args:
+            shard: this one.
+            row: the errors that this one is of.
+        """
         now = time.monotonic()
         ready = [one for one in self._shards if one.state is State.READY]
         out = sum(one.standing.is_ejected(now) for one in ready)
-        return shard.standing.erred(now, may_eject=2 * (out + 1) <= len(ready))
+        return shard.standing.erred(row, now, may_eject=2 * (out + 1) <= len(ready))
 
     def join(self, job: Job, *, not_on: Supervisor | None = None) -> Waiter:
         """Put a job in line; it may be on its way when this returns."""

@@ -281,10 +281,10 @@ class Model:
         if not self._retries.take_to_doubt(time.monotonic()):
             raise error
         self._metrics.job_retried(self.spec.name)
+        row = shard.standing.doubted()
         second = self._dispatch.join(first.job, not_on=shard)
         scores = await self._answer(second)
-        assert second.lease is not None
-        if second.lease[0] is not shard and self._dispatch.contradicted(shard):
+        if not second.is_with(shard) and self._dispatch.contradicted(shard, row):
             _logger.warning("shard %s gets no jobs for a while: it errs", shard.spec.name)
         return second, scores
 

@@ -189,15 +189,15 @@ class Replica:
             return False
         return True
 
-    def receive(self) -> None:
-        """Take the frames that are there; called when the control socket is readable.
+    def receive(self, most: int | None = None) -> None:
+        """Take the frames that are there, or `most` of them, when the control socket is readable.
 
         Raises:
             WireError: the shard sends garbage and must be ended.
         """
         if self._pipe is None:
             return
-        for message in self._pipe.receive():
+        for message in self._pipe.receive(most):
             self._take(message)
             self._is_clogged = False
         self._on_room()

@@ -51,6 +51,19 @@ class EjectionPolicy:
     first_seconds: float = 10.0
 
 
+@dataclass(slots=True, eq=False)
+class Row:
+    """Errors of one replica with no right answer in between.
+
+    Attributes:
+        past: how often the replica had been forgiven everything when it began.
+        errors: those that another replica did not make.
+    """
+
+    past: int
+    errors: int = 0
+
+
 class Standing:
     """One replica, as far as it can be trusted.
 
@@ -68,7 +81,8 @@ class Standing:
         self._ejected_until: float | None = None
         self._probes_left = 0
         self._good_in_a_row = 0
-        self._errors_in_a_row = 0
+        self._past = 0
+        self._row: Row | None = None  # that goes on
         self._answers: deque[bool] = deque(maxlen=_ANSWERS)  # whether each was right
         self._failures: deque[float] = deque(maxlen=_ANSWERS)
 
@@ -86,30 +100,37 @@ class Standing:
     def answered(self) -> None:
         """An answer of its was right, as far as anyone can tell."""
         self._answers.append(True)
-        self._errors_in_a_row = 0
+        self._row = None
         self._good_in_a_row += 1
         self._probes_left = max(0, self._probes_left - 1)
         if self._good_in_a_row >= _ANSWERS:
             self._turns = 0
 
-    def erred(self, now: float, *, may_eject: bool) -> bool:
+    def doubted(self) -> Row:
+        """It could not score a job; return what `erred` wants to know if another one can."""
+        self._row = self._row or Row(self._past)
+        return self._row
+
+    def erred(self, row: Row, now: float, *, may_eject: bool) -> bool:
         """It could not score what another one could; return whether it is left out for that."""
         self.errors += 1
-        self._answers.append(False)
         self._failures.append(now)
-        self._errors_in_a_row += 1
+        row.errors += 1
         self._good_in_a_row = 0
-        if not may_eject or self.is_ejected(now) or not self._is_outlier():
+        if row.past != self._past:  # of another process, or it was left out for them
+            return False
+        self._answers.append(False)
+        if not may_eject or self.is_ejected(now) or not self._is_outlier(row):
             return False
         self._eject(now)
         return True
 
-    def _is_outlier(self) -> bool:
+    def _is_outlier(self, row: Row) -> bool:
         is_full = len(self._answers) == _ANSWERS
         share = self._answers.count(False) / _ANSWERS
         return (
             self._probes_left > 0
-            or self._errors_in_a_row >= _ERRORS_IN_A_ROW
+            or row.errors >= _ERRORS_IN_A_ROW
             or (is_full and share > _ERROR_SHARE)
         )
 
@@ -123,7 +144,9 @@ class Standing:
 
     def _forget_answers(self) -> None:
         self._answers.clear()
-        self._errors_in_a_row = self._good_in_a_row = 0
+        self._good_in_a_row = 0
+        self._row = None
+        self._past += 1
 
     def is_ejected(self, now: float) -> bool:
         """Whether it gets nothing."""

@@ -9,9 +9,8 @@ polling; a pipe that ends, or that carries garbage, ends the process too, so tha
 becomes the same event. The answers that a dead shard had already written are taken before its jobs
 are given to others.
 
-A shard that loads is left alone as long as it reports progress. A ready shard is looked at ten times
-a second: one that has work and does not move becomes a suspect, then it is asked for its stacks and
-ended.
+A shard that loads is left alone as long as it reports progress. A ready shard is looked at ten times a
+second: one that has work and does not move becomes a suspect, is asked for its stacks, and ended.
 """
 
 import asyncio
@@ -48,6 +47,7 @@ _logger = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.1
 _UNATTENDED_SECONDS = 2.0  # a supervisor that has not looked for so long does not supervise
 _EXIT_SECONDS = 2.0  # between closing its pipe and ending, a shard has nothing more to do
+_ANSWERS_A_TURN = 4  # of the event loop; others then have their turn before the rest of a batch
 _STAGES = {"loading": Event.LOADS, "warming": Event.WARMS}
 
 
@@ -313,7 +313,7 @@ class Supervisor:
 
     def _on_readable(self, life: Life) -> None:
         try:
-            self.replica.receive()
+            self.replica.receive(_ANSWERS_A_TURN)
         except (WireError, IllegalTransition) as error:
             life.verdict = f"it broke the protocol: {error}"
             life.child.kill()

@@ -101,14 +101,17 @@ class GatewayEnd:
         except OSError:
             raise PipeClosed from None
 
-    def receive(self) -> list[Message]:
+    def receive(self, most: int | None = None) -> list[Message]:
         """Return the messages that are there; `closed` turns true at the end of the stream.
+
+        Args:
+            most: how many at most; the others stay for the next call. `None` for all.
 
         Raises:
             WireError: the shard sent something that is no message.
         """
         messages: list[Message] = []
-        while not self.closed:
+        while not self.closed and (most is None or len(messages) < most):
             try:
                 packet = self._socket.recv(_PACKET_BYTES)
             except BlockingIOError:

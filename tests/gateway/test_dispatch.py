@@ -90,7 +90,7 @@ def _job(tokens: int = 100) -> Job:
 
 def _err(shard: Supervisor, times: int = 1, *, may_eject: bool = True) -> None:
     for _ in range(times):
-        shard.standing.erred(time.monotonic(), may_eject=may_eject)
+        shard.standing.erred(shard.standing.doubted(), time.monotonic(), may_eject=may_eject)
 
 
 async def test_equal_replicas_get_equal_shares(bench: Callable[[int], Bench]) -> None:
@@ -151,8 +151,9 @@ async def test_unless_no_other_is_ready(bench: Callable[[int], Bench]) -> None:
 
 async def test_who_is_probed_gets_one_at_a_time(bench: Callable[[int], Bench]) -> None:
     one = bench(2)
+    standing = one.shards[0].standing
     for _ in range(5):
-        one.shards[0].standing.erred(time.monotonic() - 11, may_eject=True)
+        standing.erred(standing.doubted(), time.monotonic() - 11, may_eject=True)
     for _ in range(60):
         one.dispatch.join(_job())
     assert one.queues() == [1, 20]
@@ -187,5 +188,5 @@ async def test_at_most_half_are_left_out(
     one = bench(replicas)
     for shard in one.shards:
         for _ in range(20):
-            one.dispatch.contradicted(shard)
+            one.dispatch.contradicted(shard, shard.standing.doubted())
     assert sum(shard.standing.is_ejected(time.monotonic()) for shard in one.shards) == out

@@ -107,6 +107,17 @@ async def test_an_answer_resolves_its_job_and_makes_room(ready: Bench) -> None:
     assert ready.rooms == rooms + 1
 
 
+async def test_some_answers_may_be_taken_and_the_others_later(ready: Bench) -> None:
+    waiting = [ready.submit() for _ in range(3)]
+    answers = [_scores(ready.received_job()) for _ in waiting]
+    for answer in answers:
+        ready.shard.send(answer)
+    ready.replica.receive(2)
+    assert [scores.done() for scores in waiting] == [True, True, False]
+    ready.replica.receive(2)
+    assert await waiting[2] == answers[2]
+
+
 async def test_a_document_that_is_too_long_is_named(ready: Bench) -> None:
     scores = ready.submit(documents=3)
     ready.shard.send(Failed(ready.received_job(), DOCUMENT_TOO_LONG, "because", document=2))

@@ -14,7 +14,7 @@ def trusted() -> Standing:
 
 
 def err(standing: Standing, now: float, times: int = 1, *, may_eject: bool = True) -> bool:
-    ejected = [standing.erred(now, may_eject=may_eject) for _ in range(times)]
+    ejected = [standing.erred(standing.doubted(), now, may_eject=may_eject) for _ in range(times)]
     return True in ejected
 
 
@@ -30,6 +30,36 @@ def test_five_errors_in_a_row_and_it_is_left_out() -> None:
     assert standing.trust(100.0) is Trust.EJECTED
     assert standing.seconds_out(104.0) == 6.0
     assert (standing.errors, standing.ejections) == (5, 1)
+
+
+def test_errors_that_came_in_a_row_are_one_however_late_they_are_known() -> None:
+    standing = trusted()
+    came = [standing.doubted() for _ in range(5)]
+    known = []
+    for row in came:
+        answer(standing, 30)
+        known.append(standing.erred(row, 100.0, may_eject=True))
+    assert known == [False] * 4 + [True]
+
+
+def test_errors_with_a_right_answer_in_between_are_not_in_a_row() -> None:
+    standing = trusted()
+    rows = []
+    for _ in range(9):
+        rows.append(standing.doubted())
+        answer(standing, 1)
+    for row in rows:
+        assert not standing.erred(row, 100.0, may_eject=True)
+        answer(standing, 5)  # so that they are no fifth of the answers either
+
+
+def test_errors_of_the_last_process_that_are_known_late_are_its_own() -> None:
+    standing = trusted()
+    came = [standing.doubted() for _ in range(9)]
+    standing.started(101.0)
+    assert not any(standing.erred(row, 101.0, may_eject=True) for row in came)
+    assert not err(standing, 101.0, times=4)
+    assert err(standing, 101.0)
 
 
 def test_errors_here_and_there_are_no_row_but_a_share() -> None:

@@ -78,13 +78,13 @@ class Life:
             loop = asyncio.get_running_loop()
             self.killing = loop.call_later(seconds, self.child.kill)
 
-    def end_hung(self, jobs: int, patience_seconds: float) -> None:
+    def end_hung(self, jobs: int) -> None:
         """Have the stacks of a hung shard written, if it can still do that, and end it."""
         self.is_innocent = self.child.is_stopped()
         how = "stopped from outside (SIGSTOP)" if self.is_innocent else "hung"
         self.verdict = (
             f"{how}: no progress for {self.pulse.still_seconds:.1f} s with {jobs} jobs, "
-            f"{patience_seconds:.1f} s are allowed"
+            f"{self.pulse.patience_seconds:.1f} s are allowed"
         )
         self.child.abort()
         self.kill_in(_STACKS_SECONDS)
@@ -143,7 +143,8 @@ def how_it_ended(
     is_oom: bool = False,
 ) -> Ending:
     """Judge the end of a process by its exit code (negative: minus the signal)."""
-    jobs = ({*progress.jobs} if progress.is_on_device else set()) | ({progress.encoding} - {0})
+    on_device = {*progress.jobs} if progress.is_on_device else set()
+    jobs = on_device | {*progress.encoding} - {0}
     is_killed = was_ready and not verdict and not is_oom and code in _FROM_OUTSIDE
     is_canary = code == ExitCode.CANARY  # the scores were wrong, whatever was asked
     came_from_outside = is_innocent or is_killed

@@ -50,11 +50,17 @@ class ReplicaLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
-    """A job inside the shard, who waits for it, and the tokens it is counted with."""
+    """A job inside the shard, and who waits for it.
+
+    Attributes:
+        weight: the tokens it is counted with where the idlest shard is looked for.
+        filled: how much of the window it takes.
+    """
 
     scores: asyncio.Future[Scores]
     job: Job
     weight: int
+    filled: int
 
 
 _job_ids = itertools.count(1)
@@ -99,6 +105,7 @@ class Replica:
         self._on_room = on_room
         self._pipe: GatewayEnd | None = None
         self._pending: dict[int, _Pending] = {}
+        self._filled = 0
         self._is_clogged = False
 
     def __repr__(self) -> str:
@@ -146,7 +153,7 @@ class Replica:
         if job.is_solo or self.has_suspect:
             return not self._pending
         window = share * WINDOW_BATCHES * self.facts.token_budget
-        fits_window = not self._pending or self.outstanding_tokens + self._weight(job) <= window
+        fits_window = not self._pending or self._filled + self._filling(job) <= window
         fits_socket = len(self._pending) < _MAX_PENDING
         return fits_window and fits_socket and self._pipe.fits(job.wire_bytes)
 
@@ -155,6 +162,11 @@ class Replica:
         if self.facts is None or job.reading.policy != "passages":
             return job.tokens
         return min(job.tokens, self.facts.token_budget)
+
+    def _filling(self, job: Job) -> int:
+        """Return what a job takes of the window. A document that is longer than a batch takes a
+        batch: beside it, while it is encoded, there is room for others."""
+        return min(self._weight(job), self.facts.token_budget) if self.facts else job.tokens
 
     def submit(self, job: Job, scores: asyncio.Future[Scores]) -> int | None:
         """Send a job; return its id, or `None` if the shard does not take it after all.
@@ -166,8 +178,10 @@ class Replica:
         if not self._tell(job.message(job_id)):
             self._is_clogged = True  # until the shard has read on: see `receive`
             return None
-        self._pending[job_id] = _Pending(scores, job, self._weight(job))
-        self.outstanding_tokens += self._weight(job)
+        pending = _Pending(scores, job, self._weight(job), self._filling(job))
+        self._pending[job_id] = pending
+        self.outstanding_tokens += pending.weight
+        self._filled += pending.filled
         return job_id
 
     def cancel(self, job_id: int) -> None:
@@ -251,4 +265,5 @@ class Replica:
         """Take a job out of the table and give its tokens back."""
         pending = self._pending.pop(job_id)
         self.outstanding_tokens -= pending.weight
+        self._filled -= pending.filled
         return pending

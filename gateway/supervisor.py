@@ -236,7 +236,7 @@ class Supervisor:
             return
         pulse = life.pulse.look(reading)
         if pulse is Pulse.HUNG:
-            life.end_hung(self.replica.queue, reading.patience_seconds)
+            life.end_hung(self.replica.queue)
         elif pulse is Pulse.STALLED and self.state is State.READY:
             self._apply(Event.STALL)
         elif pulse is Pulse.MOVING and self.state is State.SUSPECT:

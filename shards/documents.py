@@ -6,7 +6,7 @@ that its text alone would have. A passage that takes more tokens alone than it t
 document, so that it does not fit, is halved.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, TypeVar
@@ -16,6 +16,7 @@ from shards.engines.base import Encoder
 from shards.pairs import EncodedPair, QueryTooLong
 from shards.wire.messages import Score
 
+_SLICE_CHARACTERS = 32_768  # of documents that are encoded in one call, unless one has more
 _SPARE_TOKENS = 4  # what a passage alone may take more than inside its document
 _LONG_CHARACTERS = 8  # a token of the model's limit; longer texts are hardly ever read at once
 _SMALLEST_SHARE = 16  # of the model's limit, that a passage must have beside the query
@@ -55,11 +56,37 @@ def encode_documents(encoder: Encoder, score: Score) -> list[EncodedDocument]:
     Raises:
         QueryTooLong: a query leaves no room for a document, or too little for its passages.
     """
+    return [document for some in encoded_slices(encoder, score) for document in some]
+
+
+def encoded_slices(encoder: Encoder, score: Score) -> Iterator[list[EncodedDocument]]:
+    """Encode the documents of a job, in order, so many at a time that none takes long.
+
+    Documents of one call are encoded on several cores, and one that is encoded by itself on one: so
+    large ones do not take all of them from a job beside theirs.
+
+    Raises:
+        QueryTooLong: a query leaves no room for a document, or too little for its passages.
+    """
     read = _in_passages if score.in_passages else _whole
-    if len(score.queries) == 1:
-        return read(encoder, score, score.queries[0], score.documents)
-    pairs = zip(score.queries, score.documents, strict=True)
-    return [read(encoder, score, query, (document,))[0] for query, document in pairs]
+    for slice_ in _slices(score.documents):
+        documents = score.documents[slice_]
+        if len(score.queries) == 1:
+            yield read(encoder, score, score.queries[0], documents)
+        else:
+            pairs = zip(score.queries[slice_], documents, strict=True)
+            yield [read(encoder, score, query, (document,))[0] for query, document in pairs]
+
+
+def _slices(documents: Sequence[str]) -> Iterator[slice]:
+    """Cut a list of documents where its texts come to so many characters."""
+    start = characters = 0
+    for at, document in enumerate(documents):
+        if at > start and characters + len(document) > _SLICE_CHARACTERS:
+            yield slice(start, at)
+            start, characters = at, 0
+        characters += len(document)
+    yield slice(start, len(documents))
 
 
 def _whole(

@@ -112,6 +112,11 @@ class OpenJobs:
     def __contains__(self, job: object) -> bool:
         return job in self._jobs
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether all jobs are answered, those that were dropped included."""
+        return not self._jobs and not self._dropped
+
     def open(self, job: Job) -> None:
         self._jobs[job.id] = job
 
@@ -120,14 +125,14 @@ class OpenJobs:
         return self._jobs.pop(job, None)
 
     def drop(self, job: int) -> None:
-        """Take out a job that is on the device; `dropped` has it when the device is done with it."""
+        """Take out a job that somebody is at; `dropped` has it when they are done with it."""
         if one := self.close(job):
             self._dropped[job] = one
 
-    def dropped(self) -> list[Job]:
-        """Return the jobs that were dropped, once."""
-        dropped, self._dropped = self._dropped, {}
-        return list(dropped.values())
+    def dropped(self, *, but: Container[int] = ()) -> list[Job]:
+        """Return the jobs that were dropped, once, but for these."""
+        found = [job for job in self._dropped if job not in but]
+        return [self._dropped.pop(job) for job in found]
 
     def overdue(self, now_ns: int) -> list[int]:
         return [job.id for job in self._jobs.values() if job.deadline_ns <= now_ns]

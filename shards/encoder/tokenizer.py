@@ -113,9 +113,14 @@ def _disagreement(backend: Tokenizer, folder: Path) -> tuple[str, ...]:
 
 
 def token_starts(backend: Tokenizer, text: str) -> list[int]:
-    """Return the character at which each token of a text begins, never going back."""
-    offsets = backend.encode(text, add_special_tokens=False).offsets
-    return list(accumulate((start for start, _ in offsets), max))
+    """Return the character at which each token of a text begins, never going back.
+
+    Other threads go on meanwhile: `encode` would hold the interpreter for all of a long text, which
+    `encode_batch` does not, and so would a list of all offsets at once.
+    """
+    (encoding,) = backend.encode_batch([text], add_special_tokens=False)
+    spans = map(encoding.token_to_chars, range(len(encoding)))
+    return list(accumulate((span[0] if span else 0 for span in spans), max))
 
 
 def guard(tokenizer: LoadedTokenizer) -> LoadedTokenizer:

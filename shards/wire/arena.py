@@ -2,7 +2,8 @@
 
     0      magic u32 | version u32 | generation u32                      gateway, once
     128    started u64 | done u64 | started_ns u64 | expected_ns u64     shard, scoring
-    192    encoded u64 | encoding u64: jobs done, and the one in work    shard, intake
+    192    (encoded u64 | encoding u64) x 2: jobs done, and the one in   shard, an encoder
+           work, of each encoder                                        each
     256    count u64 | job u64 x 448: what is on the device              shard, scoring
     4096   spans of request text                                        gateway
 
@@ -28,15 +29,19 @@ from dataclasses import dataclass
 
 from shards.wire.messages import WireError
 
+ENCODER, LONG_TEXT_ENCODER = 0, 1
+"""Who turns texts into pairs: most of them, and those of jobs that have much."""
+
 ARENA_BYTES = 8 * 1024 * 1024
 """Size of an arena: four jobs of the largest size."""
 
 _PAGE = 4096
 _ALIGN = 64
 _IDENTITY = struct.Struct("<III")
-_MAGIC, _VERSION = 0x52474157, 1
+_MAGIC, _VERSION = 0x52474157, 2
 _SCORING, _SCORING_AT = struct.Struct("<QQQQ"), 128
-_INTAKE, _INTAKE_AT = struct.Struct("<QQ"), 192
+_ENCODING, _ENCODING_AT = struct.Struct("<QQ"), 192
+_ENCODERS = 2
 _RECORDER, _RECORDER_AT, _RECORDER_JOBS = struct.Struct("<Q"), 256, 448
 _SEALS = 0x0001 | 0x0002 | 0x0004  # F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW
 
@@ -50,8 +55,8 @@ class Progress:
         done: those finished.
         started_ns: when the last batch began, CLOCK_MONOTONIC.
         expected_ns: how long the shard itself expects that batch to take.
-        encoded: jobs that the intake has dealt with.
-        encoding: the job that it deals with now, or 0.
+        encoded: jobs that each encoder has dealt with.
+        encoding: the job that each of them deals with now, or 0.
         jobs: the jobs of the batch on the device.
     """
 
@@ -59,8 +64,8 @@ class Progress:
     done: int
     started_ns: int
     expected_ns: int
-    encoded: int
-    encoding: int
+    encoded: tuple[int, ...]
+    encoding: tuple[int, ...]
     jobs: tuple[int, ...]
 
     @property
@@ -131,14 +136,19 @@ class Arena:
         _SCORING.pack_into(self._map, _SCORING_AT, started, started, started_ns, expected_ns)
         _RECORDER.pack_into(self._map, _RECORDER_AT, 0)
 
-    def encoding(self, job: int) -> None:
-        """Record which job the intake deals with; 0 when it is done with it."""
-        encoded, _ = _INTAKE.unpack_from(self._map, _INTAKE_AT)
-        _INTAKE.pack_into(self._map, _INTAKE_AT, encoded + (not job), job)
+    def encoding(self, job: int, encoder: int = ENCODER) -> None:
+        """Record which job an encoder deals with; 0 when it is done with it."""
+        at = _ENCODING_AT + encoder * _ENCODING.size
+        encoded, _ = _ENCODING.unpack_from(self._map, at)
+        _ENCODING.pack_into(self._map, at, encoded + (not job), job)
 
     def progress(self) -> Progress:
         started, done, started_ns, expected_ns = _SCORING.unpack_from(self._map, _SCORING_AT)
-        encoded, encoding = _INTAKE.unpack_from(self._map, _INTAKE_AT)
+        encoders = [
+            _ENCODING.unpack_from(self._map, _ENCODING_AT + encoder * _ENCODING.size)
+            for encoder in range(_ENCODERS)
+        ]
+        encoded, encoding = zip(*encoders, strict=True)
         (count,) = _RECORDER.unpack_from(self._map, _RECORDER_AT)
         jobs = struct.unpack_from(
             f"<{min(count, _RECORDER_JOBS)}Q", self._map, _RECORDER_AT + _RECORDER.size

@@ -9,8 +9,8 @@ from shards.wire.arena import Progress
 from shards.wire.exit_codes import ExitCode
 
 
-def _progress(*, on_device: tuple[int, ...] = (), encoding: int = 0) -> Progress:
-    return Progress(bool(on_device), 0, 0, 0, 0, encoding, on_device)
+def _progress(*, on_device: tuple[int, ...] = (), encoding: tuple[int, int] = (0, 0)) -> Progress:
+    return Progress(bool(on_device), 0, 0, 0, (0, 0), encoding, on_device)
 
 
 @pytest.mark.parametrize(
@@ -18,8 +18,9 @@ def _progress(*, on_device: tuple[int, ...] = (), encoding: int = 0) -> Progress
     [
         (_progress(), set()),
         (_progress(on_device=(1, 2)), {1, 2}),
-        (_progress(encoding=3), {3}),
-        (_progress(on_device=(1, 2), encoding=3), {1, 2, 3}),
+        (_progress(encoding=(3, 0)), {3}),
+        (_progress(encoding=(0, 4)), {4}),
+        (_progress(on_device=(1, 2), encoding=(3, 4)), {1, 2, 3, 4}),
     ],
 )
 def test_what_was_on_the_device_or_in_the_encoder_is_suspect(
@@ -32,7 +33,7 @@ def test_what_was_on_the_device_or_in_the_encoder_is_suspect(
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_an_end_from_outside_says_nothing_about_the_jobs(number: signal.Signals) -> None:
-    progress = _progress(on_device=(1, 2), encoding=3)
+    progress = _progress(on_device=(1, 2), encoding=(3, 0))
     ending = how_it_ended(-number, progress, was_ready=True, verdict="", is_innocent=False)
     assert not ending.suspects
     assert not ending.is_crash

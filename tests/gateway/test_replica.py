@@ -179,9 +179,18 @@ async def test_an_error_of_the_shard_has_its_meaning(
 
 
 async def test_a_window_of_two_batches_is_sent_and_no_more(ready: Bench) -> None:
-    ready.submit(tokens=1500)
+    ready.submit(tokens=900)
+    ready.submit(tokens=600)
     assert ready.replica.has_room(_job(tokens=500))
     assert not ready.replica.has_room(_job(tokens=501))
+
+
+async def test_beside_a_document_of_many_batches_there_is_room_for_one_more(ready: Bench) -> None:
+    ready.submit(tokens=8000)
+    assert ready.replica.outstanding_tokens == 8000
+    assert ready.replica.has_room(_job(tokens=9000))
+    ready.submit(tokens=1000)
+    assert not ready.replica.has_room(_job(tokens=1))
 
 
 async def test_a_job_over_the_window_is_sent_to_an_idle_shard(ready: Bench) -> None:
@@ -189,7 +198,9 @@ async def test_a_job_over_the_window_is_sent_to_an_idle_shard(ready: Bench) -> N
 
 
 async def test_a_cancelled_job_keeps_its_place_until_the_shard_dropped_it(ready: Bench) -> None:
-    scores = ready.submit(tokens=2000)
+    ready.submit(tokens=1000)
+    scores = ready.submit(tokens=1000)
+    ready.received_job()
     job = ready.received_job()
     scores.cancel()
     ready.replica.cancel(job)

@@ -109,7 +109,7 @@ class Client:
     def until_encoded(self, count: int) -> None:
         """Wait until the intake has dealt with so many jobs."""
         end = time.monotonic() + 20
-        while self.pipe.progress().encoded < count:
+        while sum(self.pipe.progress().encoded) < count:
             assert time.monotonic() < end
             time.sleep(0.001)
 

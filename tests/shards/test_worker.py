@@ -132,7 +132,7 @@ def test_the_device_is_marked_busy_while_it_is(engine: MoodyEngine, client: Clie
     idle = client.pipe.progress()
     assert (busy.started, busy.done, busy.jobs, busy.is_on_device) == (2, 1, (7,), True)  # a step
     assert (idle.started, idle.done, idle.jobs, idle.is_on_device) == (2, 2, (), False)
-    assert (idle.encoded, idle.encoding) == (1, 0)
+    assert (idle.encoded, idle.encoding) == ((1, 0), (0, 0))
 
 
 def test_a_document_that_must_not_be_cut_fails_its_job_before_it_is_scored(

@@ -21,6 +21,7 @@ engine = "fake"
 replicas = {replicas}
 """
 _CRASHES = ["segv", "abort", "exit 71", "cuda"]
+_LONG = "word " * 30_000  # long texts have an encoder of their own
 
 
 async def _restarts(gateway: Gateway) -> int:
@@ -110,6 +111,33 @@ async def test_a_poison_of_the_encoder_is_found_while_the_device_is_busy(tmp_pat
         await innocent
         ledger.assert_all_right()
         assert await _restarts(gateway) == 2
+
+
+@pytest.mark.parametrize("word", ["choke", "stuck"])
+async def test_a_long_text_is_found_out_while_small_requests_are_answered_beside_it(
+    tmp_path: Path, word: str
+) -> None:
+    """They are encoded and scored all the time, which says nothing of the other encoder."""
+    async with running(_CONFIG.format(replicas=1), tmp_path, chaos=True) as gateway:
+        await gateway.until_ready()
+        ledger = Ledger(gateway)
+        async with ledger.load(clients=4):
+            await ledger.until_answered(20)
+            _assert_quarantined(await gateway.rerank([_LONG, f"{_LONG}<<{word}>>"]), index=1)
+        ledger.assert_all_right()
+        assert await _restarts(gateway) == 2
+
+
+async def test_clients_that_come_and_give_up_do_not_hide_a_hang(tmp_path: Path) -> None:
+    """What they send is encoded while the device call does not return."""
+    async with running(_CONFIG.format(replicas=1), tmp_path, chaos=True) as gateway:
+        await gateway.until_ready()
+        hung = asyncio.create_task(gateway.rerank(["<<sleep>>"]))
+        await gateway.until(lambda shards: shards["fake/cpu:0"]["queue"] == 1)
+        while (shard := (await gateway.shards())["fake/cpu:0"])["generation"] == 1:
+            await gateway.rerank([f"who waits for {shard['queue']}?"], timeout_seconds=0.2)
+        assert "hung: no progress for " in shard["last_error"]
+        hung.cancel()
 
 
 async def test_a_client_that_gives_up_and_asks_again_does_not_start_the_count_anew(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shards.wire.arena import Arena, Spans
+from shards.wire.arena import LONG_TEXT_ENCODER, Arena, Spans
 from shards.wire.messages import WireError
 
 _SIZE = 64 * 1024
@@ -51,9 +51,10 @@ def test_both_sides_see_the_same_bytes_and_progress() -> None:
     theirs.batch_done()
     assert (ours.progress().jobs, ours.progress().is_on_device) == ((), False)
     theirs.encoding(13)
-    assert (ours.progress().encoded, ours.progress().encoding) == (0, 13)
+    theirs.encoding(14, LONG_TEXT_ENCODER)
+    assert (ours.progress().encoded, ours.progress().encoding) == ((0, 0), (13, 14))
     theirs.encoding(0)
-    assert (ours.progress().encoded, ours.progress().encoding) == (1, 0)
+    assert (ours.progress().encoded, ours.progress().encoding) == ((1, 0), (0, 14))
     theirs.close()
     ours.close()
 

@@ -202,7 +202,7 @@ class Dispatch:
         if before == waiter.version:
             return False
         if not waiter.job.is_solo:
-            return self._quarantine.knows_any(waiter.job.pairs, time.monotonic())
+            return self._quarantine.knows_any(waiter.job.pairs, time.monotonic(), waiter.caller.id)
         ((query, document),) = waiter.job.pairs
         return self._quarantine.is_refused(query, document, time.monotonic())
 

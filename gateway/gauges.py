@@ -27,6 +27,10 @@ _MODEL_GAUGES: dict[str, tuple[str, Callable[[ModelStatus], float]]] = {
         "Pairs that are refused because they end shards.",
         lambda model: model.refused_pairs,
     ),
+    "reranker_model_confined_keys": (
+        "Keys whose documents are scored alone because several of them ended shards.",
+        lambda model: len(model.confined_keys),
+    ),
     "reranker_truncated_share": (
         "Share of truncated documents in all since the start.",
         lambda model: model.scores.truncated_share,

@@ -33,7 +33,7 @@ from gateway.recycling import recycle
 from gateway.refusals import drained, overloaded, retry_budget_spent, unavailable
 from gateway.replica import WINDOW_BATCHES, ReplicaLost
 from gateway.retries import RetryBudget
-from gateway.snapshot import model_status
+from gateway.snapshot import errors_of, model_status
 from gateway.status import ModelStatus
 from gateway.supervisor import Supervisor
 from gateway.tally import Tally
@@ -44,6 +44,7 @@ _logger = logging.getLogger(__name__)
 
 _FIRST_TOKEN_BUDGET = 4096  # until a shard has told its own
 _RETRY_SPREAD = (0.8, 1.2)
+_CONFINED = "key %s sends what ends shards of %s, again and again: its documents are scored alone"
 
 
 class Model:
@@ -98,12 +99,12 @@ class Model:
     @property
     def failure(self) -> str:
         """Why shards were given up; empty if none was."""
-        return _errors(one for one in self._supervisors if one.state is State.FAILED)
+        return errors_of(one for one in self._supervisors if one.state is State.FAILED)
 
     @property
     def last_errors(self) -> str:
         """Why shards were lost lately; empty if none was."""
-        return _errors(self._supervisors)
+        return errors_of(self._supervisors)
 
     @property
     def facts(self) -> Ready | None:
@@ -196,7 +197,7 @@ class Model:
             GatewayError: the shard answered with an error.
         """
         self._retries.came(time.monotonic())
-        while not self.quarantine.knows_any(job.pairs, time.monotonic()):
+        while not self.quarantine.knows_any(job.pairs, time.monotonic(), job.caller.id):
             try:
                 return await self._attempt(job)
             except Reconsider:
@@ -241,7 +242,8 @@ class Model:
         for job in jobs:
             for query, document in job.pairs:
                 if job.is_solo:
-                    self.quarantine.refuse(query, document, now)
+                    if self.quarantine.refuse(query, document, now, job.caller.id):
+                        _logger.warning(_CONFINED, job.caller.id, self.spec.name)
                     self._forgive_a_device()
                 else:
                     self.quarantine.suspect(query, document, now)
@@ -342,9 +344,6 @@ class Model:
             self._retries,
             self._scores.status(self.spec.scale),
             refused_pairs=self.quarantine.refused_pairs,
+            confined_keys=self.quarantine.confined(time.monotonic()),
             is_draining=self.is_draining,
         )
-
-
-def _errors(shards: Iterable[Supervisor]) -> str:
-    return "; ".join(sorted({one.last_error for one in shards if one.last_error}))

@@ -13,6 +13,11 @@ from gateway.config import ModelSpec
 from gateway.domain import RerankRequest, Scored
 from shards.wire.messages import Ready
 
+_CONFINED = (
+    "several documents of this API key have ended shards: for a while each of its documents is "
+    "scored alone, which takes longer"
+)
+
 
 def notes(
     request: RerankRequest,
@@ -21,16 +26,19 @@ def notes(
     facts: Ready | None,
     tied: int,
     note: str = "",
+    is_confined: bool = False,
 ) -> tuple[str, ...]:
     """Return the warnings of a reply in which so many documents are tied, see `ties`.
 
-    `note` says which model scored, where a split has chosen it.
+    `note` says which model scored, where a split has chosen it; `is_confined` that the key is, see
+    `confinement`.
     """
     return (
         *([note] if note else _which_model(request, spec)),
         *_truncated(request, scored, spec, facts),
         *_ties(scored, tied),
         *_stale(spec, facts),
+        *([_CONFINED] if is_confined else ()),
         *(f"model {spec.name!r}: {doubt}" for doubt in (facts.doubts if facts else ())),
     )
 

@@ -8,7 +8,8 @@ the same pair. So no pair costs more than two shards, and no neighbour of one ev
 
 Variations of a text that was refused (`kinship`) are new pairs, and would cost two shards each. Once
 there is a family of them, whatever resembles it is scored alone from the start: it ends one shard at
-most, takes nobody with it, and is refused at once; or it comes through like everything else. And a model
+most, takes nobody with it, and is refused at once; or it comes through like everything else. The same goes
+for all that a key sends which had several pairs refused lately (`confinement`), whatever it is. And a model
 whose only replica ends again and again leaves some time between one suspect and the next, so that
 everybody else is served in between.
 
@@ -23,6 +24,7 @@ import hashlib
 from collections import OrderedDict, deque
 from collections.abc import Iterable
 
+from gateway.confinement import Confinement
 from gateway.kinship import Kinship
 
 _TTL_SECONDS = 600.0
@@ -45,6 +47,7 @@ class Quarantine:
         self._suspected = _Memory()
         self._refused = _Memory()
         self._kinship = Kinship()
+        self._confinement = Confinement()
         self._deaths: deque[float] = deque(maxlen=64)
 
     @property
@@ -84,12 +87,15 @@ class Quarantine:
         if self._suspected:
             self._suspected.remove(self._fingerprint(query, document))
 
-    def refuse(self, query: str, document: str, now: float) -> None:
-        """Refuse this pair from now on, for a while."""
+    def refuse(self, query: str, document: str, now: float, caller: str = "") -> bool:
+        """Refuse this pair from now on, for a while; return whether who has sent it is confined for that."""
         self.version += 1
         self.clear(query, document)
         self._refused.add(self._fingerprint(query, document), now)
         self._kinship.refused(document, now)
+        was_confined = self.confines(caller, now)
+        self._confinement.refused(caller, now)
+        return self.confines(caller, now) and not was_confined
 
     def is_suspected(self, query: str, document: str, now: float) -> bool:
         return self._knows(self._suspected, query, document, now)
@@ -97,10 +103,21 @@ class Quarantine:
     def is_refused(self, query: str, document: str, now: float) -> bool:
         return self._knows(self._refused, query, document, now)
 
-    def knows_any(self, pairs: Iterable[tuple[str, str]], now: float) -> bool:
-        """Whether one of these pairs is a suspect, refused, or like those that are."""
+    def confined(self, now: float) -> tuple[str, ...]:
+        """Return the ids of the callers whose pairs are all scored alone."""
+        return self._confinement.callers(now)
+
+    def confines(self, caller: str, now: float) -> bool:
+        """Whether all pairs of this caller are scored alone."""
+        return self._confinement.confines(caller, now)
+
+    def knows_any(self, pairs: Iterable[tuple[str, str]], now: float, caller: str = "") -> bool:
+        """Whether one of these pairs must be scored alone: it is a suspect, refused, like those
+        that are, or from somebody who has sent several of them."""
         if not self:
             return False
+        if self.confines(caller, now):
+            return True
         is_wary = self._kinship.is_wary(now)
         return any(
             self.is_suspected(query, document, now)

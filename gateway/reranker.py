@@ -84,6 +84,7 @@ class Reranker:
         scored = merge(parts, answers, scoring.spec.scale)
         tied = ties(request, scored)
         scoring.note_result(scored, tied)
+        is_confined = scoring.quarantine.confines(caller.id, time.monotonic())
         compute_seconds = sum(scores.compute_ns for scores in answers) / 1e9
         self._shadows.saw(request, scoring.spec, scored, compute_seconds)
         return RerankResult(
@@ -93,7 +94,7 @@ class Reranker:
             top=rank(scored, request.top_n),
             processing_seconds=time.monotonic() - started,
             created=int(time.time()),
-            warnings=notes(request, scored, scoring.spec, scoring.facts, tied, note),
+            warnings=notes(request, scored, scoring.spec, scoring.facts, tied, note, is_confined),
             saved_tokens=sum(scores.saved_tokens for scores in answers),
         )
 

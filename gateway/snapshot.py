@@ -1,7 +1,7 @@
 """Supervisors and their counts, as the values that `/status` shows."""
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from gateway.config import CalibrationEntry, ModelSpec
 from gateway.drift import ScoresStatus
@@ -24,6 +24,7 @@ def model_status(
     scores: ScoresStatus,
     *,
     refused_pairs: int = 0,
+    confined_keys: tuple[str, ...] = (),
     is_draining: bool = False,
 ) -> ModelStatus:
     """Return what there is to know about a model; `queue` counts the jobs in its line."""
@@ -40,6 +41,7 @@ def model_status(
         max_length=facts.max_length if facts else 0,
         queue=queue,
         refused_pairs=refused_pairs,
+        confined_keys=confined_keys,
         scores=scores,
         weights=facts.weights if facts else "",
         calibration=_calibration(spec.calibration, facts.weights if facts else ""),
@@ -138,3 +140,8 @@ def _troubles(standing: Standing, now: float) -> tuple[str, ...]:
     if trust is Trust.EJECTED:
         return (f"{errors}: it gets none for {standing.seconds_out(now):.0f} s",)
     return (f"{errors}: it gets one at a time",) if trust is Trust.PROBED else ()
+
+
+def errors_of(shards: Iterable[Supervisor]) -> str:
+    """Say why these shards were lost; empty if none was."""
+    return "; ".join(sorted({one.last_error for one in shards if one.last_error}))

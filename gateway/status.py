@@ -101,7 +101,8 @@ class ModelStatus:
     One that the operator took out of service is `draining`, and then `drained`. `retries` counts jobs
     that were scored again, `retries_refused` those that were one too many. `refused_pairs` are in
     quarantine because they end shards: many of them mean poison that comes in variations, or a device
-    that is broken. `weights` changes when a file of the checkpoint does; it is empty until a shard is
+    that is broken. `confined_keys` have sent several of them lately, so that all they send is scored pair
+    by pair. `weights` changes when a file of the checkpoint does; it is empty until a shard is
     ready, and where there are no files.
     """
 
@@ -118,6 +119,7 @@ class ModelStatus:
     shards: tuple[ShardStatus, ...]
     max_shard_memory_mb: int = 0
     refused_pairs: int = 0
+    confined_keys: tuple[str, ...] = ()
     retries: int = 0
     retries_refused: int = 0
     scores: ScoresStatus = field(default_factory=ScoresStatus)

@@ -2,7 +2,9 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
+from tests.gateway.keys.making import bearer, write_keys
 from tests.system.running import Ledger, running
 
 _CONFIG = """
@@ -108,3 +110,36 @@ async def test_a_poison_that_is_always_different_does_not_take_the_model_away(
         )  # the fourth and the fifth are known by the others
         assert (await gateway.models())["fake"]["refused_pairs"] == 5
         assert await gateway.metric("reranker_model_refused_pairs") == 5
+
+
+async def test_a_key_that_sends_unlike_poisons_is_scored_alone_and_other_keys_do_not_notice(
+    tmp_path: Path,
+) -> None:
+    """Nothing in common but what ends the shard: the first three cost two each, then one."""
+    secrets = write_keys(tmp_path / "keys.toml", careless={}, other={"admin": True})
+    keys = 'keys_file = "keys.toml"\n' + config(2)
+    async with running(keys, tmp_path, chaos=True) as gateway:
+        gateway.session.headers.update(bearer(secrets["other"]))
+        await gateway.until_ready()
+        ledger = Ledger(gateway)
+
+        async def careless(*documents: str) -> tuple[int, Any]:
+            body = {"query": "which?", "documents": documents}
+            headers = bearer(secrets["careless"]) | {"X-Request-Timeout-Ms": "50000"}
+            url = f"{gateway.url}/v1/rerank"
+            async with gateway.session.post(url, json=body, headers=headers) as reply:
+                return reply.status, await reply.json()
+
+        async with ledger.load(clients=4):
+            for number in range(5):
+                words = " ".join(f"{word}of{number}" for word in range(40))
+                status, body = await careless("fine", f"{words} <<exit 3>> {words}")
+                assert (status, body["error"]["code"]) == (400, "quarantined"), body
+            status, body = await careless("fine", "this, too")
+            assert status == 200
+            assert any("have ended shards" in one for one in body["meta"]["warnings"]), body
+        ledger.assert_all_right()
+        shards = await gateway.until_ready()
+        assert sum(shard["restarts"] for shard in shards.values()) == 3 * 2 + 2 * 1
+        assert (await gateway.models())["fake"]["confined_keys"] == ["careless"]
+        assert await gateway.metric("reranker_model_confined_keys") == 1

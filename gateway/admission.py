@@ -21,6 +21,8 @@ Who has less than its share of that bound when others have filled it may go over
 from collections import Counter
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from gateway.domain import ANYONE, Caller
 
 _DEADLINE_SHARE = 0.8
@@ -29,8 +31,7 @@ _LONGEST_RETRY_SECONDS = 60.0
 _SHORTEST_RETRY_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class Ask(Struct, frozen=True, kw_only=True, gc=False):
     """A request at the door.
 
     Attributes:

@@ -1,9 +1,9 @@
 """The shapes a request and its result have between the dialects and the shards.
 
 Dialects are the only place that knows other people's field names; from there inward everything is
-a `RerankRequest`, and outward a `RerankResult`. What there is one of for each document is a struct
-of msgspec, made in a tenth of the time of a frozen dataclass, and nothing that the search for garbage
-would have to look through.
+a `RerankRequest`, and outward a `RerankResult`. What is made for each request or document is a
+struct of msgspec, made in a tenth of the time of a frozen dataclass, and nothing that the search for
+garbage would have to look through.
 """
 
 import math
@@ -65,8 +65,7 @@ class LongDocuments:
     pool_best: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RerankRequest:
+class RerankRequest(Struct, frozen=True, kw_only=True, gc=False):
     """One rerank call, whatever API it came by.
 
     Attributes:
@@ -160,8 +159,7 @@ class Scored(Struct, frozen=True, gc=False):
         return self.calibration.score(self.margin)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RerankResult:
+class RerankResult(Struct, frozen=True, kw_only=True, gc=False):
     """The answer to one `RerankRequest`.
 
     Attributes:

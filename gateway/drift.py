@@ -59,6 +59,7 @@ class ScoreLog:
         self._tied = 0
         self._recent: deque[float] = deque()
         self._bins = [0] * _BINS
+        self._in_bins = 0
 
     def add(self, margins: Iterable[float], *, truncated: int, tied: int) -> None:
         """Note the scores of one request."""
@@ -69,8 +70,10 @@ class ScoreLog:
             self._recent.append(margin)
             if len(self._recent) > RECENT:
                 self._bins[_bin_of(self._recent.popleft())] += 1
-        if sum(self._bins) > _FORGET_AT:
+                self._in_bins += 1
+        if self._in_bins > _FORGET_AT:
             self._bins = [count // 2 for count in self._bins]
+            self._in_bins = sum(self._bins)
 
     def status(self, scale: Calibration = UNCALIBRATED) -> ScoresStatus:
         """Return what there is to know, where margins mean this."""

@@ -1,8 +1,10 @@
 """The part of a request that one shard scores. Pure."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from itertools import chain
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gateway.domain import ANYONE, Caller, LongDocuments
 from gateway.timeline import Timeline
@@ -11,8 +13,7 @@ from shards.wire.messages import Score, Scores
 _TIMES_ENCODED = 3  # to see that it is too long; with offsets; and passage by passage
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Job:
+class Job(Struct, frozen=True, eq=False, gc=False):
     """The part of a request that one shard scores.
 
     Attributes:

@@ -17,6 +17,7 @@ from gateway.errors import DeadlineExceeded, EngineFailed, GatewayError, Invalid
 from gateway.faults import FAULTS, PairFault
 from gateway.job import Job
 from gateway.pulse import Reading
+from shards.wire.codecs import WireError
 from shards.wire.messages import (
     ENGINE_ERROR,
     Canary,
@@ -28,7 +29,6 @@ from shards.wire.messages import (
     Scores,
     Stage,
     Stop,
-    WireError,
 )
 from shards.wire.pipe import GatewayEnd, PipeClosed, PipeFull
 
@@ -106,6 +106,7 @@ class Replica:
         self._pipe: GatewayEnd | None = None
         self._pending: dict[int, _Pending] = {}
         self._filled = 0
+        self._solos = 0  # of them
         self._is_clogged = False
 
     def __repr__(self) -> str:
@@ -119,7 +120,7 @@ class Replica:
     @property
     def has_suspect(self) -> bool:
         """Whether a suspect is inside, alone."""
-        return any(pending.job.is_solo for pending in self._pending.values())
+        return self._solos > 0
 
     def attach(self, pipe: GatewayEnd) -> None:
         """Begin a generation."""
@@ -182,6 +183,7 @@ class Replica:
         self._pending[job_id] = pending
         self.outstanding_tokens += pending.weight
         self._filled += pending.filled
+        self._solos += job.is_solo
         return job_id
 
     def cancel(self, job_id: int) -> None:
@@ -266,4 +268,5 @@ class Replica:
         pending = self._pending.pop(job_id)
         self.outstanding_tokens -= pending.weight
         self._filled -= pending.filled
+        self._solos -= pending.job.is_solo
         return pending

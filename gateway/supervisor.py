@@ -39,7 +39,8 @@ from gateway.oom import OomKills
 from gateway.pulse import Pulse
 from gateway.replica import Replica
 from gateway.standing import EjectionPolicy, Standing
-from shards.wire.messages import Canary, Ready, Refused, Stage, WireError
+from shards.wire.codecs import WireError
+from shards.wire.messages import Canary, Ready, Refused, Stage
 from shards.wire.spec import ShardSpec
 
 _logger = logging.getLogger(__name__)

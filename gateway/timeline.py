@@ -8,6 +8,8 @@ twice, because its shard was lost, the try that was answered counts.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from shards.wire.messages import Scores
 
 _NANO = 1e9
@@ -15,8 +17,7 @@ MOST_JOBS = 32
 """Of a larger request so many jobs are kept one by one: enough to see which shard was slow."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobTimes:
+class JobTimes(Struct, frozen=True, kw_only=True, gc=False):
     """What one job took.
 
     Attributes:

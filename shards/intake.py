@@ -22,6 +22,7 @@ from shards.engines.base import Encoder
 from shards.jobs import Job
 from shards.pairs import QueryTooLong
 from shards.wire.arena import ENCODER, LONG_TEXT_ENCODER
+from shards.wire.codecs import WireError
 from shards.wire.exit_codes import ExitCode
 from shards.wire.messages import (
     DOCUMENT_TOO_LONG,
@@ -30,7 +31,6 @@ from shards.wire.messages import (
     Message,
     Score,
     Stop,
-    WireError,
 )
 from shards.wire.pipe import PipeClosed, ShardEnd
 

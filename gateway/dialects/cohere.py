@@ -10,7 +10,7 @@ does the path that is v1 alone, whatever the model is configured for. On shared 
 tells.
 """
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from gateway.dialects.base import Contract, Limits
 from gateway.dialects.body import RerankBody

@@ -27,7 +27,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shards.wire.messages import WireError
+from shards.wire.codecs import WireError
 
 ENCODER, LONG_TEXT_ENCODER = 0, 1
 """Who turns texts into pairs: most of them, and those of jobs that have much."""

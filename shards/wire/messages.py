@@ -4,20 +4,16 @@ Every message is a frozen dataclass, grouped by receiver, and is encoded field b
 of its declaration: one byte for the kind, then each field by the codec of its type. There is no
 pickle and no self-describing format: a shard that has gone mad can send nothing that the gateway
 would execute, allocate without bound, or read past the end of. Whatever does not decode raises
-`WireError`, and nothing else.
-
-    int               8 bytes, signed              tuple[int, ...]    count u32, then u32 each
-    bool              1 byte                       tuple[float, ...]  count u32, then f32 each
-    str               length u32, UTF-8            tuple[str, ...]    count u32, lengths u32, UTF-8
-
-All numbers are little-endian. Margins are f32 because that is what a model computes.
+`WireError`, and nothing else. See `codecs`.
 """
 
-import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from itertools import accumulate
-from typing import Any, NamedTuple, get_type_hints
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, get_type_hints
+
+from shards.wire.codecs import CODECS, LETTERS, Codec, Reader, WireError, numbers
 
 MAX_JOB_DOCUMENTS = 1024
 """The most documents of one job, so that every reply fits one control packet."""
@@ -34,10 +30,6 @@ ENGINE_ERROR = "engine_error"
 
 INVALID_SCORE = "invalid_score"
 """The code of `Failed` for a pair whose margin is not a finite number."""
-
-
-class WireError(Exception):
-    """The bytes are not a message: the peer is broken and must not be listened to any more."""
 
 
 # -- to the shard ----------------------------------------------------------------------------------
@@ -216,7 +208,7 @@ def encode(message: Message) -> bytes:
     """Return the message as bytes."""
     kind, codecs = _LAYOUTS[type(message)]
     parts = [bytes((kind,))]
-    parts += [codec.put(getattr(message, name)) for name, codec in codecs]
+    parts += [codec.put(*values(message)) for values, codec in codecs]
     return b"".join(parts)
 
 
@@ -226,110 +218,38 @@ def decode(data: bytes | memoryview) -> Message:
     Raises:
         WireError: `data` is not exactly one message.
     """
-    reader = _Reader(data)
+    reader = Reader(data)
     kind = KINDS.get(reader.take(1)[0])
     if kind is None:
         raise WireError("unknown kind of message")
-    _, codecs = _LAYOUTS[kind]
-    message = kind(*[codec.get(reader) for _, codec in codecs])
+    values: list[Any] = []
+    for _, codec in _LAYOUTS[kind][1]:
+        values += codec.get(reader)
     if reader.left:
         raise WireError(f"{reader.left} bytes too many after {kind.__name__}")
-    return message
+    return kind(*values)
 
 
-class _Reader:
-    """A cursor that never reads past the end."""
-
-    def __init__(self, data: bytes | memoryview) -> None:
-        self._data = memoryview(data)
-        self._at = 0
-
-    @property
-    def left(self) -> int:
-        return len(self._data) - self._at
-
-    def take(self, size: int) -> memoryview:
-        if size > self.left:
-            raise WireError(f"{size} bytes announced, {self.left} there")
-        self._at += size
-        return self._data[self._at - size : self._at]
+_Values = Callable[[Message], Sequence[Any]]
 
 
-class _Codec(NamedTuple):
-    put: Callable[[Any], bytes]
-    get: Callable[[_Reader], Any]
-
-
-_COUNT = struct.Struct("<I")
-_INT = struct.Struct("<q")
-
-
-def _get_count(reader: _Reader, unit: int) -> int:
-    """Read a count and check that so many units can follow, before anything is allocated."""
-    (count,) = _COUNT.unpack(reader.take(_COUNT.size))
-    if count * unit > reader.left:
-        raise WireError(f"{count} values announced, {reader.left} bytes there")
-    return int(count)
-
-
-def _get_text(data: memoryview) -> str:
-    try:
-        return str(data, "utf-8")
-    except UnicodeDecodeError as error:
-        raise WireError(f"text is not UTF-8: {error.reason}") from None
-
-
-def _put_str(text: str) -> bytes:
-    data = text.encode()
-    return _COUNT.pack(len(data)) + data
-
-
-def _get_str(reader: _Reader) -> str:
-    return _get_text(reader.take(_get_count(reader, 1)))
-
-
-def _put_texts(texts: tuple[str, ...]) -> bytes:
-    encoded = [text.encode() for text in texts]
-    lengths = struct.pack(f"<{len(encoded) + 1}I", len(encoded), *map(len, encoded))
-    return lengths + b"".join(encoded)
-
-
-def _get_texts(reader: _Reader) -> tuple[str, ...]:
-    count = _get_count(reader, _COUNT.size)
-    lengths = struct.unpack(f"<{count}I", reader.take(_COUNT.size * count))
-    data = reader.take(sum(lengths))
-    ends = list(accumulate(lengths))
-    return tuple(
-        _get_text(data[end - length : end]) for end, length in zip(ends, lengths, strict=True)
-    )
-
-
-def _array(letter: str) -> _Codec:
-    """Codec of a tuple of 4-byte numbers."""
-
-    def put(values: tuple[Any, ...]) -> bytes:
-        return struct.pack(f"<I{len(values)}{letter}", len(values), *values)
-
-    def get(reader: _Reader) -> tuple[Any, ...]:
-        count = _get_count(reader, 4)
-        return struct.unpack(f"<{count}{letter}", reader.take(4 * count))
-
-    return _Codec(put, get)
-
-
-_CODECS: dict[Any, _Codec] = {
-    int: _Codec(_INT.pack, lambda reader: _INT.unpack(reader.take(_INT.size))[0]),
-    bool: _Codec(lambda flag: bytes((flag,)), lambda reader: bool(reader.take(1)[0])),
-    str: _Codec(_put_str, _get_str),
-    tuple[int, ...]: _array("I"),
-    tuple[float, ...]: _array("f"),
-    tuple[str, ...]: _Codec(_put_texts, _get_texts),
-}
-
-
-def _layout(kind: type[Message]) -> list[tuple[str, _Codec]]:
+def _layout(kind: type[Message]) -> list[tuple[_Values, Codec]]:
+    """Return how to get at the fields of a message, and the codec for what that gives."""
     hints = get_type_hints(kind)
-    return [(field.name, _CODECS[hints[field.name]]) for field in fields(kind)]
+    found: list[tuple[_Values, Codec]] = []
+    for are_numbers, group in groupby(fields(kind), lambda field: hints[field.name] in LETTERS):
+        names = [field.name for field in group]
+        if are_numbers:
+            letters = "".join(LETTERS[hints[name]] for name in names)
+            found.append((_values(names), numbers(letters)))
+        else:
+            found += [(_values([name]), CODECS[hints[name]]) for name in names]
+    return found
+
+
+def _values(names: Sequence[str]) -> _Values:
+    get = attrgetter(*names)
+    return get if len(names) > 1 else lambda message: (get(message),)
 
 
 _LAYOUTS = {kind: (number, _layout(kind)) for number, kind in KINDS.items()}

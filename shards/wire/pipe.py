@@ -15,7 +15,8 @@ import threading
 import zlib
 
 from shards.wire.arena import ARENA_BYTES, Arena, Progress, Spans
-from shards.wire.messages import Failed, Message, Score, Scores, WireError, decode, encode
+from shards.wire.codecs import WireError
+from shards.wire.messages import Failed, Message, Score, Scores, decode, encode
 
 _HEADER = struct.Struct("<BBHIIIQ")
 _VERSION = 1

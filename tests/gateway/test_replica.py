@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from gateway.domain import LongDocuments
 from gateway.errors import EngineFailed, InvalidRequest
 from gateway.faults import PairFault
 from gateway.job import Job
 from gateway.replica import Replica, ReplicaLost
+from shards.wire.codecs import WireError
 from shards.wire.messages import (
     DOCUMENT_TOO_LONG,
     Cancel,
@@ -20,7 +22,6 @@ from shards.wire.messages import (
     Scores,
     Stage,
     Stop,
-    WireError,
 )
 from shards.wire.pipe import GatewayEnd
 from tests.pipes import shard_end
@@ -128,7 +129,7 @@ async def test_a_document_that_is_too_long_is_named(ready: Bench) -> None:
 
 
 async def test_how_a_document_is_cut_reaches_the_shard(ready: Bench) -> None:
-    job = replace(_job(), keep_end=True, reading=LongDocuments(policy="error"))
+    job = structs.replace(_job(), keep_end=True, reading=LongDocuments(policy="error"))
     ready.replica.submit(job, asyncio.get_running_loop().create_future())
     message = ready.shard.receive()
     assert isinstance(message, Score)
@@ -139,10 +140,12 @@ async def test_how_a_document_is_cut_reaches_the_shard(ready: Bench) -> None:
 async def test_a_job_of_many_batches_lets_others_in_beside_it(ready: Bench) -> None:
     facts = ready.replica.facts
     assert facts is not None
-    giant = replace(_job(tokens=100 * facts.token_budget), reading=LongDocuments(policy="passages"))
+    giant = structs.replace(
+        _job(tokens=100 * facts.token_budget), reading=LongDocuments(policy="passages")
+    )
     ready.replica.submit(giant, asyncio.get_running_loop().create_future())
     assert ready.replica.outstanding_tokens == facts.token_budget
-    small = replace(_job(), tokens=facts.token_budget)
+    small = structs.replace(_job(), tokens=facts.token_budget)
     assert ready.replica.has_room(small)
     job = ready.received_job()
     ready.shard.send(_scores(job))

@@ -5,6 +5,7 @@ from itertools import product
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from gateway.config import ModelSpec
 from gateway.domain import Document, LongDocuments, Policy, RerankRequest
@@ -91,7 +92,7 @@ def test_every_job_says_how_documents_are_cut() -> None:
     plain = _request(["q"], ["short", "long " * 4000])
     policies: tuple[Policy, ...] = ("truncate", "passages", "error")
     for keep_end, policy in product((False, True), policies):
-        request = replace(plain, keep_end=keep_end, long_documents=policy, most_passages=7)
+        request = structs.replace(plain, keep_end=keep_end, long_documents=policy, most_passages=7)
         parts = list(split(request, _model(), deadline=1.0))
         assert len(parts) == 2
         for message in (part.job.message(1) for part in parts):
@@ -103,7 +104,7 @@ def test_every_job_says_how_documents_are_cut() -> None:
 
 def test_the_spans_of_passages_come_back_in_their_places() -> None:
     texts = ["long " * 4000, "short", "long " * 4001]
-    request = replace(_request(["q"], texts), long_documents="passages")
+    request = structs.replace(_request(["q"], texts), long_documents="passages")
     parts = list(split(request, _model(), deadline=1.0))
     answers = [
         replace(
@@ -123,10 +124,13 @@ def test_the_models_policy_counts_where_the_request_has_none() -> None:
     model = LongDocuments(policy="error", most_passages=9, passage_tokens=50)
     plain = _request(["q"], ["a"])
     assert plain.reading(model) == model
-    assert replace(plain, may_cut=True).reading(model).policy == "truncate"
-    assert replace(plain, may_cut=True, long_documents="error").reading(model).policy == "error"
-    passages = replace(plain, long_documents="passages", may_cut=True)
+    assert structs.replace(plain, may_cut=True).reading(model).policy == "truncate"
+    assert (
+        structs.replace(plain, may_cut=True, long_documents="error").reading(model).policy
+        == "error"
+    )
+    passages = structs.replace(plain, long_documents="passages", may_cut=True)
     assert passages.reading(model) == replace(model, policy="passages")
-    assert replace(passages, most_passages=2).reading(model).most_passages == 2
+    assert structs.replace(passages, most_passages=2).reading(model).most_passages == 2
     by_default = LongDocuments(policy="passages")
-    assert replace(plain, may_cut=True).reading(by_default).policy == "passages"
+    assert structs.replace(plain, may_cut=True).reading(by_default).policy == "passages"

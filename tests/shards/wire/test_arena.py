@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shards.wire.arena import LONG_TEXT_ENCODER, Arena, Spans
-from shards.wire.messages import WireError
+from shards.wire.codecs import WireError
 
 _SIZE = 64 * 1024
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shards.wire.messages import KINDS, Message, Score, Scores, WireError, decode, encode
+from shards.wire.codecs import WireError
+from shards.wire.messages import KINDS, Message, Score, Scores, decode, encode
 
 _TEXT = st.text(st.characters(codec="utf-8"))
 _U32 = st.integers(0, 2**32 - 1)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from shards.wire.codecs import WireError
 from shards.wire.messages import (
     MAX_JOB_BYTES,
     MAX_JOB_DOCUMENTS,
@@ -15,7 +16,6 @@ from shards.wire.messages import (
     Failed,
     Score,
     Scores,
-    WireError,
 )
 from shards.wire.pipe import GatewayEnd, PipeClosed, PipeFull, ShardEnd
 from tests.pipes import shard_end

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from gateway.access import Route, meant, reachable, route
-from gateway.call import Call, call_of
+from gateway.call import WHOLE, Call, call_of
 from gateway.dialects import (
     Form,
     Limits,
@@ -77,7 +77,7 @@ class Api:
         caller = Caller(call.key.id, call.key.weight) if call.key else ANYONE
         self.fleet.refuse_unread(self._meant(call), caller, deadline - time.monotonic())
         form = request_form(call.sent.get("content-type", ""))
-        body = _decode(call, await _read(receive, deadline), form)
+        body = _decode(call, await _read(scope, receive, deadline), form)
         asked = _with_model(call.dialect.parse(body, self.limits), call.place)
         to = self._route(call, asked)
         scoring = self.reranker.rerank(
@@ -165,8 +165,10 @@ def _with_model(asked: RerankRequest, place: Place | None) -> RerankRequest:
     return replace(asked, model=place.model) if place and place.model else asked
 
 
-async def _read(receive: Receive, deadline: float) -> bytes:
+async def _read(scope: Scope, receive: Receive, deadline: float) -> bytes:
     """Read the whole body, if it comes before the deadline."""
+    if WHOLE in scope:
+        return await _body(receive)
     try:
         async with asyncio.timeout(deadline - time.monotonic()):
             return await _body(receive)

@@ -21,6 +21,9 @@ from gateway.trace_context import TraceContext, trace_context
 OPERATOR = "gateway.operator"
 """In the scope of a request that came in by the operator's own socket."""
 
+WHOLE = "gateway.whole"
+"""In the scope of a request whose body is there, so that reading it takes no time."""
+
 _KEY = "gateway.call"
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 

@@ -222,6 +222,8 @@ def _idlest(shards: Sequence[Supervisor], waiter: Waiter, now: float) -> Supervi
     """Return the shard with the fewest outstanding tokens for its share, of those that have room."""
     job = waiter.job
     others = [one for one in shards if one is not waiter.not_on] or shards
+    if len(others) == 1:
+        return others[0] if _has_room(others[0], job, 1.0, now) else None
     shares = {one: one.standing.share(now) for one in others}
     best = max(shares.values(), default=1.0)
     with_room = [one for one in others if _has_room(one, job, shares[one] / best, now)]

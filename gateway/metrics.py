@@ -232,10 +232,10 @@ class Metrics:
         self._job_tokens[model].observe(tokens)
         self._documents[model, shard].inc(documents)
         self._tokens[model, shard].inc(tokens)
-        self._padding[model, shard].inc(padded_tokens)
-        self._saved[model, shard].inc(saved_tokens)
-        self._truncated[model].inc(truncated)
-        self._passages[model].inc(passages)
+        _count(self._padding[model, shard], padded_tokens)
+        _count(self._saved[model, shard], saved_tokens)
+        _count(self._truncated[model], truncated)
+        _count(self._passages[model], passages)
         self._useful[model] += tokens - saved_tokens
         self._wasted[model] += padded_tokens
         computed = self._useful[model] + self._wasted[model]
@@ -246,7 +246,7 @@ class Metrics:
         histogram = self._relevance[model]
         for score in scores:
             histogram.observe(score)
-        self._tied[model].inc(tied)
+        _count(self._tied[model], tied)
 
     def batches_computed(self, model: str, batches: Iterable[tuple[int, int, int]]) -> None:
         """Count batches that a shard has computed: pairs, tokens and microseconds of each."""
@@ -257,8 +257,8 @@ class Metrics:
 
     def prefixes_looked_up(self, model: str, *, hits: int, misses: int) -> None:
         """Count parts of prefixes that were kept from before, and that were not."""
-        self._prefix_hits[model].inc(hits)
-        self._prefix_misses[model].inc(misses)
+        _count(self._prefix_hits[model], hits)
+        _count(self._prefix_misses[model], misses)
 
     def job_retried(self, model: str) -> None:
         """Count a job that goes to another shard because its own was lost, or failed at it."""
@@ -276,6 +276,12 @@ class Metrics:
         """Return all metrics and their content type, as OpenMetrics if `accept` prefers that."""
         encoder, content_type = choose_encoder(accept)
         return encoder(self.registry), content_type
+
+
+def _count(one: Counter, number: int) -> None:
+    """Count what is nearly always nothing; the time series is there all the same."""
+    if number:
+        one.inc(number)
 
 
 class _Series(dict[Any, Any]):

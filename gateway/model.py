@@ -109,12 +109,13 @@ class Model:
     @property
     def facts(self) -> Ready | None:
         """What a ready shard says of the model; `None` while there is none."""
-        return next(filter(None, [one.replica.facts for one in self._supervisors]), None)
+        return next((facts for one in self._supervisors if (facts := one.replica.facts)), None)
 
     @property
     def token_budget(self) -> int:
         """The most tokens of one batch."""
-        return self.facts.token_budget if self.facts else _FIRST_TOKEN_BUDGET
+        facts = self.facts
+        return facts.token_budget if facts else _FIRST_TOKEN_BUDGET
 
     def is_attended(self, now: float) -> bool:
         """Whether every supervisor looks at its shard."""
@@ -168,8 +169,8 @@ class Model:
             return drained(self.spec.name)
         if not self._dispatch.is_alive:
             return self._unavailable()
-        window = WINDOW_BATCHES * self.token_budget * self.ready_replicas
-        refused = self._door.check(ask, replicas=self.ready_replicas, window_tokens=window)
+        window = WINDOW_BATCHES * self.token_budget * (replicas := self.ready_replicas)
+        refused = self._door.check(ask, replicas=replicas, window_tokens=window)
         if refused is None:
             return None
         return overloaded(self.spec.name, ask, refused, random.uniform(*_RETRY_SPREAD))
@@ -301,9 +302,9 @@ class Model:
 
     def _on_change(self) -> None:
         """Something has changed at a shard."""
-        if self.facts is not None:
-            self.estimate.prompt_tokens = self.facts.prompt_tokens
-            self.estimate.max_length = self.facts.max_length
+        if facts := self.facts:
+            self.estimate.prompt_tokens = facts.prompt_tokens
+            self.estimate.max_length = facts.max_length
         self._dispatch.serve()
 
     def _note(self, waiter: Waiter, scores: Scores) -> None:
@@ -316,8 +317,7 @@ class Model:
         self._door.learn(spent, scores.compute_ns / 1e9)
         pairs = sum(scores.passages) or documents
         if not scores.truncated:  # what was not read cost nothing, and says nothing
-            text_bytes = job.bytes_read(pairs)
-            self.estimate.learn(pairs=pairs, text_bytes=text_bytes, tokens=spent)
+            self.estimate.learn(pairs=pairs, text_bytes=job.bytes_read(pairs), tokens=spent)
         self._tallies[shard].add(
             documents=documents, tokens=tokens, seconds=now - waiter.sent, now=now
         )

@@ -26,7 +26,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gateway.call import Call, call_of, request_id
+from gateway.call import WHOLE, Call, call_of, request_id
 from gateway.dialects import dialect_of
 from gateway.errors import GatewayError, HeadersTooLarge, InvalidRequest, RequestTimeout
 from gateway.http_guard.head import check_head, check_size
@@ -180,6 +180,7 @@ class HttpGuard(HttpToolsProtocol):
         if self._phase is Phase.HEAD:  # the parser left for an upgrade
             return
         super().on_message_complete()
+        self.scope[WHOLE] = True  # type: ignore[literal-required]
         if self.expect_100_continue:
             self.cycle.keep_alive = self._keep_alive and not self._watch.stopping
         self._enter(Phase.RESTING if self.cycle.response_complete else Phase.ANSWER)

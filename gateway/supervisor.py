@@ -304,11 +304,9 @@ class Supervisor:
 
     async def _sleep(self, seconds: float | None) -> None:
         """Sleep, but not longer than until `stop`."""
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stop_asked.wait()
-        except TimeoutError:
-            return
 
     # -- what the shard says -----------------------------------------------------------------------
 

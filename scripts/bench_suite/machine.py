@@ -91,7 +91,7 @@ def _int8_ceiling(clock: Clock) -> float:
     onednn, codes = Product(weights), torch.randint(0, 255, (rows, inputs), dtype=torch.uint8)
     best = _best(lambda: onednn(codes), _INT8_TRIES, clock)
     if (library := kernels()) is not None:
-        ours, states = Projection(library, weights, torch.ones(inputs)), codes.bfloat16()
+        ours, states = Projection(library, weights, torch.ones(inputs), 1), codes.bfloat16()
         best = min(best, _best(lambda: ours(states), _INT8_TRIES, clock))
     return 2 * rows * inputs * outputs / best
 

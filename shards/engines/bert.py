@@ -26,7 +26,7 @@ class Layer(Protocol):
     """One layer of an encoder, in some number format."""
 
     def project(self, states: torch.Tensor) -> torch.Tensor:
-        """Return queries, keys and values side by side, `[rows, 3 * hidden]`."""
+        """Return queries, keys and values, `[rows, 3, heads, dim]` in steps of any size."""
         ...
 
     def finish(self, attended: torch.Tensor, states: torch.Tensor) -> None:
@@ -45,13 +45,14 @@ class FloatLayer:
     down: Linear
     norm: Norm
     between: Between
+    heads: int
 
     def project(self, states: torch.Tensor) -> torch.Tensor:
         tokens, hidden = states.shape
         products = states.new_empty(tokens, 3 * hidden)
         for rows in tiles(tokens):
             products[rows] = self.qkv(states[rows])
-        return products
+        return products.view(tokens, 3, self.heads, -1)
 
     def finish(self, attended: torch.Tensor, states: torch.Tensor) -> None:
         for rows in tiles(len(states)):
@@ -80,9 +81,7 @@ class Encoder:
         """Return the last states of each pair's first token, `[pairs, hidden]`."""
         states = self._embedded(batch)
         dim = states.shape[1] // self._heads
-        attend, attend_first = attention_for(
-            batch.lengths, self._heads, dim, str(states.device), self._form
-        )
+        attend, attend_first = attention_for(batch.lengths, dim, str(states.device), self._form)
         attended = torch.empty_like(states)
         for layer in self._layers[:-1]:
             attend(layer.project(states), attended)

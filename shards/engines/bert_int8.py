@@ -66,6 +66,7 @@ def int8_layer(weights: LayerWeights, ranges: Ranges) -> Layer:
     largest = float(ranges.down.max()) * _HEADROOM
     gelu = (largest - _LEAST_OF_GELU) / _MOST
     return layer_of(
+        weights.heads,
         codes_of(_values_divided(_inputs_times(weights.qkv, qkv_steps), out_steps)),
         1 / qkv_steps,
         Rest(

@@ -34,6 +34,7 @@ class Matrix:
 class LayerWeights:
     """A layer as it was loaded; queries are scaled, and joined with keys and values."""
 
+    heads: int
     qkv: Matrix
     out: Matrix
     attention_norm: Norm
@@ -52,6 +53,7 @@ def weights_of(body: Any) -> Iterator[LayerWeights]:
             _matrix(getattr(attention.self, name)) for name in ("query", "key", "value")
         )
         yield LayerWeights(
+            heads=config.num_attention_heads,
             qkv=Matrix(
                 torch.cat([query.weight * scale, key.weight, value.weight]),
                 torch.cat([query.bias * scale, key.bias, value.bias]),
@@ -88,4 +90,5 @@ def float_layer(weights: LayerWeights, dtype: str) -> FloatLayer:
         down=linear(weights.down),
         norm=between.norm(weights.norm),
         between=between,
+        heads=weights.heads,
     )

@@ -18,7 +18,7 @@ from shards.native.rows import ZERO
 _MOST = 255
 
 
-def layer_of(qkv: Codes, shares: torch.Tensor, rest: Rest) -> Layer:
+def layer_of(heads: int, qkv: Codes, shares: torch.Tensor, rest: Rest) -> Layer:
     """Return a layer, by kernels if they can be used.
 
     Args:
@@ -27,16 +27,21 @@ def layer_of(qkv: Codes, shares: torch.Tensor, rest: Rest) -> Layer:
     library = kernels()
     products = (qkv, rest.out, rest.up, rest.down)
     if library is not None and all(takes(*one.weights.shape[::-1]) for one in products):
-        return KernelLayer(Projection(library, qkv, shares), Finish(library, rest))
-    return PlainLayer(qkv, shares, rest)
+        projection = Projection(library, qkv, shares, 3 * heads)
+        return KernelLayer(projection, Finish(library, rest))
+    return PlainLayer(heads, qkv, shares, rest)
 
 
 class KernelLayer:
     """A layer by kernels of our own; see `shards.engines.bert.Layer`."""
 
     def __init__(self, projection: Projection, finish: Finish) -> None:
-        self.project = projection
+        self._projection = projection
         self.finish = finish
+
+    def project(self, states: torch.Tensor) -> torch.Tensor:
+        by_head = self._projection(states)
+        return by_head.view(3, -1, *by_head.shape[1:]).permute(2, 0, 1, 3)
 
 
 class Product:
@@ -66,14 +71,15 @@ class Product:
 class PlainLayer:
     """A layer by oneDNN's products; see `shards.engines.bert.Layer`."""
 
-    def __init__(self, qkv: Codes, shares: torch.Tensor, rest: Rest) -> None:
+    def __init__(self, heads: int, qkv: Codes, shares: torch.Tensor, rest: Rest) -> None:
+        self._heads = heads
         self._qkv, self._shares, self._rest = Product(qkv), shares, rest
         self._out, self._up, self._down = map(Product, (rest.out, rest.up, rest.down))
         self._attended_shares = torch.ones_like(shares)
 
     def project(self, states: torch.Tensor) -> torch.Tensor:
         some = [self._qkv(_coded(states[rows], self._shares)) for rows in tiles(len(states))]
-        return torch.cat(some)
+        return torch.cat(some).view(len(states), 3, self._heads, -1)
 
     def finish(self, attended: torch.Tensor, states: torch.Tensor) -> None:
         rest = self._rest

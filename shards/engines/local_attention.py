@@ -18,15 +18,15 @@ _MOST_SCORES = 1 << 18  # of one head at a time, so that they stay in the cache
 
 
 def local_attention_for(
-    lengths: Sequence[int], reach: int, heads: int, dim: int, device: str, form: torch.dtype
+    lengths: Sequence[int], reach: int, dim: int, device: str, form: torch.dtype
 ) -> PairAttention:
     """Return the attention of pairs of these lengths, shortest first, to tokens at most `reach` away."""
     short = [length for length in lengths if length <= reach + 1]
-    whole = attention_for(short, heads, dim, device, form)[0] if short else None
+    whole = attention_for(short, dim, device, form)[0] if short else None
     if whole is not None and len(short) == len(lengths):
         return whole
     blocks = list(_blocks(lengths[len(short) :], reach, device, form))
-    return _Local(whole, sum(short), blocks, heads)
+    return _Local(whole, sum(short), blocks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,6 @@ class _Local:
     whole: PairAttention | None
     short_tokens: int
     blocks: Sequence["Blocks"]
-    heads: int
 
     def __call__(self, products: torch.Tensor, out: torch.Tensor) -> None:
         """See `PairAttention`."""
@@ -44,7 +43,7 @@ class _Local:
         if self.whole is not None:
             self.whole(products[:between], out[:between])
         for blocks in self.blocks:
-            _attend(products[between:], blocks, self.heads, out[between:])
+            _attend(products[between:], blocks, out[between:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +97,11 @@ def _laid_out(firsts: torch.Tensor, reach: int, device: str, form: torch.dtype) 
     )
 
 
-def _attend(products: torch.Tensor, blocks: Blocks, heads: int, out: torch.Tensor) -> None:
+def _attend(products: torch.Tensor, blocks: Blocks, out: torch.Tensor) -> None:
     """Do so for some blocks."""
-    hidden = out.shape[1]
-    queries = _by_head(products[:, :hidden], blocks.queries, heads)
-    keys = _by_head(products[:, hidden : 2 * hidden], blocks.keys, heads)
-    values = _by_head(products[:, 2 * hidden :], blocks.keys, heads)
+    heads, hidden = products.shape[2], out.shape[1]
+    queries = _by_head(products[:, 0], blocks.queries)
+    keys, values = (_by_head(products[:, part], blocks.keys) for part in (1, 2))
     scores = torch.bmm(queries, keys.transpose(1, 2))
     scores.view(len(blocks.keys), heads, *scores.shape[1:]).add_(blocks.hidden)
     attended = torch.bmm(scores.softmax(-1), values).view(len(blocks.keys), heads, _ROWS, -1)
@@ -111,8 +109,9 @@ def _attend(products: torch.Tensor, blocks: Blocks, heads: int, out: torch.Tenso
     out[blocks.rows] = by_place.index_select(0, blocks.places)
 
 
-def _by_head(states: torch.Tensor, rows: torch.Tensor, heads: int) -> torch.Tensor:
-    """Return these rows of states by block and head, `[blocks * heads, places, dim]`."""
+def _by_head(states: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """Return these rows of `[tokens, heads, dim]` by block and head, `[blocks * heads, places, dim]`."""
     blocks, places = rows.shape
+    heads = states.shape[1]
     taken = states.index_select(0, rows.view(-1)).view(blocks, places, heads, -1)
     return taken.transpose(1, 2).reshape(blocks * heads, places, -1)

@@ -124,7 +124,7 @@ class ModernBert:
 
     def _seeing(self, batch: FlatBatch, is_local: bool) -> _Seeing:
         speeds = self._speeds[is_local]
-        made = (self._heads, 2 * len(speeds), str(speeds.device), self._form)
+        made = (2 * len(speeds), str(speeds.device), self._form)
         turned = turns(batch.positions, speeds)
         if not is_local:
             return _Seeing(turned, *attention_for(batch.lengths, *made))
@@ -140,7 +140,7 @@ class ModernBert:
             products[rows] = layer.project(states[rows])
             self._turn(products[rows, : 2 * hidden], seen.turns[rows])
         attended = torch.empty_like(states)
-        attend(products, attended)
+        attend(products.view(tokens, 3, self._heads, -1), attended)
         return attended
 
     def _turn(self, products: torch.Tensor, turned: torch.Tensor) -> None:

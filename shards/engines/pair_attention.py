@@ -31,13 +31,14 @@ class PairAttention(Protocol):
         """Write what rows attend to into `out`, `[tokens, hidden]`.
 
         Args:
-            products: queries (already scaled), keys and values side by side, `[tokens, 3 * hidden]`.
+            products: queries (already scaled), keys and values, `[tokens, 3, heads, dim]` in steps of any
+                size.
         """
         ...
 
 
 def attention_for(
-    lengths: Sequence[int], heads: int, dim: int, device: str, form: torch.dtype
+    lengths: Sequence[int], dim: int, device: str, form: torch.dtype
 ) -> tuple[PairAttention, PairAttention]:
     """Return the attention of pairs of these lengths, shortest first; and that of their first rows alone.
 
@@ -48,8 +49,8 @@ def attention_for(
         spans = list(zip(accumulate(lengths, initial=0), lengths, strict=False))
         everyone = Attending(library, [(span, [span]) for span in spans], causal=False)
         first = Attending(library, [((span[0], 1), [span]) for span in spans], causal=False)
-        return _Whole(everyone, heads), _Whole(first, heads)
-    grouped = Grouped(lengths, heads, device, form)
+        return _Whole(everyone), _Whole(first)
+    grouped = Grouped(lengths, device, form)
     return grouped, grouped
 
 
@@ -58,12 +59,11 @@ class _Whole:
     """The kernel, shown where queries, keys and values lie."""
 
     attending: Attending
-    heads: int
 
     def __call__(self, products: torch.Tensor, out: torch.Tensor) -> None:
         """See `PairAttention`."""
-        split = products.view(len(products), 3, self.heads, -1).permute(1, 2, 0, 3)
-        by_head = out.view(len(out), self.heads, -1).transpose(0, 1)
+        split = products.permute(1, 2, 0, 3)
+        by_head = out.view(len(out), products.shape[2], -1).transpose(0, 1)
         self.attending(split[0], split[1], split[2], by_head)
 
 
@@ -92,16 +92,15 @@ class Group:
 class Grouped:
     """Batched products over groups."""
 
-    def __init__(self, lengths: Sequence[int], heads: int, device: str, form: torch.dtype) -> None:
+    def __init__(self, lengths: Sequence[int], device: str, form: torch.dtype) -> None:
         """Group pairs that follow one another, shortest first; `form` is that of scores."""
         starts = list(accumulate(lengths, initial=0))
         self.groups = [_grouped(span, lengths, starts, device, form) for span in _spans(lengths)]
-        self._heads = heads
 
     def __call__(self, products: torch.Tensor, out: torch.Tensor) -> None:
         """See `PairAttention`."""
         for group in self.groups:
-            _attend(products, group, self._heads, out)
+            _attend(products, group, out)
 
 
 def _spans(lengths: Sequence[int]) -> list[slice]:
@@ -143,12 +142,12 @@ def _grouped(
     )
 
 
-def _attend(products: torch.Tensor, group: Group, heads: int, out: torch.Tensor) -> None:
+def _attend(products: torch.Tensor, group: Group, out: torch.Tensor) -> None:
     """Do so for one group."""
     block = products[group.rows]
     if group.filled is not None:
         block = block.index_select(0, group.filled)
-    pairs, length = group.pairs, group.length
+    pairs, length, heads = group.pairs, group.length, products.shape[2]
     split = block.view(pairs, length, 3, heads, -1).permute(2, 0, 3, 1, 4)
     queries, keys, values = split.reshape(3, pairs * heads, length, -1)
     states = _attended(queries, keys.transpose(1, 2), values, group)

@@ -67,6 +67,8 @@ static inline bf16 *row_of(const struct states *states, long row, long head)
 static inline bf16 *query_of(const struct tile *tile, const struct states *states, long row)
 {
     long share = tile->all->share, stacked = tile->first + row;
+    if (share == 1) /* a division takes longer than all else here */
+        return row_of(states, tile->asking->first + stacked, tile->head);
     bf16 *shared = row_of(states, tile->asking->first + stacked / share, tile->head);
     return shared + stacked % share * tile->all->dim;
 }
@@ -87,8 +89,8 @@ static void take_queries(struct tile *tile)
     for (long row = 0; row < rounded_up(tile->rows, GROUP); row++) {
         const bf16 *query = query_of(tile, &tile->all->queries, least(row, tile->rows - 1));
         bf16 *to = tile->queries + row * tile->width;
-        memcpy(to, query, dim * sizeof *to);
-        memset(to + dim, 0, (tile->width - dim) * sizeof *to);
+        for (long at = 0; at < tile->width; at += 2 * LANES)
+            _mm512_storeu_si512(to + at, _mm512_maskz_loadu_epi32(first_lanes((dim - at) / 2), query + at));
         tile->row[row] = (struct row){-INFINITY, 0};
     }
 }
@@ -99,6 +101,8 @@ static inline void fetch(const bf16 *row, long dim)
     for (long at = 0; at < dim; at += 2 * LANES)
         __builtin_prefetch(row + at);
 }
+
+static const bf16 zeros[2 * ELEMENTS]; /* the rows that fill the keys up to 16 */
 
 /* Find the rows of the keys from `first` on, `count` of them, and pack them and their values. */
 static void take_keys(struct tile *tile, long first, long count)
@@ -115,8 +119,10 @@ static void take_keys(struct tile *tile, long first, long count)
             fetch(tile->key_rows[at], all->dim);
             fetch(tile->value_rows[at], all->dim);
         }
-    pack_keys(tile->key_rows, count, all->dim, tile->width / 2 * PANEL, tile->keys);
-    pack_values(tile->value_rows, count, all->dim, tile->block / 2 * PANEL, tile->values);
+    for (; at % LANES; at++)
+        tile->key_rows[at] = tile->value_rows[at] = zeros;
+    pack_keys(tile->key_rows, at, all->dim, tile->width / 2 * PANEL, tile->keys);
+    pack_values(tile->value_rows, at, all->dim, tile->block / 2 * PANEL, tile->values);
 }
 
 static inline void shrink_row(float *result, long dim, float factor)
@@ -189,11 +195,14 @@ static void one_tile(void *data, long at)
     tile.rows = least(native_tile_rows(all->dim), tile.asking->length * all->share - tile.first);
     tile.width = rounded_up(all->dim, 2 * LANES);
     tile.block = fitting(KEYS, all->dim);
-    take_queries(&tile);
+    for (long row = 0; row < tile.rows; row++)
+        fetch(query_of(&tile, &all->queries, row), all->dim);
     long seen = seen_by(&tile, tile.rows - 1);
     for (long first = 0; first < seen; first += tile.block) {
         long count = least(tile.block, seen - first);
         take_keys(&tile, first, count);
+        if (!first) /* now they are near */
+            take_queries(&tile);
         for (long strip = 0; strip < tile.rows; strip += STRIP)
             attend(&tile, strip, first, count);
     }

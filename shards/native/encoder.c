@@ -1,6 +1,6 @@
 /* What an encoder does to the rows of its states between two attentions, in int8: see `encoder.py`.
 
-   `native_project` makes codes of states, and of these queries, keys and values. `native_finish` takes what was
+   `native_project` makes codes of states, and of these queries, keys and values, head by head. `native_finish` takes what was
    attended to through the rest of the layer: a product and a norm, a product with GELU, a product and a norm. Rows do
    not see each other, so a thread takes some rows through all of that, and what lies between two steps stays in
    its second cache. Numbers between products are fp32, or codes.
@@ -16,11 +16,13 @@ enum {
     MOST = 96,      /* rows at a time */
 };
 
+/* The rows of each head follow one another: `[heads, count, dim]`, in the form of the states. */
 struct project {
-    struct rows states, out;
+    struct rows states;
+    void *out;
     const float *shares; /* of the channels of states: codes are 128 + states * shares */
     const struct weights *weights;
-    int64_t count;
+    int64_t count, dim;
 };
 
 struct norm {
@@ -62,12 +64,35 @@ static inline struct share share_at(long rows, long shares, long at)
     return (struct share){first, least(rows, groups * (at + 1) / shares * SIX) - first};
 }
 
+/* To rows of fp32. */
 static void give_numbers(const void *to, long row, long column, const float *numbers, long count)
 {
-    const struct rows *rows = to;
+    float *out = place(to, row, column);
     for (long at = 0; at < count; at += LANES) {
         __mmask16 lanes = first_lanes(count - at);
-        store_form(place(rows, row, column + at), rows->form, lanes, load_floats(numbers + at, lanes));
+        store_floats(out + at, lanes, load_floats(numbers + at, lanes));
+    }
+}
+
+/* To the heads that the columns belong to. */
+struct heads {
+    const struct project *all;
+    long first; /* row */
+};
+
+static void give_heads(const void *to, long row, long column, const float *numbers, long count)
+{
+    const struct heads *heads = to;
+    long dim = heads->all->dim, head = column / dim, at = column % dim;
+    for (long done = 0, some; done < count; done += some, head++, at = 0) {
+        some = least(dim - at, count - done);
+        struct rows out = {heads->all->out, NULL, dim, heads->all->states.form};
+        char *start = place(&out, head * heads->all->count + heads->first + row, at);
+        long size = out.form == FP32 ? sizeof(float) : sizeof(bf16);
+        for (long lane = 0; lane < some; lane += LANES) {
+            __mmask16 lanes = first_lanes(some - lane);
+            store_form(start + lane * size, out.form, lanes, load_floats(numbers + done + lane, lanes));
+        }
     }
 }
 
@@ -119,9 +144,9 @@ static void project_some(void *data, long at)
     struct share share = share_at(all->count, work->shares, at);
     long width = all->weights->inputs;
     uint8_t codes[share.count * width] __attribute__((aligned(64)));
-    struct rows out = from_row(&all->out, share.first);
+    struct heads out = {all, share.first};
     take_codes(&all->states, share, all->shares, width, codes);
-    times_weights(codes, width, share.count, all->weights, give_numbers, &out);
+    times_weights(codes, width, share.count, all->weights, give_heads, &out);
 }
 
 static void finish_some(void *data, long at)

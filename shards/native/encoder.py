@@ -52,10 +52,11 @@ class _Norm(ctypes.Structure):
 class _Project(ctypes.Structure):
     _fields_ = (
         ("states", CRows),
-        ("out", CRows),
+        ("out", ctypes.c_void_p),
         ("shares", ctypes.c_void_p),
         ("weights", ctypes.POINTER(_Weights)),
         ("count", ctypes.c_int64),
+        ("dim", ctypes.c_int64),
     )
 
 
@@ -111,24 +112,33 @@ def _filled(numbers: torch.Tensor, count: int) -> torch.Tensor:
 
 
 class Projection:
-    """Makes codes of states, and multiplies them."""
+    """Makes codes of states, and of these queries, keys and values."""
 
-    def __init__(self, library: ctypes.CDLL, codes: Codes, shares: torch.Tensor) -> None:
-        """Codes of states are 128 + states * `shares`, fp32, `[inputs]`."""
+    def __init__(
+        self, library: ctypes.CDLL, codes: Codes, shares: torch.Tensor, heads: int
+    ) -> None:
+        """Take what makes as many numbers for each of so many heads.
+
+        Args:
+            shares: codes of states are 128 + states * shares, fp32, `[inputs]`.
+        """
         self._kernel = library.native_project
         self._kernel.argtypes = (ctypes.POINTER(_Project),)
         self._kernel.restype = None
         self._weights = Panels(codes)
         self._shares = shares.contiguous()
         self._shares_at = address("shares", self._shares, torch.float32, self._weights.inputs)
+        self._heads, self._dim = heads, self._weights.outputs // heads
+        if heads * self._dim != self._weights.outputs:
+            raise WrongArgument(f"{self._weights.outputs} outputs are not those of {heads} heads")
 
     def __call__(self, states: torch.Tensor) -> torch.Tensor:
-        """Return `[rows, outputs]` in the format of the states, fp32 or bf16."""
-        count, weights = len(states), self._weights
-        out = torch.empty(count, weights.outputs, dtype=states.dtype)
-        to = read("out", out, count, weights.outputs)
-        of = read("states", states, count, weights.inputs)
-        self._kernel(_Project(of, to, self._shares_at, ctypes.pointer(weights.at), count))
+        """Return `[heads, rows, dim]` in the format of the states, fp32 or bf16."""
+        count = len(states)
+        out = torch.empty(self._heads, count, self._dim, dtype=states.dtype)
+        of = read("states", states, count, self._weights.inputs)
+        fixed = (self._shares_at, ctypes.pointer(self._weights.at), count, self._dim)
+        self._kernel(_Project(of, out.data_ptr(), *fixed))
         return out
 
 

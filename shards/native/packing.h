@@ -29,20 +29,17 @@ static inline void transposed(__m512i rows[LANES])
     }
 }
 
-/* Keys `[count]` of `dim` elements each as columns of panels, one panel `step` pairs after the other. With
-   zeros the elements are filled up to twice 16, and the keys to 16. */
+/* Keys of `dim` elements each as columns of panels, one panel `step` pairs after the other: `count` of them, a
+   multiple of 16. With zeros the elements are filled up to twice 16. */
 static inline void pack_keys(const bf16 *const *keys, long count, long dim, long step, pair *to)
 {
     for (long first = 0; first < count; first += LANES) {
         pair *columns = to + first / PANEL * step + first % PANEL;
         for (long at = 0; at < dim / 2; at += LANES) {
+            __mmask16 lanes = first_lanes(dim / 2 - at);
             __m512i block[LANES];
-            for (int row = 0; row < LANES; row++) {
-                bool is_there = first + row < count;
-                const bf16 *key = is_there ? keys[first + row] + 2 * at : NULL;
-                __mmask16 lanes = is_there ? first_lanes(dim / 2 - at) : 0;
-                block[row] = _mm512_maskz_loadu_epi32(lanes, key);
-            }
+            for (int row = 0; row < LANES; row++)
+                block[row] = _mm512_maskz_loadu_epi32(lanes, keys[first + row] + 2 * at);
             transposed(block);
             for (int row = 0; row < LANES; row++)
                 _mm512_storeu_si512(columns + (at + row) * PANEL, block[row]);
@@ -50,24 +47,17 @@ static inline void pack_keys(const bf16 *const *keys, long count, long dim, long
     }
 }
 
-/* Sixteen elements of a row of values in the lower halves of lanes; zeros beyond the row, or without one. */
-static inline __m512i some_values(const bf16 *row, long at, long dim)
-{
-    if (!row)
-        return _mm512_setzero_si512();
-    return _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(first_lanes(dim - at), row + at));
-}
-
-/* Values `[count]` of `dim` elements each, two rows in the pairs of one; a panel is `step` pairs after the
-   other. With zeros the elements are filled up to 16, and the rows to 16. */
+/* Values of `dim` elements each, two rows in the pairs of one: `count` rows, an even number; a panel is `step` pairs
+   after the other. With zeros the elements are filled up to 16. */
 static inline void pack_values(const bf16 *const *values, long count, long dim, long step, pair *to)
 {
-    for (long row = 0; row < rounded_up(count, LANES); row += 2) {
-        const bf16 *even = row < count ? values[row] : NULL, *odd = row + 1 < count ? values[row + 1] : NULL;
-        for (long at = 0; at < dim; at += LANES) {
-            __m512i low = some_values(even, at, dim), high = some_values(odd, at, dim);
-            pair *columns = to + at / PANEL * step + row / 2 * PANEL + at % PANEL;
-            _mm512_storeu_si512(columns, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+    for (long at = 0; at < dim; at += LANES) {
+        __mmask16 lanes = first_lanes(dim - at);
+        pair *columns = to + at / PANEL * step + at % PANEL;
+        for (long row = 0; row < count; row += 2, columns += PANEL) {
+            __m512i even = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes, values[row] + at));
+            __m512i odd = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes, values[row + 1] + at));
+            _mm512_storeu_si512(columns, _mm512_or_si512(even, _mm512_slli_epi32(odd, 16)));
         }
     }
 }

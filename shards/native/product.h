@@ -28,16 +28,27 @@ static inline __attribute__((always_inline)) void few_columns(
     const int vectors)
 {
     __m512 sums[GROUP][PANEL / LANES];
+#pragma GCC unroll 8
     for (int row = 0; row < GROUP; row++)
+#pragma GCC unroll 8
         for (int at = 0; at < vectors; at++)
             sums[row][at] = adds ? _mm512_loadu_ps(c + row * c_step + at * LANES) : _mm512_setzero_ps();
-    for (long k = 0; k < pairs; k++)
-        for (int row = 0; row < GROUP; row++)
-            for (int at = 0; at < vectors; at++) {
-                __m512bh b = (__m512bh)_mm512_loadu_si512(panel + k * PANEL + at * LANES);
-                sums[row][at] = _mm512_dpbf16_ps(sums[row][at], each_lane(a + row * a_step + k), b);
-            }
+    for (long k = 0; k < pairs; k++) {
+        __m512bh b[PANEL / LANES];
+#pragma GCC unroll 8
+        for (int at = 0; at < vectors; at++)
+            b[at] = (__m512bh)_mm512_loadu_si512(panel + k * PANEL + at * LANES);
+#pragma GCC unroll 8
+        for (int row = 0; row < GROUP; row++) {
+            __m512bh each = each_lane(a + row * a_step + k);
+#pragma GCC unroll 8
+            for (int at = 0; at < vectors; at++)
+                sums[row][at] = _mm512_dpbf16_ps(sums[row][at], each, b[at]);
+        }
+    }
+#pragma GCC unroll 8
     for (int row = 0; row < GROUP; row++)
+#pragma GCC unroll 8
         for (int at = 0; at < vectors; at++)
             _mm512_storeu_ps(c + row * c_step + at * LANES, sums[row][at]);
 }

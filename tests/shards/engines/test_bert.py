@@ -74,7 +74,7 @@ def test_long_pairs_are_taken_some_rows_at_a_time(
 
 def test_groups_hold_every_token_once_and_fill_little() -> None:
     lengths = [20 + at for at in range(150)]
-    groups = Grouped(lengths, 1, "cpu", torch.float32).groups
+    groups = Grouped(lengths, "cpu", torch.float32).groups
     assert [group.rows.start for group in groups[1:]] == [group.rows.stop for group in groups[:-1]]
     assert groups[-1].rows.stop == sum(lengths)
     assert sum(group.pairs for group in groups) == len(lengths)

@@ -81,11 +81,12 @@ def test_the_window_begins_where_it_should(longest: int, folders: dict[str, Path
 
 def test_no_token_sees_beyond_its_reach() -> None:
     length, hidden = 200, 8
-    products = torch.randn(length, 3 * hidden, generator=torch.Generator().manual_seed(1))
-    attend = local_attention_for([3, length - 3], REACH, 2, hidden // 2, "cpu", torch.float32)
+    generator = torch.Generator().manual_seed(1)
+    products = torch.randn(length, 3, 2, hidden // 2, generator=generator)
+    attend = local_attention_for([3, length - 3], REACH, hidden // 2, "cpu", torch.float32)
     before, after = torch.empty(length, hidden), torch.empty(length, hidden)
     attend(products, before)
-    products[100, hidden:] += 5.0
+    products[100, 1:] += 5.0
     attend(products, after)
     changed = (before != after).any(1).nonzero()[:, 0].tolist()
     assert changed == list(range(100 - REACH, 100 + REACH + 1))

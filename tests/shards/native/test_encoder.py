@@ -72,16 +72,19 @@ def finished(attended: torch.Tensor, states: torch.Tensor, rest: Rest) -> torch.
     return normed(product + between.to(form).float(), rest.second)
 
 
-@given(rows, fours, st.integers(1, 200), forms, st.integers(0, 99))
+@given(rows, fours, st.integers(1, 5), st.integers(1, 90), forms, st.integers(0, 99))
 @settings(max_examples=40, deadline=None)
-def test_projected(count: int, inputs: int, outputs: int, form: torch.dtype, seed: int) -> None:
-    codes, states = codes_of(outputs, inputs, seed), numbers(count, inputs, seed=seed).to(form)
+def test_projected(
+    count: int, inputs: int, heads: int, dim: int, form: torch.dtype, seed: int
+) -> None:
+    codes = codes_of(heads * dim, inputs, seed)
+    states = numbers(count, inputs, seed=seed).to(form)
     shares = torch.full((inputs,), 64.0)  # some are cut off; a product with it is exact
-    found = Projection(library(), codes, shares)(states)
-    expected = times(coded(states.float() * shares), codes)
+    found = Projection(library(), codes, shares, heads)(states)
+    expected = times(coded(states.float() * shares), codes).view(count, heads, dim)
     assert found.dtype == form
     rounding = 1e-5 if form == torch.float32 else 2**-8
-    torch.testing.assert_close(found.float(), expected, rtol=rounding, atol=1e-5)
+    torch.testing.assert_close(found.float(), expected.transpose(0, 1), rtol=rounding, atol=1e-5)
 
 
 @given(rows, fours, fours, forms, st.integers(0, 99))
@@ -101,12 +104,12 @@ def test_finished(count: int, width: int, wide: int, form: torch.dtype, seed: in
 def test_rows_do_not_see_each_other() -> None:
     rest, count, width = rest_of(64, 128, 1), 200, 64
     attended, states = numbers(count, width, seed=1, spread=60), numbers(count, width, seed=2)
-    finish, projection = Finish(library(), rest), Projection(library(), rest.up, rest.shares)
+    finish, projection = Finish(library(), rest), Projection(library(), rest.up, rest.shares, 2)
     projected, before = projection(states), states.clone()
     finish(attended, states)
     for row in (0, 5, 6, 99, 199):
         alone = before[row : row + 1].clone()
-        assert torch.equal(projection(alone), projected[row : row + 1])
+        assert torch.equal(projection(alone), projected[:, row : row + 1])
         finish(attended[row : row + 1], alone)
         assert torch.equal(alone, states[row : row + 1])
 
@@ -145,8 +148,10 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(WrongArgument, match="do not follow one another"):
         Finish(library(), replace(rest, up=codes_of(16, 12, 1)))
     with pytest.raises(WrongArgument, match="shares is"):
-        Projection(library(), rest.up, torch.ones(7))
+        Projection(library(), rest.up, torch.ones(7), 2)
+    with pytest.raises(WrongArgument, match="not those of 3 heads"):
+        Projection(library(), rest.up, torch.ones(8), 3)
     with pytest.raises(WrongArgument, match="states is"):
-        Projection(library(), rest.up, torch.ones(8))(torch.ones(3, 7))
+        Projection(library(), rest.up, torch.ones(8), 2)(torch.ones(3, 7))
     with pytest.raises(WrongArgument, match="attended is"):
         Finish(library(), rest)(torch.ones(2, 8), torch.ones(3, 8))

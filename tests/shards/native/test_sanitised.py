@@ -85,7 +85,7 @@ def encode(rows: int, width: int, wide: int, form: torch.dtype) -> None:
     norm, up = Norm(weight, weight, 1e-6), codes(wide, width)
     rest = Rest(out=codes(width, width), first=norm, shares=weight, up=up, gelu=0.1, down=codes(width, wide), second=norm)
     Finish(library, rest)(ones(rows, width, form=form), states)
-    Projection(library, codes(3 * width, width), weight)(states)
+    Projection(library, codes(3 * width, width), weight, 6)(states)
 
 forms = (torch.float32, torch.bfloat16)
 for form in forms:

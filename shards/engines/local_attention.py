@@ -1,8 +1,8 @@
 """Attention of an encoder whose tokens see only those near them, over a flat batch, see `unpadded`.
 
-Pairs so short that every token is near every other attend as a whole, see `pair_attention`. Longer ones
-are cut into blocks of queries; each block meets the keys that are near any of them, and those too far
-from one of them are hidden from it. So the work grows with the length of a pair, not with its square.
+The kernel of `pair_attention` sees as far as it is told. Where it cannot be used, pairs so short that every
+token is near every other attend as a whole; longer ones are cut into blocks of queries; each block meets the keys that are near any of them, and those too far from
+one of them are hidden from it. In both ways the work grows with the length of a pair, not with its square.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from itertools import accumulate
 
 import torch
 
-from shards.engines.pair_attention import PairAttention, attention_for
+from shards.engines.pair_attention import PairAttention, attention_for, kernel_for
 
 _ROWS = 64  # of queries in a block
 _MOST_SCORES = 1 << 18  # of one head at a time, so that they stay in the cache
@@ -19,8 +19,18 @@ _MOST_SCORES = 1 << 18  # of one head at a time, so that they stay in the cache
 
 def local_attention_for(
     lengths: Sequence[int], reach: int, dim: int, device: str, form: torch.dtype
+) -> tuple[PairAttention, PairAttention]:
+    """Return what `attention_for` does, where tokens see those at most `reach` away."""
+    by_kernel = kernel_for(lengths, dim, device, form, reach)
+    if by_kernel is not None:
+        return by_kernel
+    in_blocks = _in_blocks(lengths, reach, dim, device, form)
+    return in_blocks, in_blocks
+
+
+def _in_blocks(
+    lengths: Sequence[int], reach: int, dim: int, device: str, form: torch.dtype
 ) -> PairAttention:
-    """Return the attention of pairs of these lengths, shortest first, to tokens at most `reach` away."""
     short = [length for length in lengths if length <= reach + 1]
     whole = attention_for(short, dim, device, form)[0] if short else None
     if whole is not None and len(short) == len(lengths):

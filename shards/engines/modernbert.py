@@ -126,10 +126,9 @@ class ModernBert:
         speeds = self._speeds[is_local]
         made = (2 * len(speeds), str(speeds.device), self._form)
         turned = turns(batch.positions, speeds)
-        if not is_local:
-            return _Seeing(turned, *attention_for(batch.lengths, *made))
-        attend = local_attention_for(batch.lengths, self._reach, *made)
-        return _Seeing(turned, attend, attend)
+        if is_local:
+            return _Seeing(turned, *local_attention_for(batch.lengths, self._reach, *made))
+        return _Seeing(turned, *attention_for(batch.lengths, *made))
 
     def _attended(
         self, layer: Layer, states: torch.Tensor, seen: _Seeing, attend: PairAttention

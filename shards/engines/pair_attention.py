@@ -44,14 +44,31 @@ def attention_for(
 
     The second may write other rows as well, or leave them alone.
     """
-    library = kernels()
-    if device == "cpu" and form == torch.bfloat16 and library is not None and takes(dim):
-        spans = list(zip(accumulate(lengths, initial=0), lengths, strict=False))
-        everyone = Attending(library, [(span, [span]) for span in spans], causal=False)
-        first = Attending(library, [((span[0], 1), [span]) for span in spans], causal=False)
-        return _Whole(everyone), _Whole(first)
+    by_kernel = kernel_for(lengths, dim, device, form)
+    if by_kernel is not None:
+        return by_kernel
     grouped = Grouped(lengths, device, form)
     return grouped, grouped
+
+
+def kernel_for(
+    lengths: Sequence[int], dim: int, device: str, form: torch.dtype, reach: int | None = None
+) -> tuple[PairAttention, PairAttention] | None:
+    """Return the same by the kernel, each token to those at most `reach` away.
+
+    `None` where it cannot be used.
+    """
+    library = kernels()
+    if device != "cpu" or form != torch.bfloat16 or library is None or not takes(dim):
+        return None
+    spans = list(zip(accumulate(lengths, initial=0), lengths, strict=False))
+    everyone = [(span, [span]) for span in spans]
+    first = [((span[0], 1), [span]) for span in spans]
+    whole, of_first = (
+        _Whole(Attending(library, askings, causal=False, reach=reach))
+        for askings in (everyone, first)
+    )
+    return whole, of_first
 
 
 @dataclass(frozen=True, slots=True)

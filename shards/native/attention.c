@@ -40,6 +40,7 @@ struct attention {
     const struct span *spans;
     const int64_t *tiles; /* for each tile: its asking, and its first query row */
     int64_t tile_count, heads, share, dim, causal;
+    int64_t reach; /* how far from its own place a row sees, if it does not see all; else -1 */
 };
 
 /* What one tile needs while it is computed. */
@@ -49,6 +50,7 @@ struct tile {
     long head, first, rows; /* query rows, of all heads that share this key head */
     long width;             /* elements of a head, filled up */
     long block;             /* how many keys are taken at a time */
+    bool adds;              /* whether there is a result already, of earlier blocks */
     const bf16 *key_rows[KEYS], *value_rows[KEYS];
     struct row row[TILE];
     pair keys[KEYS * ELEMENTS / 2] __attribute__((aligned(64)));
@@ -73,13 +75,25 @@ static inline bf16 *query_of(const struct tile *tile, const struct states *state
     return shared + stacked % share * tile->all->dim;
 }
 
-/* How many of the asking's keys a query row of the tile sees. */
+static inline long token_of(const struct tile *tile, long row)
+{
+    return (tile->first + row) / tile->all->share;
+}
+
+/* Before which of the asking's keys those end that a query row of the tile sees. */
 static inline long seen_by(const struct tile *tile, long row)
 {
-    if (!tile->all->causal)
-        return tile->asking->seen;
-    long token = (tile->first + row) / tile->all->share;
-    return tile->asking->seen - tile->asking->length + token + 1;
+    const struct asking *asking = tile->asking;
+    if (tile->all->causal)
+        return asking->seen - asking->length + token_of(tile, row) + 1;
+    return tile->all->reach < 0 ? asking->seen : least(asking->seen, token_of(tile, row) + tile->all->reach + 1);
+}
+
+/* The first key that a query row sees. */
+static inline long first_seen_by(const struct tile *tile, long row)
+{
+    long before = tile->all->reach < 0 ? 0 : token_of(tile, row) - tile->all->reach;
+    return before > 0 ? before : 0;
 }
 
 /* Copy the queries; those with which the last strip is filled up repeat the last one. */
@@ -136,9 +150,10 @@ static void weigh(struct tile *tile, long strip, long rows, long first, long col
 {
     for (long at = 0; at < rows; at++) {
         long row = least(strip + at, tile->rows - 1), seen = least(seen_by(tile, row) - first, columns);
+        long unseen = first_seen_by(tile, row) - first;
         float factor = weights_of(
-            &tile->row[strip + at], tile->scores + at * KEYS, seen, columns, tile->weights + at * KEYS);
-        if (first && factor != 1)
+            &tile->row[strip + at], tile->scores + at * KEYS, unseen, seen, columns, tile->weights + at * KEYS);
+        if (tile->adds && factor != 1)
             shrink_row(tile->result + (strip + at) * tile->width, tile->width, factor);
     }
 }
@@ -148,16 +163,17 @@ static void attend(struct tile *tile, long strip, long first, long count)
 {
     long width = tile->width, rows = rounded_up(least(STRIP, tile->rows - strip), GROUP);
     long last = least(strip + rows, tile->rows) - 1, seen = least(seen_by(tile, last) - first, count);
-    if (seen <= 0)
+    long unseen = first_seen_by(tile, strip) - first, skipped = unseen > 0 ? unseen / PANEL : 0;
+    if (seen <= skipped * PANEL)
         return;
-    long columns = rounded_up(seen, LANES);
+    long columns = rounded_up(seen - skipped * PANEL, LANES);
     const pair *queries = (const pair *)(tile->queries + strip * width);
-    product(queries, width / 2, tile->keys, width / 2 * PANEL, width / 2,
+    product(queries, width / 2, tile->keys + skipped * width / 2 * PANEL, width / 2 * PANEL, width / 2,
         tile->scores, KEYS, false, rows, columns);
-    weigh(tile, strip, rows, first, columns);
+    weigh(tile, strip, rows, first + skipped * PANEL, columns);
     const pair *weights = (const pair *)tile->weights;
-    product(weights, KEYS / 2, tile->values, tile->block / 2 * PANEL, columns / 2,
-        tile->result + strip * width, width, first > 0, rows, width);
+    product(weights, KEYS / 2, tile->values + skipped * PANEL / 2 * PANEL, tile->block / 2 * PANEL, columns / 2,
+        tile->result + strip * width, width, tile->adds, rows, width);
 }
 
 static void give_result(const struct tile *tile)
@@ -197,11 +213,14 @@ static void one_tile(void *data, long at)
     tile.block = fitting(KEYS, all->dim);
     for (long row = 0; row < tile.rows; row++)
         fetch(query_of(&tile, &all->queries, row), all->dim);
-    long seen = seen_by(&tile, tile.rows - 1);
-    for (long first = 0; first < seen; first += tile.block) {
+    long seen = seen_by(&tile, tile.rows - 1), start = first_seen_by(&tile, 0);
+    if (all->reach >= 0) /* not every row sees keys of the first block */
+        memset(tile.result, 0, rounded_up(tile.rows, GROUP) * tile.width * sizeof *tile.result);
+    for (long first = start; first < seen; first += tile.block) {
         long count = least(tile.block, seen - first);
+        tile.adds = first > start || all->reach >= 0;
         take_keys(&tile, first, count);
-        if (!first) /* now they are near */
+        if (first == start) /* now they are near */
             take_queries(&tile);
         for (long strip = 0; strip < tile.rows; strip += STRIP)
             attend(&tile, strip, first, count);

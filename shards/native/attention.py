@@ -34,7 +34,9 @@ class _Attention(ctypes.Structure):
     _fields_ = (
         *((name, _States) for name in ("queries", "keys", "values", "out")),
         *((name, ctypes.c_void_p) for name in ("askings", "spans", "tiles")),
-        *((name, ctypes.c_int64) for name in ("tile_count", "heads", "share", "dim", "causal")),
+        *((name, ctypes.c_int64) for name in ("tile_count", "heads", "share", "dim")),
+        ("causal", ctypes.c_int64),
+        ("reach", ctypes.c_int64),
     )
 
 
@@ -42,13 +44,20 @@ class Attending:
     """Who attends to what in one batch."""
 
     def __init__(
-        self, library: ctypes.CDLL, askings: Sequence[tuple[Span, Sequence[Span]]], *, causal: bool
+        self,
+        library: ctypes.CDLL,
+        askings: Sequence[tuple[Span, Sequence[Span]]],
+        *,
+        causal: bool,
+        reach: int | None = None,
     ) -> None:
         """Lay out the work.
 
         Args:
             askings: rows of the queries, and the rows of the pool that they attend to; if `causal`, the
                 last of both belong together, and each row sees those up to its own.
+            reach: if given, the first of both belong together, and each row sees those at most so far
+                from its own. Not with `causal`.
         """
         self._attend = library.native_attention
         self._attend.argtypes = (ctypes.POINTER(_Attention),)
@@ -56,7 +65,8 @@ class Attending:
         self._tile_rows = library.native_tile_rows
         self._askings = sorted(askings, key=_cost, reverse=True)  # the largest first
         self._causal = causal
-        _check(self._askings, causal)
+        self._reach = -1 if reach is None else reach
+        _check(self._askings, causal, reach)
         rows: list[tuple[int, ...]] = []
         spans: list[Span] = []
         for (first, length), attended in self._askings:
@@ -97,7 +107,7 @@ class Attending:
             _states("values", values, heads, self._pool_rows, dim),
             _states("out", out, heads, self._query_rows, width),
             *(self._rows.data_ptr(), self._spans.data_ptr(), tiles.data_ptr()),
-            *(len(tiles), heads, share, dim, self._causal),
+            *(len(tiles), heads, share, dim, self._causal, self._reach),
         )
         self._attend(ctypes.byref(work))
 
@@ -117,11 +127,14 @@ def _cost(asking: tuple[Span, Sequence[Span]]) -> int:
     return length * sum(count for _, count in attended)
 
 
-def _check(askings: Sequence[tuple[Span, Sequence[Span]]], causal: bool) -> None:
+def _check(askings: Sequence[tuple[Span, Sequence[Span]]], causal: bool, reach: int | None) -> None:
+    if reach is not None and (causal or reach < 0):
+        raise WrongArgument(f"rows cannot see {reach} keys to both sides, causal: {causal}")
     for rows, attended in askings:
         spans = (rows, *attended)
         is_sound = bool(attended) and all(first >= 0 and count > 0 for first, count in spans)
-        if not is_sound or (causal and rows[1] > sum(count for _, count in attended)):
+        most = sum(count for _, count in attended)
+        if not is_sound or ((causal or reach is not None) and rows[1] > most):
             raise WrongArgument(f"rows {rows} cannot attend to {list(attended)}, causal: {causal}")
 
 

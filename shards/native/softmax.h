@@ -13,24 +13,31 @@ struct row {
     float sum;     /* of e^(score - largest) */
 };
 
-static inline float largest_of(const float *scores, long seen, float largest)
+/* The lanes of the scores `at` and after that are seen: from `unseen` on, before `seen`. */
+static inline __mmask16 seen_lanes(long at, long unseen, long seen)
+{
+    return (__mmask16)(first_lanes(seen - at) & ~first_lanes(unseen - at));
+}
+
+static inline float largest_of(const float *scores, long unseen, long seen, float largest)
 {
     __m512 most = _mm512_set1_ps(largest);
     for (long at = 0; at < seen; at += LANES) {
-        __mmask16 lanes = first_lanes(seen - at);
+        __mmask16 lanes = seen_lanes(at, unseen, seen);
         most = _mm512_mask_max_ps(most, lanes, most, _mm512_maskz_loadu_ps(lanes, scores + at));
     }
     return _mm512_reduce_max_ps(most);
 }
 
-/* Turn a block of scores into weights in bf16, those after the first `seen` into zeros, up to `count`, a
-   multiple of 16. Return what all earlier weights of the row have to be multiplied with. */
-static inline float weights_of(struct row *row, const float *scores, long seen, long count, bf16 *weights)
+/* Turn a block of scores into weights in bf16, the first `unseen` and those from `seen` on into zeros, up to `count`,
+   a multiple of 16. Return what all earlier weights of the row have to be multiplied with. */
+static inline float weights_of(
+    struct row *row, const float *scores, long unseen, long seen, long count, bf16 *weights)
 {
-    float largest = largest_of(scores, seen, row->largest);
+    float largest = largest_of(scores, unseen, seen, row->largest);
     __m512 sum = _mm512_setzero_ps(), over = _mm512_set1_ps(largest);
     for (long at = 0; at < count; at += LANES) {
-        __mmask16 lanes = seen > at ? first_lanes(seen - at) : 0;
+        __mmask16 lanes = seen_lanes(at, unseen, seen);
         __m512 power = exp_of(_mm512_sub_ps(_mm512_maskz_loadu_ps(lanes, scores + at), over));
         power = _mm512_maskz_mov_ps(lanes, power);
         sum = _mm512_add_ps(sum, power);

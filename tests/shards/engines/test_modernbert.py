@@ -83,7 +83,7 @@ def test_no_token_sees_beyond_its_reach() -> None:
     length, hidden = 200, 8
     generator = torch.Generator().manual_seed(1)
     products = torch.randn(length, 3, 2, hidden // 2, generator=generator)
-    attend = local_attention_for([3, length - 3], REACH, hidden // 2, "cpu", torch.float32)
+    attend, _ = local_attention_for([3, length - 3], REACH, hidden // 2, "cpu", torch.float32)
     before, after = torch.empty(length, hidden), torch.empty(length, hidden)
     attend(products, before)
     products[100, 1:] += 5.0

@@ -22,14 +22,19 @@ BOUND = 2**-7
 Askings = list[tuple[Span, list[Span]]]
 
 
-def attending(askings: Askings, *, causal: bool = True) -> Attending:
+def attending(askings: Askings, *, causal: bool = True, reach: int | None = None) -> Attending:
     library = kernels()
     assert library is not None
-    return Attending(library, askings, causal=causal)
+    return Attending(library, askings, causal=causal, reach=reach)
 
 
 def exact(
-    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, askings: Askings, causal: bool
+    queries: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    askings: Askings,
+    causal: bool,
+    reach: int | None = None,
 ) -> torch.Tensor:
     """Attention by its definition, in fp32; rows that no asking has are NaN."""
     heads, rows, width = queries.shape
@@ -42,6 +47,9 @@ def exact(
         if causal:
             hidden = torch.ones(length, len(seen)).triu(1 + len(seen) - length).bool()
             scores = scores.masked_fill(hidden[:, None], float("-inf"))
+        if reach is not None:
+            far = (torch.arange(length)[:, None] - torch.arange(len(seen))).abs() > reach
+            scores = scores.masked_fill(far[:, None], float("-inf"))
         weighted = torch.einsum("hqsk,hkd->hqsd", scores.softmax(-1), values[:, seen].float())
         out[:, first : first + length] = weighted
     return out.view(heads, rows, width)
@@ -63,14 +71,15 @@ def compare(
     causal: bool = True,
     rows_first: bool = True,
     spread: float = 1.0,
+    reach: int | None = None,
 ) -> None:
     rows = 2 + max(first + length for (first, length), _ in askings)
     pool = max(first + count for _, attended in askings for first, count in attended)
     queries = states(heads, rows, share * dim, rows_first) * spread / dim**0.5
     keys, values = states(heads, pool, dim, rows_first), states(heads, pool, dim, False)
     out = torch.full_like(queries, float("nan"))
-    attending(askings, causal=causal)(queries, keys, values, out)
-    expected = exact(queries, keys, values, askings, causal)
+    attending(askings, causal=causal, reach=reach)(queries, keys, values, out)
+    expected = exact(queries, keys, values, askings, causal, reach)
     bound = BOUND * float(values.abs().max())
     torch.testing.assert_close(out.float(), expected, atol=bound, rtol=0, equal_nan=True)
 
@@ -131,6 +140,24 @@ def test_lengths_around_the_sizes_of_tiles_and_blocks(length: int) -> None:
     for past in (0, 1, 255, 256):
         compare([((0, length), [(0, past + length)])], share=1, dim=32)
         compare([((0, length), [(0, past + length)])], share=1, dim=32, causal=False)
+
+
+@given(
+    st.lists(st.integers(1, 90) | st.integers(200, 700), min_size=1, max_size=3),
+    st.sampled_from([0, 1, 15, 16, 63, 64, 65, 128, 300, 1000]),
+    st.sampled_from([1, 2, 3]),
+    st.sampled_from([2, 26, 64, 160]),
+    st.booleans(),
+)
+@settings(max_examples=40, deadline=None)
+def test_rows_that_see_only_what_is_near(
+    lengths: list[int], reach: int, share: int, dim: int, of_first: bool
+) -> None:
+    """Also where the first rows alone ask."""
+    firsts = [sum(lengths[:at]) for at in range(len(lengths))]
+    spans = list(zip(firsts, lengths, strict=True))
+    askings: Askings = [((span[0], 1) if of_first else span, [span]) for span in spans]
+    compare(askings, share=share, dim=dim, causal=False, reach=reach, spread=4.0)
 
 
 def test_the_last_row_alone_sees_all() -> None:
@@ -201,6 +228,12 @@ def test_memory_does_not_grow_with_length() -> None:
 def test_askings_that_make_no_sense_are_refused(rows: Span, attended: Sequence[Span]) -> None:
     with pytest.raises(WrongArgument, match="cannot attend to"):
         attending([(rows, list(attended))])
+
+
+@pytest.mark.parametrize(("causal", "reach"), [(True, 4), (False, -2)])
+def test_a_reach_that_makes_no_sense_is_refused(causal: bool, reach: int) -> None:
+    with pytest.raises(WrongArgument, match="to both sides"):
+        attending([((0, 4), [(0, 4)])], causal=causal, reach=reach)
 
 
 def test_tensors_that_are_too_small_or_of_another_kind_are_refused() -> None:

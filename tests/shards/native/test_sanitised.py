@@ -45,17 +45,19 @@ def ones(*shape: int, form: torch.dtype = torch.bfloat16) -> torch.Tensor:
 
 torch.empty = lambda *shape, dtype=torch.float32: ones(*shape, form=dtype)  # what kernels write to
 
-def attend(length: int, past: int, share: int, dim: int, causal: bool) -> None:
+def attend(length: int, past: int, share: int, dim: int, causal: bool, reach: int | None = None) -> None:
     queries, out = ones(2, length, share * dim), ones(2, length, share * dim)
     keys, values = ones(2, past + length, dim), ones(2, past + length, dim)
     spans = [(0, past), (past, length)] if past else [(0, length)]
-    Attending(library, [((0, length), spans)], causal=causal)(queries, keys, values, out)
+    Attending(library, [((0, length), spans)], causal=causal, reach=reach)(queries, keys, values, out)
     assert bool((out == 1).all())
 
 for length in (1, 17, 130, 257):
     for past in (0, 1, 256):
         for share, dim in ((1, 2), (1, 26), (2, 64), (3, 128), (1, 160), (2, 256)):
             attend(length, past, share, dim, causal=past != 1)
+    for reach in (0, 64, 100):
+        attend(length, 0, 1, 64, causal=False, reach=reach)
 def through_rows(rows: int, width: int, form: torch.dtype, out: torch.dtype) -> None:
     weight = ones(width, form=torch.float32)
     scaled = Scaled(ones(rows, width, form=form), ones(rows, form=torch.float32))

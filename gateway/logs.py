@@ -15,6 +15,7 @@ import select
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TextIO
 
 import orjson
@@ -23,6 +24,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 _OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z
 _OF_EVERY_RECORD = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"})
+_OWN = len(vars(logging.makeLogRecord({})))  # what a record has before anything is added to it
 
 LONGEST_VALUE = 2000
 """The most characters of one logged string; tracebacks are not cut."""
@@ -87,7 +89,7 @@ class JsonLines(structlog.stdlib.ProcessorFormatter):
             "event": record.getMessage(),
             "logger": record.name,
         }
-        for key, value in known.items():
+        for key, value in islice(known.items(), _OWN, None):
             if key not in _OF_EVERY_RECORD:
                 line[key] = value
         return _to_json(_cut(None, "", line))

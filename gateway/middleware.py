@@ -156,9 +156,8 @@ def _log(call: Call, scope: Scope) -> None:
     if call.trace:
         line["trace_id"] = call.trace.trace_id
     # who calls is not in the line, and finding it out costs as much as the line
-    record = _access.makeRecord(
-        _access.name, level, "", 0, "request", (), None, extra=line | call.notes
-    )
+    record = _access.makeRecord(_access.name, level, "", 0, "request", (), None)
+    vars(record).update(line | call.notes)
     _access.handle(record)
 
 

@@ -110,8 +110,9 @@ class Shadows:
             yield
         finally:
             self._inside[model] -= 1
-            self._left.set()
-            self._left = asyncio.Event()
+            if self._running:
+                self._left.set()
+                self._left = asyncio.Event()
 
     def saw(
         self, request: RerankRequest, spec: ModelSpec, scored: Sequence[Scored], seconds: float

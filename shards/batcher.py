@@ -1,10 +1,9 @@
 """Which pairs are scored together. Pure: the shard runs the batch.
 
 First come, first served, in windows; within a window pairs of like length share a batch, across
-jobs. A window is emptied before the next one is opened, so no pair can starve; what is left of it for
-a last batch shares that with the next one. So that their lengths are alike, windows are emptied from
-the longest to the shortest and from the shortest to the longest in turns. What a batch costs is held
-under the token budget; a single pair over the budget makes a batch of its own.
+jobs. A window is emptied before the next one is opened, so no pair can starve; a batch that
+takes the last of it goes on with whoever came next. What a batch costs is held under the token budget;
+a single pair over the budget makes a batch of its own.
 
 A batch that is padded to its longest pair costs `longest * pairs` tokens, and is cut earlier where its
 padding would cost more than another batch does. In a packed one every token counts once: the own
@@ -52,8 +51,7 @@ class Batcher:
         self._budget = budget
         self._start = _Packed if packed else _Padded
         self._waiting: deque[WaitingPair] = deque()
-        self._window: list[WaitingPair] = []  # the next one last
-        self._is_rising = False  # whether the next one is the shortest
+        self._window: deque[WaitingPair] = deque()  # longest first
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._window)
@@ -64,26 +62,31 @@ class Batcher:
     def next_batch(self, open_jobs: Container[int]) -> list[WaitingPair]:
         """Return the next batch, longest pair first; empty when nothing waits."""
         batch = self._start(self._budget.tokens)
-        while self._window or self._open_window(
-            is_rising=bool(batch.pairs) and not self._is_rising
-        ):
-            waiting = self._window[-1]
-            if waiting.job in open_jobs:
-                if batch.pairs and not batch.takes(waiting):
-                    break
-                batch.add(waiting)
-            self._window.pop()
+        while not batch.pairs and (self._window or self._open_window()):
+            _fill(batch, self._window, open_jobs)
+        if not self._window:
+            _fill(batch, self._waiting, open_jobs)
         return sorted(batch.pairs, key=_OWN_TOKENS, reverse=True)
 
-    def _open_window(self, *, is_rising: bool) -> bool:
+    def _open_window(self) -> bool:
         tokens = 0
         while self._waiting and tokens < _WINDOW_BATCHES * self._budget.tokens:
             tokens += self._waiting[0].own_tokens
             self._window.append(self._waiting.popleft())
-        self._is_rising = is_rising
-        self._window.sort(key=_OWN_TOKENS, reverse=not is_rising)
-        self._window.reverse()
+        self._window = deque(sorted(self._window, key=_OWN_TOKENS, reverse=True))
         return bool(self._window)
+
+
+def _fill(
+    batch: "_Padded | _Packed", waiting: deque[WaitingPair], open_jobs: Container[int]
+) -> None:
+    """Let a batch take the first of those that wait, as many as it can."""
+    while waiting:
+        if waiting[0].job in open_jobs:
+            if batch.pairs and not batch.takes(waiting[0]):
+                return
+            batch.add(waiting[0])
+        waiting.popleft()
 
 
 class _Padded:

@@ -80,12 +80,12 @@ def test_what_is_left_of_a_window_shares_its_batch_with_the_next() -> None:
     assert order == sorted(order)  # of like length, first come, first served
 
 
-def test_windows_are_emptied_from_both_ends_in_turns() -> None:
+def test_what_is_left_goes_with_those_of_like_length_that_come_next() -> None:
     batcher = Batcher(TokenBudget(_BUDGET))
     batcher.add(_pairs([500] * 7 + [300, 200], job=1))  # fills a window
-    batcher.add(_pairs([900, 200, 800], job=2))
+    batcher.add(_pairs([190, 800, 900, 200], job=2))
     sizes = [[len(pair) for pair in batch] for batch in _empty(batcher, {1, 2})]
-    assert sizes == [[500, 500]] * 3 + [[500], [300], [200, 200], [800], [900]]
+    assert sizes == [[500, 500]] * 3 + [[500], [300], [200, 190], [900], [800], [200]]
 
 
 def test_a_pair_over_the_budget_makes_a_batch_of_its_own() -> None:

@@ -59,21 +59,25 @@ def document_lengths(workload: str, draw: random.Random) -> list[int]:
 
 
 def request(engine: Engine, workload: str, draw: random.Random) -> list[EncodedPair]:
-    """Return the pairs of one request with a query that nobody has asked before."""
+    """Return the pairs of one request with a query that nobody has asked before.
+
+    All requests of a workload have documents of the same lengths, so that rounds can be compared.
+    """
+    lengths = document_lengths(workload, random.Random(0))
     empty = engine.encoder.encode("", ("",), instruction="", max_document_tokens=0)[0]
     ids = range(9, 500)  # in every vocabulary
     query = draw.choices(ids, k=QUERY_TOKENS)
     if empty.prefix is None:
         return [
             _pair([*empty.token_ids, *query, *draw.choices(ids, k=length)], None)
-            for length in document_lengths(workload, draw)
+            for length in lengths
         ]
     shared = empty.prefix.token_ids[: empty.prefix.ends[0]]
     suffix = empty.token_ids[len(empty.prefix) :]
     prefix = Prefix((*shared, *query), (len(shared), len(shared) + len(query)))
     return [
         _pair([*prefix.token_ids, *draw.choices(ids, k=length), *suffix], prefix)
-        for length in document_lengths(workload, draw)
+        for length in lengths
     ]
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from shards import devices
 from shards.engines import load_engine
 from shards.engines.base import CountsWork, Engine
+from shards.heap import keeping_freed_memory
 from shards.pace import Pace
 from shards.pairs import Batch
 from shards.proof import CanaryFailed, Proof
@@ -34,7 +35,8 @@ def start(spec: ShardSpec, pipe: ShardEnd) -> Started:
     """
     devices.prepare(spec)
     pipe.send(Stage("loading", spec.source))
-    engine = load_engine(spec, lambda detail: pipe.send(Stage("loading", detail)))
+    with keeping_freed_memory():
+        engine = load_engine(spec, lambda detail: pipe.send(Stage("loading", detail)))
     facts = engine.facts
     pipe.send(Stage("warming", f"{facts.engine} on {facts.device} in {facts.dtype}"))
     engine.warm_up()

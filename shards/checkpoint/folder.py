@@ -1,6 +1,6 @@
 """A checkpoint on this machine: its folder, its config, and where its tensors are."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -123,6 +123,24 @@ class Checkpoint:
                 file.get_tensor(name) if rows is None else file.get_slice(name)[rows]
             )
         return tensor
+
+    def reader(self) -> "Callable[[str], torch.Tensor]":
+        """Return what reads tensors by name as they are stored, and opens each file once.
+
+        Files stay mapped as long as it lives, or a tensor that it gave.
+        """
+        from safetensors import safe_open
+
+        opened: dict[Path, Any] = {}
+
+        def read(name: str) -> "torch.Tensor":
+            path = self.tensors[name]
+            if path not in opened:
+                opened[path] = safe_open(path, framework="pt")
+            tensor: torch.Tensor = opened[path].get_tensor(name)
+            return tensor
+
+        return read
 
 
 def open_checkpoint(spec: ShardSpec, report: Report) -> Checkpoint:

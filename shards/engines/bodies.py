@@ -9,17 +9,18 @@ code pads on the left, which shifts them, and rotary positions are relative.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
 
 from shards.checkpoint import Checkpoint, Shapes, load_model, stored_shapes, stores_just
 from shards.engines.elementwise import rms_normed
-from shards.engines.linears import FORMATS
+from shards.engines.linears import FORMATS, as_they_lie, pack
 from shards.engines.padding import padded_ids, warm_up_batches
 from shards.engines.prefixes import PrefixCache
 from shards.engines.qwen3 import Layer, Qwen3, Shape
-from shards.engines.qwen3_weights import Tensors, body_shapes, read_layer, shape_of
+from shards.engines.qwen3_weights import Pack, Tensors, body_shapes, read_layer, shape_of
 from shards.pairs import Batch
 from shards.refusal import Report
 from shards.work import Work, padded_work
@@ -83,13 +84,14 @@ class Weights:
     Attributes:
         model: its transformers model; `None` where none was needed to read it.
         shape: what `qwen3` needs to know; `None` for other decoders.
-        tensors: returns a tensor of the body by name.
+        opened: opens the tensors of the body. What it returns gives them by name, and may keep the
+            files mapped that they are in.
         warnings: what the operator should know.
     """
 
     model: Any
     shape: Shape | None
-    tensors: Tensors
+    opened: Callable[[], Tensors]
     warnings: tuple[str, ...]
 
     @property
@@ -118,7 +120,7 @@ def read_weights(
     if _can_be_read_alone(checkpoint, vocabulary_size):
         size = sum(path.stat().st_size for path in set(checkpoint.tensors.values()))
         report(f"loading weights, {size / 1e6:.0f} MB")
-        return Weights(None, shape, lambda name: checkpoint.read_tensor(_BEFORE + name), ())
+        return Weights(None, shape, partial(_opened, checkpoint), ())
     loaded, warnings = load_model(
         auto_class(),
         checkpoint,
@@ -128,7 +130,12 @@ def read_weights(
         report=report,
     )
     shape = shape_of(loaded.config.to_dict())
-    return Weights(loaded, shape, loaded.base_model.state_dict().__getitem__, warnings)
+    return Weights(loaded, shape, lambda: loaded.base_model.state_dict().__getitem__, warnings)
+
+
+def _opened(checkpoint: Checkpoint) -> Tensors:
+    read = checkpoint.reader()
+    return lambda name: read(_BEFORE + name)
 
 
 def _can_be_read_alone(checkpoint: Checkpoint, vocabulary_size: int) -> bool:
@@ -154,36 +161,40 @@ def make_body(weights: Weights, *, dtype: str, device: str, cache: PrefixCache) 
         body = weights.body
         body.norm = torch.nn.Identity()  # only the last tokens meet it, see `final_norm`
         return PaddedBody(body, device)
-    table = weights.tensors("embed_tokens.weight")
-    passing = PassingLayers(weights.shape, weights.tensors, dtype, device)
+    table = weights.opened()("embed_tokens.weight")
+    packed = partial(pack, bias=None, dtype=dtype, device=device)
+    passing = PassingLayers(weights.shape, weights.opened, packed, device)
     layers = [passing[at] for at in range(len(passing))]
     if device != "cpu":
         table = table.to(device, FORMATS[dtype])
     return Qwen3(weights.shape, table, layers, dtype=dtype, cache=cache)
 
 
-def passing_body(weights: Weights, dtype: str) -> Body:
-    """Return a body on the CPU that reads each layer when it is its turn, and keeps none."""
+def passing_body(weights: Weights) -> Body:
+    """Return a body in bf16 on the CPU that reads each layer when it is its turn, and keeps none.
+
+    For one large batch: weights are multiplied where they lie in the file.
+    """
     assert weights.shape is not None
-    table = weights.tensors("embed_tokens.weight")
-    layers = PassingLayers(weights.shape, weights.tensors, dtype, "cpu")
-    return Qwen3(weights.shape, table, layers, dtype=dtype, cache=PrefixCache(0))
+    table = weights.opened()("embed_tokens.weight")
+    layers = PassingLayers(weights.shape, weights.opened, partial(as_they_lie, dtype="bf16"), "cpu")
+    return Qwen3(weights.shape, table, layers, dtype="bf16", cache=PrefixCache(0))
 
 
 @dataclass(frozen=True, slots=True)
 class PassingLayers:
-    """The layers of a model in a number format, each read and packed anew whenever it is asked for."""
+    """The layers of a model, each read and packed anew whenever it is asked for."""
 
     shape: Shape
-    tensors: Tensors
-    dtype: str
+    opened: Callable[[], Tensors]
+    pack: Pack
     device: str
 
     def __len__(self) -> int:
         return self.shape.layers
 
     def __getitem__(self, at: int) -> Layer:
-        return read_layer(self.shape, at, self.tensors, self.dtype, self.device)
+        return read_layer(self.shape, at, self.opened(), self.pack, self.device)
 
 
 def final_norm(weights: Weights, device: str) -> Norm:
@@ -191,6 +202,6 @@ def final_norm(weights: Weights, device: str) -> Norm:
     if weights.shape is None:
         norm: Norm = weights.body.norm.float()
         return norm
-    weight = weights.tensors("norm.weight").to(device, torch.float32, copy=True)
+    weight = weights.opened()("norm.weight").to(device, torch.float32, copy=True)
     eps = weights.shape.eps
     return lambda states: rms_normed(states, weight, eps)

@@ -119,7 +119,7 @@ def load(spec: ShardSpec, report: Report) -> CausalEngine:
         sizes=checkpoint.sizes,
         anyway=spec.int8_anyway,
         report=report,
-        exact_margins=lambda: known(passing_body(weights, "bf16")),
+        exact_margins=lambda: known(passing_body(weights)),
     )
     if spec.dtype == "auto" and settled.dtype == "bf16" and device == "cpu":
         notes.append(said_of_int8(checkpoint.sizes))

@@ -5,21 +5,22 @@ int8 is asked for, the model is made in bf16 as well, both score the known pairs
 stays. An operator who knows better (random weights have no order to agree on) can have int8 anyway.
 """
 
-import ctypes
-import gc
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import torch
-from torch.nn import functional
 
 from shards.engines.agreement import LEAST_SPEARMAN, compare
+from shards.engines.elementwise import steps_for
 from shards.engines.int8 import int8_works
-from shards.engines.linears import Linear, pack
+from shards.engines.linears import pack
+from shards.engines.qwen3 import Product
+from shards.heap import give_back
 from shards.native.library import found_kernels
+from shards.native.rows import Rows
 from shards.refusal import Report
 
 _LEAST_GAIN = 1.15
@@ -51,25 +52,39 @@ def int8_gain(hidden_size: int, intermediate_size: int) -> float:
     """Return how many times as fast as bf16 a feed-forward block is in int8; 0 if it cannot be."""
     if not int8_works():
         return 0.0
-    up = torch.randn(intermediate_size, hidden_size) / hidden_size**0.5
-    down = torch.randn(hidden_size, intermediate_size) / intermediate_size**0.5
-    states = torch.randn(_ROWS, hidden_size).to(torch.bfloat16)
-    blocks = {
-        dtype: (pack(up, None, dtype, "cpu"), pack(down, None, dtype, "cpu"))
-        for dtype in ("bf16", "int8")
-    }
-    best = dict.fromkeys(blocks, float("inf"))
-    for _ in range(
-        _ROUNDS + 1
-    ):  # in turn, so that a busy machine slows both; the first one warms up
-        for dtype, block in blocks.items():
-            best[dtype] = min(best[dtype], _seconds(states, *block))
-    return best["bf16"] / best["int8"]
+    blocks = [_block(dtype, hidden_size, intermediate_size) for dtype in ("bf16", "int8")]
+    states = torch.full((_ROWS, hidden_size), 0.5, dtype=torch.bfloat16)
+    best = [float("inf")] * 2
+    with _one_thread():
+        for _ in range(_ROUNDS + 1):  # in turn; the first one warms up
+            for at, block in enumerate(blocks):
+                best[at] = min(best[at], _seconds(block, states))
+    return best[0] / best[1]
 
 
-def _seconds(states: torch.Tensor, up: Linear, down: Linear) -> float:
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute with one thread: several wait for each other where others are busy on their cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _block(dtype: str, hidden: int, inner: int) -> Callable[[torch.Tensor], Rows]:
+    """Return a feed-forward block with the steps between its products that a decoder takes."""
+    weight = torch.full((2 * inner, hidden), 1 / hidden)
+    gate_up: Product = pack(weight, None, dtype, "cpu")
+    down: Product = pack(weight.view(hidden, -1)[:, :inner], None, dtype, "cpu")
+    steps = steps_for("cpu", dtype)
+    return lambda states: down(steps.gated(gate_up(steps.taken(states))))
+
+
+def _seconds(block: Callable[[torch.Tensor], Rows], states: torch.Tensor) -> float:
     started = time.thread_time()  # on the core: who else is busy there does not count
-    down(functional.silu(up(states)))
+    block(states)
     return time.thread_time() - started
 
 
@@ -136,21 +151,12 @@ def _int8_or_bf16(
     report(notes[-1])
     if found.suffices or anyway:
         exact.clear()
-        _give_back()
+        give_back()
         return Settled(quick, "int8", notes)
     refused = (
         f"int8 does not agree with bf16 ({found}; Spearman {LEAST_SPEARMAN} and the same best "
         "documents are needed): bf16 is used; `int8_anyway = true` serves int8 all the same"
     )
     del quick
-    _give_back()
+    give_back()
     return Settled(exact[0] if exact else make("bf16"), "bf16", notes, (refused,))
-
-
-def _give_back() -> None:
-    """Give the memory of what was dropped back to the system, where the C library keeps it."""
-    gc.collect()
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it, musl has not
-        if trim is not None:
-            trim(0)

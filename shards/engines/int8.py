@@ -13,10 +13,13 @@ they read the product; what follows is for where they do not. Every step is an i
 it some hundred rows at a time, so that what lies between two steps stays in the cache.
 """
 
+from collections.abc import Sequence
 from typing import overload
 
 import torch
 
+from shards.native.library import kernels
+from shards.native.put import quantised_by
 from shards.native.rows import ZERO, Rows, Scaled
 
 _LEVELS = 127  # of each sign
@@ -27,15 +30,14 @@ _SMALLEST = 1e-8  # a row of zeros keeps a scale
 class Int8Linear:
     """`states @ weight.T + bias` for states in bf16 or fp32; the result is bf16."""
 
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None = None) -> None:
-        """Quantise `weight`, `[outputs, inputs]` in any float format; `bias` is `[outputs]`."""
-        codes = torch.empty(weight.shape, dtype=torch.int8)
-        scales = torch.empty(len(weight))
-        for first in range(0, len(weight), _ROWS):  # so few that they stay in the cache
-            rows = slice(first, first + _ROWS)
-            exact = weight[rows].to(torch.float32, copy=True)
-            scales[rows] = exact.abs().amax(1).clamp_min_(_SMALLEST).div_(_LEVELS)
-            codes[rows] = exact.div_(scales[rows, None]).round_()
+    def __init__(self, weights: Sequence[torch.Tensor], bias: torch.Tensor | None = None) -> None:
+        """Quantise weights that lie one below the other.
+
+        Args:
+            weights: `[outputs, inputs]` each, in any float format.
+            bias: of all outputs.
+        """
+        codes, scales = _by_channel(weights)
         self._codes = torch.ops.onednn.qlinear_prepack(codes, None)
         self._scales = scales
         self._zeros = torch.zeros(len(scales), dtype=torch.int64)
@@ -64,6 +66,30 @@ class Int8Linear:
         return product
 
 
+def _by_channel(weights: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return weights that lie one below the other as s8 codes, and the scale of each row."""
+    rows = sum(map(len, weights))
+    codes = torch.empty(rows, weights[0].shape[1], dtype=torch.uint8)
+    scales = torch.empty(rows)
+    library, first = kernels(), 0
+    quantise = _quantise if library is None else quantised_by(library)
+    for weight in weights:
+        part = slice(first, first + len(weight))
+        exact = weight.float() if weight.dtype == torch.float16 else weight
+        quantise(exact, Scaled(codes[part], scales[part]))
+        first += len(weight)
+    return codes.bitwise_xor_(ZERO).view(torch.int8), scales  # less 128
+
+
+def _quantise(weight: torch.Tensor, out: Scaled) -> None:
+    """Fill u8 codes and the scale of each row, without kernels."""
+    for first in range(0, len(weight), _ROWS):  # so few that they stay in the cache
+        rows = slice(first, first + _ROWS)
+        exact = weight[rows].to(torch.float32, copy=True)
+        out.scales[rows] = exact.abs().amax(1).clamp_min_(_SMALLEST).div_(_LEVELS)
+        out.numbers[rows] = exact.div_(out.scales[rows, None]).round_().add_(ZERO)
+
+
 def quantised(states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the rows of `states` as u8 codes around 128, and the scale of each, `[rows, 1]` bf16."""
     exact = states.float()
@@ -76,6 +102,6 @@ def quantised(states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def int8_works() -> bool:
     """Whether this build of PyTorch has oneDNN's int8 product. How fast it is has to be measured."""
     try:
-        return bool(Int8Linear(torch.eye(32))(torch.ones(16, 32)).isfinite().all())
+        return bool(Int8Linear([torch.eye(32)])(torch.ones(16, 32)).isfinite().all())
     except (AttributeError, NotImplementedError, RuntimeError):
         return False

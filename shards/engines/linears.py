@@ -4,7 +4,7 @@ oneDNN multiplies weights that it has reordered for itself 1.1 to 2 times as fas
 small batches most of all: a plain weight is reordered again at every call.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch.nn import functional
@@ -26,7 +26,7 @@ _TYPICAL_ROWS = 256  # what oneDNN's layout is chosen for; others work as well
 
 
 def pack(
-    weight: torch.Tensor,
+    weight: torch.Tensor | Sequence[torch.Tensor],
     bias: torch.Tensor | None,
     dtype: str,
     device: str,
@@ -35,27 +35,49 @@ def pack(
     """Return the product with `weight` (`[outputs, inputs]`, any float format) and `bias`.
 
     Args:
+        weight: or several, which lie one below the other.
         dtype: `fp32`, `bf16`, `fp16` or `int8`.
         device: where states will be; int8 is for `cpu` alone.
         activation: what follows the product: `none` or `gelu`, the exact one.
     """
-    linear = _pack(weight, bias, dtype, device, activation)
+    weights = [weight] if isinstance(weight, torch.Tensor) else weight
+    linear = _pack(weights, bias, dtype, device, activation)
     if activation == "none" or isinstance(linear, _Packed):
         return linear
     return lambda states: functional.gelu(linear(states))
 
 
 def _pack(
-    weight: torch.Tensor, bias: torch.Tensor | None, dtype: str, device: str, activation: str
+    weights: Sequence[torch.Tensor],
+    bias: torch.Tensor | None,
+    dtype: str,
+    device: str,
+    activation: str,
 ) -> Linear:
     if dtype == "int8":
-        return Int8Linear(weight, bias)
+        return Int8Linear(weights, bias)
+    weight = torch.cat(list(weights)) if len(weights) > 1 else weights[0]
     form = FORMATS[dtype]
     bias = None if bias is None else bias.to(device, form)
     weight = weight.to(device, form)
     if device == "cpu" and _onednn_takes(form):
         return _Packed(weight, bias, activation)
     return lambda states: functional.linear(states.to(form), weight, bias)
+
+
+def as_they_lie(weights: Sequence[torch.Tensor], dtype: str) -> Linear:
+    """Return the product with weights that lie one below the other, on a CPU, without a copy of them.
+
+    For weights that are used once or twice: to lay them out takes longer than it saves.
+    """
+    form = FORMATS[dtype]
+    plain = [weight.to(form) for weight in weights]
+
+    def product(states: torch.Tensor) -> torch.Tensor:
+        products = [functional.linear(states, weight) for weight in plain]
+        return torch.cat(products, dim=1) if len(products) > 1 else products[0]
+
+    return product
 
 
 def _onednn_takes(form: torch.dtype) -> bool:

@@ -4,16 +4,18 @@ Tensors are read from the file one by one and let go of when they are packed, so
 takes its size twice. The embeddings stay in the file, mapped: only rows that are used are read.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 
-from shards.engines.linears import pack
 from shards.engines.qwen3 import Layer, Shape
 
 Tensors = Callable[[str], torch.Tensor]
 """Returns a tensor of the body by its name, `layers.0.mlp.up_proj.weight`, in any float format."""
+
+Pack = Callable[[Sequence[torch.Tensor]], Any]
+"""Makes the product with weights that lie one below the other, see `linears`."""
 
 _FULL = "full_attention"
 
@@ -85,11 +87,8 @@ def body_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def read_layer(shape: Shape, at: int, tensors: Tensors, dtype: str, device: str) -> Layer:
-    """Read and pack layer `at` for a number format and a device."""
-
-    def linear(*rows: torch.Tensor) -> Any:
-        return pack(torch.cat(rows) if len(rows) > 1 else rows[0], None, dtype, device)
+def read_layer(shape: Shape, at: int, tensors: Tensors, pack: Pack, device: str) -> Layer:
+    """Read layer `at` for a device, and pack its weights."""
 
     def norm(name: str) -> torch.Tensor:
         return tensors(f"layers.{at}.{name}.weight").to(device, torch.float32, copy=True)
@@ -105,13 +104,13 @@ def read_layer(shape: Shape, at: int, tensors: Tensors, dtype: str, device: str)
     is_last = at == shape.layers - 1
     return Layer(
         norm=norm("input_layernorm"),
-        vkq=linear(v, k) if is_last else linear(v, k, q),
-        q=linear(q) if is_last else None,
+        vkq=pack([v, k] if is_last else [v, k, q]),
+        q=pack([q]) if is_last else None,
         turned_norms=torch.stack([k_norm] * shape.kv_heads + [q_norm] * shape.heads),
-        out=linear(weight("self_attn.o")),
+        out=pack([weight("self_attn.o")]),
         mlp_norm=norm("post_attention_layernorm"),
-        gate_up=linear(weight("mlp.gate"), weight("mlp.up")),
-        down=linear(weight("mlp.down")),
+        gate_up=pack([weight("mlp.gate"), weight("mlp.up")]),
+        down=pack([weight("mlp.down")]),
     )
 
 

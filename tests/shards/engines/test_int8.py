@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from shards.engines.int8 import Int8Linear, int8_works, quantised
-from shards.engines.linears import pack
+from shards.engines.linears import as_they_lie, pack
+from shards.native.library import without_kernels
 
 needs_int8 = pytest.mark.skipif(not int8_works(), reason="no int8 product in this build of PyTorch")
 
@@ -38,18 +39,31 @@ def test_a_row_of_zeros_stays_zero() -> None:
 
 
 @needs_int8
+@pytest.mark.parametrize("form", [torch.float32, torch.bfloat16, torch.float16])
+def test_weights_one_below_the_other_are_one_weight(form: torch.dtype) -> None:
+    weights = [states_of(rows, seed=rows).to(form) for rows in (3, 40, 8)]
+    states = states_of(9).bfloat16()
+    whole = Int8Linear([torch.cat(weights)])(states)
+    assert torch.equal(Int8Linear(weights)(states), whole)
+    with without_kernels():
+        plain = Int8Linear(weights)(states)
+    error = (plain - whole).float().norm(dim=1)
+    assert (error <= 1e-2 * whole.float().norm(dim=1)).all()
+
+
+@needs_int8
 @pytest.mark.parametrize("with_bias", [False, True])
 def test_the_product_is_near_the_exact_one(with_bias: bool) -> None:
     states, weight = states_of(40, 256), states_of(96, 256, seed=1)
     bias = states_of(1, 96, seed=2)[0] if with_bias else None
     exact = torch.nn.functional.linear(states, weight, bias)
-    error = (Int8Linear(weight, bias)(states.bfloat16()).float() - exact).norm(dim=1)
+    error = (Int8Linear([weight], bias)(states.bfloat16()).float() - exact).norm(dim=1)
     assert (error <= 0.02 * exact.norm(dim=1)).all()
 
 
 @needs_int8
 def test_a_row_does_not_depend_on_the_rows_beside_it() -> None:
-    linear, states = Int8Linear(states_of(32)), states_of(20).bfloat16()
+    linear, states = Int8Linear([states_of(32)]), states_of(20).bfloat16()
     alone = torch.cat([linear(states[at : at + 1]) for at in range(20)])
     assert torch.equal(linear(states), alone)
 
@@ -64,3 +78,14 @@ def test_packed_weights_give_the_same_product(dtype: str, error: float, with_bia
     torch.testing.assert_close(
         product, torch.nn.functional.linear(states, weight, bias), rtol=error, atol=error * 5
     )
+
+
+@pytest.mark.parametrize(("dtype", "error"), [("fp32", 1e-5), ("bf16", 2e-2)])
+@pytest.mark.parametrize("rows", [(33,), (8, 24, 1)])
+def test_weights_where_they_lie_give_the_same_product(
+    dtype: str, error: float, rows: tuple[int, ...]
+) -> None:
+    states, weights = torch.randn(70, 48), [torch.randn(count, 48) for count in rows]
+    product = as_they_lie(weights, dtype)(states if dtype == "fp32" else states.bfloat16())
+    exact = torch.nn.functional.linear(states, torch.cat(weights))
+    torch.testing.assert_close(product.float(), exact, rtol=error, atol=error * 5)

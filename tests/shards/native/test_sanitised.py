@@ -26,7 +26,7 @@ from shards.native.attention import Attending
 from shards.native.encoder import Codes, Finish, Projection, Rest
 from shards.native.gated import gated_by
 from shards.native.normed import Norm, Norms
-from shards.native.put import add_by, put_by
+from shards.native.put import add_by, put_by, quantised_by
 from shards.native.rows import Scaled
 from shards.native.split import split_by
 
@@ -68,6 +68,8 @@ def through_rows(rows: int, width: int, form: torch.dtype, out: torch.dtype) -> 
     gated_by(library, out)(more)
     put_by(library, out)(scaled)
     add_by(library)(states, scaled)
+    codes, scales = ones(rows, width, form=torch.uint8), ones(rows, form=torch.float32)
+    quantised_by(library)(states, Scaled(codes, scales))
     if out != torch.uint8:
         norms.layer(scaled, states, weight, weight, 1e-6)
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 
@@ -17,7 +17,6 @@ from shards.engines.agreement import LEAST_SPEARMAN, compare
 from shards.engines.elementwise import steps_for
 from shards.engines.int8 import int8_works
 from shards.engines.linears import pack
-from shards.engines.qwen3 import Product
 from shards.heap import give_back
 from shards.native.library import found_kernels
 from shards.native.rows import Rows
@@ -76,8 +75,8 @@ def _one_thread() -> Iterator[None]:
 def _block(dtype: str, hidden: int, inner: int) -> Callable[[torch.Tensor], Rows]:
     """Return a feed-forward block with the steps between its products that a decoder takes."""
     weight = torch.full((2 * inner, hidden), 1 / hidden)
-    gate_up: Product = pack(weight, None, dtype, "cpu")
-    down: Product = pack(weight.view(hidden, -1)[:, :inner], None, dtype, "cpu")
+    gate_up: Any = pack(weight, None, dtype, "cpu")
+    down: Any = pack(weight.view(hidden, -1)[:, :inner], None, dtype, "cpu")
     steps = steps_for("cpu", dtype)
     return lambda states: down(steps.gated(gate_up(steps.taken(states))))
 

@@ -1,25 +1,29 @@
 """Matrix products in int8 on a CPU: weights by output channel, states by token, as they come.
 
-Each row of states is quantised to u8 around a zero point of 128, multiplied by oneDNN, and the bf16
-result is scaled row by row. No calibration set is needed, and a row's result does not depend on the
-rows beside it. Three things are not obvious:
+Each row of states is quantised to u8 around a zero point of 128, multiplied, and the result is scaled
+row by row. No calibration set is needed, and a row's result does not depend on the rows beside it.
+
+Where kernels of our own run, they give the codes and their scales (`Scaled`), and multiply them
+(`shards.native.codes`). Elsewhere, and for weights of odd sizes, oneDNN multiplies (`Int8Linear`). Three
+things about that are not obvious:
 
 - u8 states take the CPU's VNNI instructions; s8 ones fall into a reference kernel, 1000 times slower.
 - oneDNN knows one scale for all rows, so it is told 1, and the rows are scaled afterwards.
 - A row's scale is rounded to bf16 *before* it is used, so that scaling back in bf16 is exact.
 
-Where kernels of our own run, they give the codes and their scales (`Scaled`) and apply the scales when
-they read the product; what follows is for where they do not. Every step is an in-place operation on fp32 or bf16 alone: mixed types take PyTorch's slow path. Give
+Every step is an in-place operation on fp32 or bf16 alone: mixed types take PyTorch's slow path. Give
 it some hundred rows at a time, so that what lies between two steps stays in the cache.
 """
 
+import ctypes
 from collections.abc import Sequence
 from typing import overload
 
 import torch
 
+from shards.native.codes import CodedProduct, lays_out
 from shards.native.library import kernels
-from shards.native.put import quantised_by
+from shards.native.put import put_by
 from shards.native.rows import ZERO, Rows, Scaled
 
 _LEVELS = 127  # of each sign
@@ -27,17 +31,51 @@ _ROWS = 128  # of a weight, quantised together
 _SMALLEST = 1e-8  # a row of zeros keeps a scale
 
 
+def int8_linear(
+    weights: Sequence[torch.Tensor], bias: torch.Tensor | None = None
+) -> "KernelLinear | Int8Linear":
+    """Return `states @ weight.T + bias` in int8 for weights that lie one below the other.
+
+    Args:
+        weights: `[outputs, inputs]` each, in any float format.
+        bias: of all outputs.
+    """
+    library = kernels()
+    if library is not None and lays_out(weights):
+        return KernelLinear(library, weights, bias)
+    return Int8Linear(torch.cat(list(weights)), bias)
+
+
+class KernelLinear:
+    """The product by kernels of our own, for states in bf16 or fp32, or their codes."""
+
+    def __init__(
+        self, library: ctypes.CDLL, weights: Sequence[torch.Tensor], bias: torch.Tensor | None
+    ) -> None:
+        """Take weights that `lays_out`."""
+        exact = [one.float() if one.dtype == torch.float16 else one for one in weights]
+        self._product = CodedProduct(library, exact, bias)
+        self._coded = put_by(library, torch.uint8)
+
+    def __call__(self, states: Rows) -> torch.Tensor:
+        """Return `[rows, outputs]` in bf16 for `[rows, inputs]`."""
+        codes = states if isinstance(states, Scaled) else self._coded(states)
+        assert isinstance(codes, Scaled)
+        return self._product(codes)
+
+
 class Int8Linear:
-    """`states @ weight.T + bias` for states in bf16 or fp32; the result is bf16."""
+    """By oneDNN: `states @ weight.T + bias` for states in bf16 or fp32; the result is bf16."""
 
-    def __init__(self, weights: Sequence[torch.Tensor], bias: torch.Tensor | None = None) -> None:
-        """Quantise weights that lie one below the other.
-
-        Args:
-            weights: `[outputs, inputs]` each, in any float format.
-            bias: of all outputs.
-        """
-        codes, scales = _by_channel(weights)
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None = None) -> None:
+        """Quantise `weight`, `[outputs, inputs]` in any float format; `bias` is `[outputs]`."""
+        codes = torch.empty(weight.shape, dtype=torch.int8)
+        scales = torch.empty(len(weight))
+        for first in range(0, len(weight), _ROWS):  # so few that they stay in the cache
+            rows = slice(first, first + _ROWS)
+            exact = weight[rows].to(torch.float32, copy=True)
+            scales[rows] = exact.abs().amax(1).clamp_min_(_SMALLEST).div_(_LEVELS)
+            codes[rows] = exact.div_(scales[rows, None]).round_()
         self._codes = torch.ops.onednn.qlinear_prepack(codes, None)
         self._scales = scales
         self._zeros = torch.zeros(len(scales), dtype=torch.int64)
@@ -66,30 +104,6 @@ class Int8Linear:
         return product
 
 
-def _by_channel(weights: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return weights that lie one below the other as s8 codes, and the scale of each row."""
-    rows = sum(map(len, weights))
-    codes = torch.empty(rows, weights[0].shape[1], dtype=torch.uint8)
-    scales = torch.empty(rows)
-    library, first = kernels(), 0
-    quantise = _quantise if library is None else quantised_by(library)
-    for weight in weights:
-        part = slice(first, first + len(weight))
-        exact = weight.float() if weight.dtype == torch.float16 else weight
-        quantise(exact, Scaled(codes[part], scales[part]))
-        first += len(weight)
-    return codes.bitwise_xor_(ZERO).view(torch.int8), scales  # less 128
-
-
-def _quantise(weight: torch.Tensor, out: Scaled) -> None:
-    """Fill u8 codes and the scale of each row, without kernels."""
-    for first in range(0, len(weight), _ROWS):  # so few that they stay in the cache
-        rows = slice(first, first + _ROWS)
-        exact = weight[rows].to(torch.float32, copy=True)
-        out.scales[rows] = exact.abs().amax(1).clamp_min_(_SMALLEST).div_(_LEVELS)
-        out.numbers[rows] = exact.div_(out.scales[rows, None]).round_().add_(ZERO)
-
-
 def quantised(states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the rows of `states` as u8 codes around 128, and the scale of each, `[rows, 1]` bf16."""
     exact = states.float()
@@ -102,6 +116,6 @@ def quantised(states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def int8_works() -> bool:
     """Whether this build of PyTorch has oneDNN's int8 product. How fast it is has to be measured."""
     try:
-        return bool(Int8Linear([torch.eye(32)])(torch.ones(16, 32)).isfinite().all())
+        return bool(Int8Linear(torch.eye(32))(torch.ones(16, 32)).isfinite().all())
     except (AttributeError, NotImplementedError, RuntimeError):
         return False

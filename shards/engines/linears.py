@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch.nn import functional
 
-from shards.engines.int8 import Int8Linear
+from shards.engines.int8 import int8_linear
 
 Linear = Callable[[torch.Tensor], torch.Tensor]
 """Takes `[rows, inputs]` in any float format and returns `[rows, outputs]` in that of the states."""
@@ -55,7 +55,7 @@ def _pack(
     activation: str,
 ) -> Linear:
     if dtype == "int8":
-        return Int8Linear(weights, bias)
+        return int8_linear(weights, bias)
     weight = torch.cat(list(weights)) if len(weights) > 1 else weights[0]
     form = FORMATS[dtype]
     bias = None if bias is None else bias.to(device, form)

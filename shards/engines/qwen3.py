@@ -21,6 +21,7 @@ import torch
 
 from shards.engines.attention import attention_for, moved
 from shards.engines.elementwise import Steps, steps_for, turns
+from shards.engines.int8 import KernelLinear
 from shards.engines.linears import FORMATS
 from shards.engines.prefixes import PrefixCache
 from shards.engines.segments import STEP, Plan, plan_batch
@@ -111,12 +112,14 @@ class Qwen3:
         powers = torch.arange(0, shape.head_dim, 2, dtype=torch.float32) / shape.head_dim
         speeds = (1.0 / shape.theta**powers).to(device)
         self._setting = _Setting(shape, steps_for(device, dtype), speeds, FORMATS[dtype], device)
+        takes_any = dtype == "int8" and isinstance(layers[0].vkq, KernelLinear)
+        self._step = STEP if device == "cpu" and not takes_any else 1
 
     def warm_up(self) -> None:
         """Have kernels made for all sizes that small batches have; later they are found made."""
         first, steps = self._layers[0], self._setting.steps
         hidden, width = self._table.shape[1], self._shape.heads * self._shape.head_dim
-        for rows in range(STEP, _WARM_ROWS + 1, STEP) if self._setting.device == "cpu" else ():
+        for rows in range(STEP, _WARM_ROWS + 1, STEP) if self._step > 1 else ():
             states = steps.taken(self._setting.empty(rows, hidden).zero_())
             first.vkq(states)
             first.down(steps.gated(first.gate_up(states)))
@@ -131,7 +134,7 @@ class Qwen3:
             raise
 
     def _last_states(self, batch: Batch) -> torch.Tensor:
-        plan = plan_batch(batch, self._cache, STEP if self._setting.device == "cpu" else 1)
+        plan = plan_batch(batch, self._cache, self._step)
         one_pass = _Pass(self._setting, plan)
         states = self._table[moved(plan.token_ids, self._setting.device)].to(self._setting.form)
         last_at = len(self._layers) - 1

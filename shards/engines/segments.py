@@ -4,8 +4,8 @@ The row is made of *segments*: parts of prefixes that are not kept yet, and the 
 pair. A segment attends to what comes before it in its pair (parts of its prefix, kept or in this
 batch) and to itself. So parts are computed in the same pass as the pairs that build on them.
 
-A kernel library makes a kernel for each new shape, which takes as long as a short request. So on a
-CPU the row is filled up to a multiple of eight with tokens that nobody reads, lengths in a group as
+A kernel library makes a kernel for each new shape, which takes as long as a short request. So where
+products are such a library's the row is filled up to a multiple of eight with tokens that nobody reads, lengths in a group as
 well, and groups have 1, 2, 4, ... segments: there are few shapes, and they have been seen before.
 
 Keys and values of a layer lie in one pool: first the kept parts that the batch uses, then the row.

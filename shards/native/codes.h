@@ -9,6 +9,9 @@
 #ifndef CODES_H
 #define CODES_H
 
+#include <stdbool.h>
+#include <string.h>
+
 #include "rows.h"
 
 enum {
@@ -27,9 +30,11 @@ struct weights {
 /* What becomes of numbers: `count` of them, up to OUTPUTS, of row `row` from column `column` on. */
 typedef void give(const void *to, long row, long column, const float *numbers, long count);
 
-/* Six rows times the panel of outputs from `column` on. (That each loop is unrolled keeps sums in registers.) */
-static inline void six_rows(
-    const struct weights *all, const uint8_t *const rows[SIX], long column, int32_t to[SIX][OUTPUTS])
+/* Six rows times the panel of outputs from `column` on. What is `ahead` is fetched meanwhile, 16 bytes for each
+   input, if that `fetches`. (That each loop is unrolled keeps sums in registers.) */
+static inline __attribute__((always_inline)) void six_rows_and_fetch(
+    const struct weights *all, const uint8_t *const rows[SIX], long column, int32_t to[SIX][OUTPUTS],
+    const char *ahead, const bool fetches)
 {
     enum { VECTORS = OUTPUTS / LANES };
     const int8_t *panel = all->panels + column * all->inputs;
@@ -41,6 +46,8 @@ static inline void six_rows(
             sums[row][at] = _mm512_loadu_si512(all->starts + column + at * LANES);
     for (long four = 0; four < all->inputs; four += 4) {
         __m512i some[VECTORS];
+        if (fetches)
+            _mm_prefetch(ahead + four * 16, _MM_HINT_T1);
 #pragma GCC unroll 8
         for (int at = 0; at < VECTORS; at++)
             some[at] = _mm512_loadu_si512(panel + four * OUTPUTS + at * LANES * 4);
@@ -58,6 +65,12 @@ static inline void six_rows(
 #pragma GCC unroll 8
         for (int at = 0; at < VECTORS; at++)
             _mm512_storeu_si512(to[row] + at * LANES, sums[row][at]);
+}
+
+static inline void six_rows(
+    const struct weights *all, const uint8_t *const rows[SIX], long column, int32_t to[SIX][OUTPUTS])
+{
+    six_rows_and_fetch(all, rows, column, to, NULL, false);
 }
 
 /* What the sums of a row stand for. */

@@ -5,8 +5,7 @@ from collections.abc import Callable
 
 import torch
 
-from shards.native.arguments import address
-from shards.native.rows import CRows, Rows, Scaled, made, numbers_of, read
+from shards.native.rows import CRows, Rows, made, numbers_of, read
 
 
 class _Put(ctypes.Structure):
@@ -38,20 +37,6 @@ def put_by(library: ctypes.CDLL, form: torch.dtype) -> Callable[[Rows], Rows]:
         return out
 
     return put
-
-
-def quantised_by(library: ctypes.CDLL) -> Callable[[torch.Tensor, Scaled], None]:
-    """Return the kernel that fills u8 codes and the scale of each row."""
-    kernel = _kernel(library, "native_put")
-
-    def quantised(rows: torch.Tensor, out: Scaled) -> None:
-        count, width = rows.shape
-        read_rows = read("rows", rows, count, width)
-        codes_at = address("codes", out.numbers, torch.uint8, count, width)
-        scales_at = address("scales", out.scales, torch.float32, count)
-        kernel(_Put(read_rows, CRows(codes_at, scales_at, width, 2), None, count, width))
-
-    return quantised
 
 
 def add_by(library: ctypes.CDLL) -> Callable[[torch.Tensor, Rows], None]:

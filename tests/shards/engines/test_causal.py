@@ -1,5 +1,6 @@
 """The causal engine beyond equality: other families, stored precision, memory, refusals."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,15 +69,25 @@ def test_nothing_is_as_wide_as_the_vocabulary_but_the_embeddings(tmp_path: Path)
     """Weights that only the vocabulary-wide head would need are not even read."""
     folder = checkpoints.qwen3(tmp_path, tied=False)
     read: list[str] = []
-    checkpoint = Checkpoint.read_tensor
+    read_tensor, reader = Checkpoint.read_tensor, Checkpoint.reader
 
     def noting(self: Checkpoint, name: str, rows: slice | None = None) -> torch.Tensor:
         if rows is None:
             read.append(name)
-        return checkpoint(self, name, rows)
+        return read_tensor(self, name, rows)
+
+    def noting_reader(self: Checkpoint) -> Callable[[str], torch.Tensor]:
+        tensor = reader(self)
+
+        def note(name: str) -> torch.Tensor:
+            read.append(name)
+            return tensor(name)
+
+        return note
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Checkpoint, "read_tensor", noting)
+        patch.setattr(Checkpoint, "reader", noting_reader)
         load(folder)
     assert "model.embed_tokens.weight" in read
     assert "lm_head.weight" not in read

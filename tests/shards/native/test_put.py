@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shards.native.arguments import WrongArgument
-from shards.native.put import add_by, put_by, quantised_by
-from shards.native.rows import Scaled
+from shards.native.put import add_by, put_by
 from tests.shards.native.here import library, needs_kernels
 from tests.shards.native.steps import ROUNDED, drawn, exact, forms, near_codes, sizes
 
@@ -32,18 +31,6 @@ def test_added(
 def test_codes(size: tuple[int, int], form: torch.dtype, scaled: bool, seed: int) -> None:
     rows = drawn(*size, form, seed, scaled=scaled)
     near_codes(put_by(library(), torch.uint8)(rows), exact(rows))
-
-
-def test_codes_where_there_is_room_for_them() -> None:
-    room = Scaled(torch.zeros(9, 33, dtype=torch.uint8), torch.zeros(9))
-    rows = drawn(5, 33, torch.bfloat16, 1, scaled=False)
-    assert isinstance(rows, torch.Tensor)
-    part = Scaled(room.numbers[2:7], room.scales[2:7])
-    quantised_by(library())(rows, part)
-    near_codes(part, exact(rows))
-    assert not room.numbers[:2].any() and not room.numbers[7:].any()
-    with pytest.raises(WrongArgument, match="codes is"):
-        quantised_by(library())(rows, Scaled(room.numbers[2:7, 1:], room.scales[2:7]))
 
 
 @pytest.mark.parametrize("form", [torch.float32, torch.bfloat16])

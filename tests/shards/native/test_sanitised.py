@@ -23,10 +23,11 @@ CALLS = """
 import ctypes, math, mmap, sys
 import torch
 from shards.native.attention import Attending
+from shards.native.codes import CodedProduct
 from shards.native.encoder import Codes, Finish, Projection, Rest
 from shards.native.gated import gated_by
 from shards.native.normed import Norm, Norms
-from shards.native.put import add_by, put_by, quantised_by
+from shards.native.put import add_by, put_by
 from shards.native.rows import Scaled
 from shards.native.split import split_by
 
@@ -68,8 +69,6 @@ def through_rows(rows: int, width: int, form: torch.dtype, out: torch.dtype) -> 
     gated_by(library, out)(more)
     put_by(library, out)(scaled)
     add_by(library)(states, scaled)
-    codes, scales = ones(rows, width, form=torch.uint8), ones(rows, form=torch.float32)
-    quantised_by(library)(states, Scaled(codes, scales))
     if out != torch.uint8:
         norms.layer(scaled, states, weight, weight, 1e-6)
 
@@ -91,6 +90,12 @@ def encode(rows: int, width: int, wide: int, form: torch.dtype) -> None:
     Finish(library, rest)(ones(rows, width, form=form), states)
     Projection(library, codes(3 * width, width), weight, 6)(states)
 
+def product(rows: int, inputs: int, outputs: int, form: torch.dtype) -> None:
+    weights = [ones(16, inputs, form=form), ones(outputs - 16, inputs, form=form)]
+    codes, scales = ones(rows, inputs, form=torch.uint8), ones(rows, form=torch.float32)
+    found = CodedProduct(library, weights, ones(outputs, form=torch.float32))(Scaled(codes, scales))
+    assert bool(found.isfinite().all())
+
 forms = (torch.float32, torch.bfloat16)
 for form in forms:
     for rows, width, wide in ((1, 4, 4), (7, 36, 132), (100, 64, 256), (20, 768, 3072)):
@@ -98,6 +103,8 @@ for form in forms:
     for rows, width in ((1, 1), (17, 33), (40, 64), (9, 1000), (3, 32768 // 2)):
         for out in (*forms, torch.uint8):
             through_rows(rows, width, form, out)
+    for rows, inputs, outputs in ((1, 4, 64), (13, 60, 192), (25, 64, 64), (300, 132, 128)):
+        product(rows, inputs, outputs, form)
     for rows, groups, share, dim in ((1, 1, 1, 2), (5, 2, 2, 26), (90, 3, 1, 128)):
         split(rows, groups, share, dim, form)
 print("sound")

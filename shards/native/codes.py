@@ -1,0 +1,111 @@
+"""Products of codes with weights in int8: exact sums, scaled once. See `codes.c`."""
+
+import ctypes
+from collections.abc import Sequence
+
+import torch
+
+from shards.native.arguments import WrongArgument, address
+from shards.native.rows import MOST_WIDTH, CRows, Scaled, read
+
+_OUTPUTS = 64  # of a panel
+_PART = 16  # rows of weights that are laid out together
+_FOUR = 4  # codes that an instruction adds up
+
+
+def lays_out(weights: Sequence[torch.Tensor]) -> bool:
+    """Whether the kernel takes weights of these sizes, one below the other."""
+    inputs = weights[0].shape[1]
+    fits = all(len(weight) % _PART == 0 for weight in weights)
+    return (
+        fits
+        and sum(map(len, weights)) % _OUTPUTS == 0
+        and 0 < inputs <= MOST_WIDTH
+        and inputs % _FOUR == 0
+    )
+
+
+class _Weights(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("panels", "starts", "scales", "bias")),
+        ("inputs", ctypes.c_int64),
+        ("outputs", ctypes.c_int64),
+    )
+
+
+class _Laying(ctypes.Structure):
+    _fields_ = (
+        ("rows", CRows),
+        *((name, ctypes.c_void_p) for name in ("panels", "starts", "scales")),
+        ("width", ctypes.c_int64),
+        ("first", ctypes.c_int64),
+    )
+
+
+class _Product(ctypes.Structure):
+    _fields_ = (
+        ("codes", ctypes.c_void_p),
+        ("scales", ctypes.c_void_p),
+        ("weights", _Weights),
+        ("out", ctypes.c_void_p),
+        ("count", ctypes.c_int64),
+    )
+
+
+class CodedProduct:
+    """`codes @ weight.T + bias` for weights that were quantised by output; the result is bf16."""
+
+    def __init__(
+        self,
+        library: ctypes.CDLL,
+        weights: Sequence[torch.Tensor],
+        bias: torch.Tensor | None = None,
+    ) -> None:
+        """Quantise weights that lie one below the other, and lay them out.
+
+        Args:
+            weights: `[outputs, inputs]` each, fp32 or bf16.
+            bias: of all outputs.
+
+        Raises:
+            WrongArgument: the kernel does not take them, see `lays_out`.
+        """
+        if not lays_out(weights):
+            sizes = [list(weight.shape) for weight in weights]
+            raise WrongArgument(
+                f"weights are {sizes}; the kernel takes multiples of {_PART} outputs, of {_OUTPUTS} in all, "
+                f"and of {_FOUR} inputs, at most {MOST_WIDTH}"
+            )
+        self._kernel = library.native_coded_product
+        self._kernel.argtypes = (ctypes.POINTER(_Product),)
+        self._kernel.restype = None
+        outputs, self._inputs = sum(map(len, weights)), weights[0].shape[1]
+        self._panels = torch.empty(outputs * self._inputs, dtype=torch.int8)
+        self._scales = torch.empty(outputs)
+        self._starts = torch.empty(outputs, dtype=torch.int32)
+        self._bias = None if bias is None else bias.float().contiguous()
+        bias_at = (
+            None if self._bias is None else address("bias", self._bias, torch.float32, outputs)
+        )
+        self._places = tuple(one.data_ptr() for one in (self._panels, self._starts, self._scales))
+        self._weights = _Weights(*self._places, bias_at, self._inputs, outputs)
+        self._lay(library, weights)
+
+    def _lay(self, library: ctypes.CDLL, weights: Sequence[torch.Tensor]) -> None:
+        kernel = library.native_lay_weights
+        kernel.argtypes = (ctypes.POINTER(_Laying), ctypes.c_int64)
+        kernel.restype = None
+        first = 0
+        for weight in weights:
+            rows = read("weight", weight, len(weight), self._inputs)
+            kernel(_Laying(rows, *self._places, self._inputs, first), len(weight))
+            first += len(weight)
+
+    def __call__(self, states: Scaled) -> torch.Tensor:
+        """Return `[rows, outputs]` in bf16 for codes `[rows, inputs]` with their scales."""
+        count, outputs = len(states.numbers), len(self._scales)
+        codes_at = address("codes", states.numbers, torch.uint8, count, self._inputs)
+        scales_at = address("scales", states.scales, torch.float32, count)
+        out = torch.empty(count, outputs, dtype=torch.bfloat16)
+        self._kernel(_Product(codes_at, scales_at, self._weights, out.data_ptr(), count))
+        return out

@@ -12,7 +12,7 @@ from gateway.domain import LongDocuments
 
 _FIRST_TOKENS_PER_BYTE = 0.3
 _LOWEST, _HIGHEST = 0.02, 1.5  # no text of any language and tokenizer lies outside for long
-_LEARNING_RATE = 0.1
+_LEARNING_RATE = 0.1  # of answer after answer; the first few count as much as each other
 _FULL_WEIGHT_BYTES = 2000  # an answer about less text than this says less
 _SMALLEST_ROOM_SHARE = 16  # of the limit; a query that leaves less is refused with passages
 
@@ -29,6 +29,7 @@ class TokenEstimate:
         self.prompt_tokens = 1
         self.max_length = 0
         self._tokens_per_byte = _FIRST_TOKENS_PER_BYTE
+        self._learnt = 0.0  # answers of full weight
 
     def tokens(self, text_bytes: int) -> int:
         """Return what a pair with so many bytes of text should cost."""
@@ -71,5 +72,7 @@ class TokenEstimate:
             return
         seen = (tokens - pairs * self.prompt_tokens) / text_bytes
         seen = max(_LOWEST, min(_HIGHEST, seen))
-        weight = _LEARNING_RATE * min(1.0, text_bytes / _FULL_WEIGHT_BYTES)
-        self._tokens_per_byte += (seen - self._tokens_per_byte) * weight
+        weight = min(1.0, text_bytes / _FULL_WEIGHT_BYTES)
+        rate = max(_LEARNING_RATE, 1 / (1 + self._learnt))
+        self._tokens_per_byte += (seen - self._tokens_per_byte) * rate * weight
+        self._learnt += weight

@@ -73,7 +73,8 @@ class Findings:
             machine was.
         token_flop: FLOP of the linears of the causal model for one token, and for one document.
         padding_share: of all tokens that our server computed, in bf16.
-        seconds_per_document: by how many documents there were in one request.
+        seconds_per_document: by how many documents there were in one request, of the embedded model.
+        classifier_seconds_per_document: the same of the classifier of usual size.
         overhead: rows of `scripts/bench-gateway`.
     """
 
@@ -85,6 +86,7 @@ class Findings:
     token_flop: tuple[float, float] = (0.0, 0.0)
     padding_share: float | None = None
     seconds_per_document: dict[str, float] = field(default_factory=dict)
+    classifier_seconds_per_document: dict[str, float] = field(default_factory=dict)
     overhead: list[dict[str, float]] = field(default_factory=list)
 
     def machine_reached(self, ceilings: Mapping[str, int]) -> None:

@@ -95,6 +95,10 @@ def _spread(found: Findings) -> float | None:
     return spread(found.seconds_per_document)
 
 
+def _classifier_spread(found: Findings) -> float | None:
+    return spread(found.classifier_seconds_per_document)
+
+
 def _share(found: Findings) -> float | None:
     return found.share_of_ceiling("ours-bf16", "rag20", 20)
 
@@ -128,4 +132,5 @@ MUSTS = (
     Must("gateway's own time, one client, p99", 3, _overhead(1, "p99_ms"), _MS, most=True),
     Must("gateway's requests a second, 64 clients, one core", 3000, _overhead(64, "per_second"), "{:,.0f}"),
     Must("cost per document, 10 to 10,000 in one request: dearest over cheapest", 0.15, _spread, _SHARE, most=True),
+    Must("the same of a classifier of rubert-base's size, int8", 0.15, _classifier_spread, _SHARE, most=True),
 )  # fmt: skip

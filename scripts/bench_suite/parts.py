@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from statistics import median
@@ -20,8 +20,11 @@ from scripts.engine_bench import company
 
 _QUIET_AND_BUSY_ROUNDS = 2
 _PADDING = "reranker_padding_share{"
+MOST_WORDS = 40
+"""Of the passages of which a model of usual size gets up to ten thousand."""
 _COUNTS = {10: 20, 100: 5, 1000: 2, 10_000: 1}
-"""How often requests of so many documents are sent."""
+"""How often requests of so many documents are sent, in rounds, so that a slow minute is not one's own."""
+_ROUNDS = 5
 
 
 def measure_busy(field: Field, contestants: Sequence[Contestant]) -> None:
@@ -56,17 +59,25 @@ def document_counts(most: int) -> list[int]:
     return [count for count in _COUNTS if count <= most]
 
 
-def cost_per_document(places: Places, say: Say, most: int = 10_000) -> dict[str, float]:
+def cost_per_document(
+    places: Places, dtype: str, say: Say, *, most: int = 10_000, most_words: int = 10_000
+) -> dict[str, float]:
     """Return the median seconds for one document by how many there are in one request."""
-    found: dict[str, float] = {}
-    with started(gateway("bf16")(places), places.scratch / "documents.log") as running:
-        ask(running.url, passages(10))
-        for count in document_counts(most):
-            say(f"{count:,} documents in one request")
-            asked = passages(count)
-            seconds = [ask(running.url, asked).seconds for _ in range(_COUNTS[count])]
-            found[str(count)] = median(seconds) / count
-    return found
+    with started(gateway(dtype)(places), places.scratch / "documents.log") as running:
+        ask(running.url, passages(10, most_words))
+        seconds: dict[int, list[float]] = {}
+        for count in _in_rounds(document_counts(most)):
+            if count not in seconds:
+                say(f"{count:,} documents in one request to {places.checkpoint.name}")
+            took = ask(running.url, passages(count, most_words)).seconds
+            seconds.setdefault(count, []).append(took)
+    return {str(count): median(some) / count for count, some in seconds.items()}
+
+
+def _in_rounds(counts: Sequence[int]) -> Iterator[int]:
+    for number in range(_ROUNDS):
+        for count in counts:
+            yield from [count] * (_COUNTS[count] // _ROUNDS or int(number < _COUNTS[count]))
 
 
 def overhead(seconds: int) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from scripts.bench_suite.contestants import CONTESTANTS, Contestant
 from scripts.bench_suite.figures import Figures, Findings
 from scripts.bench_suite.musts import MUSTS
+from scripts.bench_suite.parts import MOST_WORDS
 from scripts.bench_suite.workloads import REPEATED
 
 _COLUMNS = {
@@ -99,12 +100,16 @@ def _musts(findings: Findings) -> str:
 
 def _rest(findings: Findings) -> list[str]:
     said = []
-    if findings.seconds_per_document:
-        costs = ", ".join(
-            f"{seconds * 1e3:.2f} ms at {int(count):,}"
-            for count, seconds in findings.seconds_per_document.items()
-        )
-        said.append(f"One document of one request (`embedded:qwen3`, bf16, passages): {costs}.")
+    for what, cost in (
+        ("`embedded:qwen3`, bf16, passages", findings.seconds_per_document),
+        (
+            f"rubert-base's size, int8, passages of at most {MOST_WORDS} words",
+            findings.classifier_seconds_per_document,
+        ),
+    ):
+        costs = [f"{seconds * 1e3:.2f} ms at {int(count):,}" for count, seconds in cost.items()]
+        if costs:
+            said.append(f"One document of one request ({what}): {', '.join(costs)}.")
     slow = [one.name for one in CONTESTANTS if one.slow and one.name in findings.contestants]
     if slow:
         said.append(f"Measured in one round, by themselves: {', '.join(slow)}.")

@@ -65,10 +65,10 @@ def waking() -> Asked:
     return next(requests("short3", 3))
 
 
-def passages(count: int) -> Asked:
+def passages(count: int, most_words: int = 10_000) -> Asked:
     """Return a request of so many passages that have the same lengths however many there are."""
     ten = next(requests("rag20", 2))
-    lengths = [len(document.split()) for document in ten.documents[:10]]
+    lengths = [min(most_words, len(document.split())) for document in ten.documents[:10]]
     words = " ".join(ten.documents).split()
     documents = tuple(
         " ".join(islice(_from(words, at), lengths[at % len(lengths)])) for at in range(count)

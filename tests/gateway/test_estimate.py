@@ -21,6 +21,19 @@ def test_the_density_of_the_texts_is_learnt() -> None:
     assert estimate.tokens(1000) == pytest.approx(60 + 150, rel=0.02)
 
 
+def test_the_first_answer_counts_whole_and_later_ones_less_and_less() -> None:
+    """So that a few requests after a start the rest is not cut into too many jobs."""
+    estimate = _estimate()
+    estimate.learn(pairs=10, text_bytes=10_000, tokens=600 + 1500)
+    assert estimate.tokens(1000) == 60 + 150
+    estimate.learn(pairs=10, text_bytes=10_000, tokens=600 + 2500)
+    assert estimate.tokens(1000) == 60 + 200
+    for _ in range(50):
+        estimate.learn(pairs=10, text_bytes=10_000, tokens=600 + 2000)
+    estimate.learn(pairs=10, text_bytes=10_000, tokens=600 + 3000)
+    assert estimate.tokens(1000) == 60 + 210
+
+
 def test_tiny_requests_do_not_make_long_ones_dear() -> None:
     estimate = _estimate()
     before = estimate.tokens(500)

@@ -45,6 +45,7 @@ def findings() -> Findings:
         token_flop=(8e8, 0.0),
         padding_share=0.05,
         seconds_per_document={"10": 0.011, "100": 0.010},
+        classifier_seconds_per_document={"10": 0.05, "100": 0.04},
         overhead=[{"clients": 1, "p50_ms": 0.5, "p99_ms": 4.0, "per_second": 900}],
     )
 
@@ -83,6 +84,8 @@ def test_what_is_asked_is_met_or_not() -> None:
     assert rows["gateway's own time, one client, p99"][1:] == ("4.00 ms", "**no**")
     dearest = rows["cost per document, 10 to 10,000 in one request: dearest over cheapest"]
     assert dearest[1:] == ("10.0%", "yes")
+    usual = rows["the same of a classifier of rubert-base's size, int8"]
+    assert usual[1:] == ("25.0%", "**no**")
 
 
 def test_scores_are_wrong_only_beyond_what_the_formats_round() -> None:

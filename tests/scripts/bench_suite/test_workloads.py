@@ -37,6 +37,8 @@ def test_passages_have_the_same_lengths_however_many_there_are() -> None:
     assert words == [len(document.split()) for document in ten] * 100
     assert len(set(thousand)) == 1000
     assert passages(10).query == passages(1000).query
+    short = [len(document.split()) for document in passages(100, most_words=40).documents]
+    assert short == [min(40, length) for length in words[:100]]
 
 
 def test_all_must_agree_on_sentences_and_passages() -> None:

@@ -25,8 +25,11 @@ _OFFSET_FAMILIES = frozenset({"roberta", "xlm-roberta", "camembert"})  # positio
 class Layer(Protocol):
     """One layer of an encoder, in some number format."""
 
-    def project(self, states: torch.Tensor) -> torch.Tensor:
-        """Return queries, keys and values, `[rows, 3, heads, dim]` in steps of any size."""
+    def project(self, states: torch.Tensor, starts: torch.Tensor | None = None) -> torch.Tensor:
+        """Return queries, keys and values, `[rows, 3, heads, dim]` in steps of any size.
+
+        If `starts` are given, these rows alone need queries; those of others may be anything.
+        """
         ...
 
     def finish(self, attended: torch.Tensor, states: torch.Tensor) -> None:
@@ -47,7 +50,7 @@ class FloatLayer:
     between: Between
     heads: int
 
-    def project(self, states: torch.Tensor) -> torch.Tensor:
+    def project(self, states: torch.Tensor, starts: torch.Tensor | None = None) -> torch.Tensor:
         tokens, hidden = states.shape
         products = states.new_empty(tokens, 3 * hidden)
         for rows in tiles(tokens):
@@ -87,7 +90,7 @@ class Encoder:
             attend(layer.project(states), attended)
             layer.finish(attended, states)
         last = self._layers[-1]
-        attend_first(last.project(states), attended)
+        attend_first(last.project(states, batch.starts), attended)
         first = states[batch.starts]
         last.finish(attended[batch.starts], first)
         return first

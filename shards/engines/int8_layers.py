@@ -28,20 +28,27 @@ def layer_of(heads: int, qkv: Codes, shares: torch.Tensor, rest: Rest) -> Layer:
     products = (qkv, rest.out, rest.up, rest.down)
     if library is not None and all(takes(*one.weights.shape[::-1]) for one in products):
         projection = Projection(library, qkv, shares, 3 * heads)
-        return KernelLayer(projection, Finish(library, rest))
+        return KernelLayer(heads, projection, Finish(library, rest))
     return PlainLayer(heads, qkv, shares, rest)
 
 
 class KernelLayer:
     """A layer by kernels of our own; see `shards.engines.bert.Layer`."""
 
-    def __init__(self, projection: Projection, finish: Finish) -> None:
+    def __init__(self, heads: int, projection: Projection, finish: Finish) -> None:
+        self._heads = heads
         self._projection = projection
         self.finish = finish
 
-    def project(self, states: torch.Tensor) -> torch.Tensor:
-        by_head = self._projection(states)
-        return by_head.view(3, -1, *by_head.shape[1:]).permute(2, 0, 1, 3)
+    def project(self, states: torch.Tensor, starts: torch.Tensor | None = None) -> torch.Tensor:
+        if starts is None:
+            return self._split(self._projection(states))
+        products = self._split(self._projection(states, self._heads))
+        products[starts, 0] = self._split(self._projection(states[starts]))[:, 0]
+        return products
+
+    def _split(self, by_head: torch.Tensor) -> torch.Tensor:
+        return by_head.view(3, self._heads, *by_head.shape[1:]).permute(2, 0, 1, 3)
 
 
 class Product:
@@ -77,7 +84,7 @@ class PlainLayer:
         self._out, self._up, self._down = map(Product, (rest.out, rest.up, rest.down))
         self._attended_shares = torch.ones_like(shares)
 
-    def project(self, states: torch.Tensor) -> torch.Tensor:
+    def project(self, states: torch.Tensor, starts: torch.Tensor | None = None) -> torch.Tensor:
         some = [self._qkv(_coded(states[rows], self._shares)) for rows in tiles(len(states))]
         return torch.cat(some).view(len(states), 3, self._heads, -1)
 

@@ -23,6 +23,7 @@ struct project {
     const float *shares; /* of the channels of states: codes are 128 + states * shares */
     const struct weights *weights;
     int64_t count, dim;
+    int64_t first; /* output that is wanted, a multiple of OUTPUTS; what is before it is left alone */
 };
 
 struct norm {
@@ -74,7 +75,7 @@ static void give_numbers(const void *to, long row, long column, const float *num
     }
 }
 
-/* To the heads that the columns belong to. */
+/* To the heads that the outputs belong to. */
 struct heads {
     const struct project *all;
     long first; /* row */
@@ -83,7 +84,7 @@ struct heads {
 static void give_heads(const void *to, long row, long column, const float *numbers, long count)
 {
     const struct heads *heads = to;
-    long dim = heads->all->dim, head = column / dim, at = column % dim;
+    long dim = heads->all->dim, output = heads->all->first + column, head = output / dim, at = output % dim;
     for (long done = 0, some; done < count; done += some, head++, at = 0) {
         some = least(dim - at, count - done);
         struct rows out = {heads->all->out, NULL, dim, heads->all->states.form};
@@ -137,6 +138,12 @@ struct work {
     long shares;
 };
 
+static struct weights from_output(const struct weights *all, long first)
+{
+    return (struct weights){all->panels + first * all->inputs, all->starts + first, all->scales + first,
+        all->bias + first, all->inputs, all->outputs - first};
+}
+
 static void project_some(void *data, long at)
 {
     const struct work *work = data;
@@ -145,8 +152,9 @@ static void project_some(void *data, long at)
     long width = all->weights->inputs;
     uint8_t codes[share.count * width] __attribute__((aligned(64)));
     struct heads out = {all, share.first};
+    struct weights wanted = from_output(all->weights, all->first);
     take_codes(&all->states, share, all->shares, width, codes);
-    times_weights(codes, width, share.count, all->weights, give_heads, &out);
+    times_weights(codes, width, share.count, &wanted, give_heads, &out);
 }
 
 static void finish_some(void *data, long at)

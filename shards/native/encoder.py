@@ -57,6 +57,7 @@ class _Project(ctypes.Structure):
         ("weights", ctypes.POINTER(_Weights)),
         ("count", ctypes.c_int64),
         ("dim", ctypes.c_int64),
+        ("first", ctypes.c_int64),
     )
 
 
@@ -132,12 +133,16 @@ class Projection:
         if heads * self._dim != self._weights.outputs:
             raise WrongArgument(f"{self._weights.outputs} outputs are not those of {heads} heads")
 
-    def __call__(self, states: torch.Tensor) -> torch.Tensor:
-        """Return `[heads, rows, dim]` in the format of the states, fp32 or bf16."""
+    def __call__(self, states: torch.Tensor, first_head: int = 0) -> torch.Tensor:
+        """Return `[heads, rows, dim]` in the format of the states, fp32 or bf16.
+
+        Heads before `first_head` may be left as they were in memory: nobody should look at them.
+        """
         count = len(states)
         out = torch.empty(self._heads, count, self._dim, dtype=states.dtype)
         of = read("states", states, count, self._weights.inputs)
-        fixed = (self._shares_at, ctypes.pointer(self._weights.at), count, self._dim)
+        first = first_head * self._dim // _PANEL * _PANEL
+        fixed = (self._shares_at, ctypes.pointer(self._weights.at), count, self._dim, first)
         self._kernel(_Project(of, out.data_ptr(), *fixed))
         return out
 

@@ -85,6 +85,8 @@ def test_projected(
     assert found.dtype == form
     rounding = 1e-5 if form == torch.float32 else 2**-8
     torch.testing.assert_close(found.float(), expected.transpose(0, 1), rtol=rounding, atol=1e-5)
+    some = Projection(library(), codes, shares, heads)(states, first_head=heads - 1)
+    assert torch.equal(some[-1], found[-1])
 
 
 @given(rows, fours, fours, forms, st.integers(0, 99))

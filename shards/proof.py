@@ -7,10 +7,11 @@ What must be proved is the spec's `canary`:
     numeric  scores are numbers, and not all the same: for weights that are random on purpose
 
 Whatever the mode, the same weights must give the same scores as in an earlier life, and later as
-after the load. What is scored again between batches is three short pairs, so that it costs little.
+after the load, also as soon as a score was no number. What is scored again between batches is three short pairs, so that it costs little.
 """
 
 import hashlib
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,6 +37,9 @@ from shards.wire.spec import OwnCanary, ShardSpec
 MODES = ("full", "own", "numeric")
 
 _AGAIN = 3  # pairs
+_DOUBT_SECONDS = (
+    10.0  # between rounds that are called for: whoever sends what scores no number calls often
+)
 _NUMERIC = (
     "canary = numeric: the scores were checked to be numbers, not to mean anything; do not rely on "
     "them unless this is on purpose"
@@ -196,12 +200,16 @@ class Rounds:
         batches: at most this many in between.
         last: when a batch or the pairs were scored last.
         since: batches since the pairs were.
+        proved: when the pairs were.
+        is_doubted: whether something was seen since that calls for them.
     """
 
     seconds: float
     batches: int
     last: float
     since: int = 0
+    proved: float = -math.inf
+    is_doubted: bool = False
 
     def batch_done(self, now: float) -> None:
         """A batch was scored."""
@@ -210,12 +218,14 @@ class Rounds:
 
     def done(self, now: float) -> None:
         """The pairs were scored."""
-        self.last = now
+        self.last = self.proved = now
         self.since = 0
+        self.is_doubted = False
 
     def is_due(self, now: float) -> bool:
         """Whether the pairs should be scored before the next batch."""
-        return self.since >= self.batches or self.wait_seconds(now) <= 0.0
+        is_doubted = self.is_doubted and now >= self.proved + _DOUBT_SECONDS
+        return is_doubted or self.since >= self.batches or self.wait_seconds(now) <= 0.0
 
     def wait_seconds(self, now: float) -> float:
         """Return how long there must be no batch until they should."""

@@ -142,6 +142,7 @@ class Shard:
             return self._margins_of_halves(batch, error)
         for waiting, margin in zip(batch, margins, strict=True):
             if not math.isfinite(margin):
+                self._proof.rounds.is_doubted = True
                 self._desk.fail(waiting.job, INVALID_SCORE, str(margin), waiting.document)
         return margins
 

@@ -203,6 +203,16 @@ def test_a_limit_that_leaves_no_room_is_told() -> None:
     assert findings(random, replace(FACTS, max_length=6), canary="numeric") == ""
 
 
+def test_a_doubt_calls_for_a_round_but_not_again_and_again() -> None:
+    rounds = Rounds(seconds=60, batches=100, last=100.0)
+    rounds.is_doubted = True
+    assert rounds.is_due(101.0)
+    rounds.done(101.0)
+    assert not rounds.is_due(102.0)
+    rounds.is_doubted = True
+    assert (rounds.is_due(110.9), rounds.is_due(111.0)) == (False, True)
+
+
 def test_rounds_are_due_after_many_batches_or_a_while_without_any() -> None:
     rounds = Rounds(seconds=60, batches=3, last=100.0)
     assert (rounds.is_due(159.0), rounds.is_due(160.0)) == (False, True)

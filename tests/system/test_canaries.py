@@ -55,6 +55,25 @@ async def test_random_weights_are_not_served_unless_on_purpose(tmp_path: Path) -
         assert (await gateway.rerank(_TEXTS, model="fake"))[0] == 200
 
 
+async def test_a_score_that_is_no_number_has_the_shard_looked_at_at_once(tmp_path: Path) -> None:
+    """One that is well goes on; one that is not is replaced, long before its next round is due."""
+    seldom = _LIAR.replace("canary_batches = 1", "canary_batches = 100000")
+    async with running(seldom, tmp_path, chaos=True) as gateway:
+        await gateway.until_ready()
+        await gateway.rerank(["<<lie>>"])
+        assert (await gateway.shards())["m/cpu:0"]["canary"]["rounds"] == 1
+        assert (await gateway.rerank(["<<nan>>"]))[0] == 500
+        shards = await gateway.until(
+            lambda shards: (
+                shards["m/cpu:0"]["generation"] == 2 and shards["m/cpu:0"]["state"] == "ready"
+            )
+        )
+        assert "other scores than when the model was loaded" in shards["m/cpu:0"]["last_error"]
+        assert (await gateway.rerank(["<<nan>>"]))[0] == 500
+        shards = await gateway.until(lambda shards: shards["m/cpu:0"]["canary"]["rounds"] == 4)
+        assert shards["m/cpu:0"]["generation"] == 2
+
+
 async def test_a_shard_that_begins_to_lie_is_replaced(tmp_path: Path) -> None:
     async with running(_LIAR, tmp_path, chaos=True) as gateway:
         before = (await gateway.until_ready())["m/cpu:0"]

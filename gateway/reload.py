@@ -92,9 +92,11 @@ class Reloads:
         return self._attempts + 1
 
     def on_signal(self) -> None:
-        """Ask from a signal handler; without effect while nothing is served."""
+        """Ask from a signal handler; before anything is served the first attempt comes with the start."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self.ask)
+        else:
+            self.ask()
 
     async def run(self) -> None:
         """Do what is asked for, until cancelled."""

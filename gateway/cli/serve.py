@@ -229,6 +229,7 @@ def _run(
     if tls is not None:
         app.state.reloads.renewed.append(partial(_new_pair, tls))
     signal.signal(signal.SIGHUP, lambda *_: app.state.reloads.on_signal())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     address = listener.getsockname()[:2]
     lifespan = attended(app.router.lifespan_context, notifier, address)
     app.router.lifespan_context = announced(lifespan, url(listener, tls=tls is not None))
@@ -286,11 +287,11 @@ def _watch(settings: "Settings", refused: Callable[[str], None]) -> "Watch":
 
 
 def _end_on_signals() -> None:
-    """End with code 0 when asked to, whenever that is; and not by a reload that comes too early.
+    """End with code 0 when asked to, whenever that is; a reload that comes early waits for its handler.
 
     uvicorn drains, and then raises the signal that it caught once more, for whoever came before.
     """
-    signal.signal(signal.SIGHUP, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
 

@@ -107,13 +107,22 @@ async def test_who_asks_during_a_reload_gets_one_that_reads_again() -> None:
         assert file.reads == 2
 
 
-async def test_signals_are_taken_from_any_place_and_ignored_when_nothing_runs() -> None:
+async def test_signals_are_taken_from_any_place() -> None:
     file = File()
     async with running(file) as reloads:
         await asyncio.sleep(0)
         reloads.on_signal()
         await outcome_of(reloads, 1)
     reloads.on_signal()
+    assert file.reads == 1
+
+
+async def test_a_signal_before_the_start_is_obeyed_after_it() -> None:
+    file = File()
+    async with running(file) as reloads:
+        reloads.on_signal()
+        assert file.reads == 0
+        await outcome_of(reloads, 1)
     assert file.reads == 1
 
 

@@ -151,6 +151,13 @@ async def test_a_storm_of_signals_is_few_reloads(tmp_path: Path) -> None:
         assert pids(await gateway.shards()) == before
 
 
+async def test_a_signal_before_anything_is_ready_is_obeyed(tmp_path: Path) -> None:
+    async with running(BASE + model("fake", "load_ms=500"), tmp_path) as gateway:
+        gateway.signal(signal.SIGHUP)
+        found = await until_settled(gateway, attempt=1)
+        assert found["attempts"] == 1
+
+
 async def test_signals_during_a_load_are_one_more_reload(tmp_path: Path) -> None:
     """However long it takes: there is never a second one beside it."""
     async with running(BASE + model("fake"), tmp_path) as gateway:

@@ -131,4 +131,5 @@ async def test_tokens_computed_for_clients_that_left_are_counted(tmp_path: Path)
             wasted = shards["fake/cpu:0"]["wasted_tokens"]
         assert wasted == 7
         assert await gateway.metric("reranker_wasted_tokens_total") == 7
-        assert await gateway.metric("reranker_jobs_cancelled_total") == left
+        cancelled = await gateway.metric("reranker_jobs_cancelled_total")
+        assert 1 <= cancelled <= left  # who leaves when the answer is on its way cancels nothing

@@ -32,7 +32,7 @@ ENV PATH=/opt/rerank-gateway/.venv/bin:$PATH \
 USER 10001:10001
 WORKDIR /var/lib/rerank-gateway
 EXPOSE 8080
-# SIGTERM drains for drain_seconds (30): give `docker stop` 45 seconds.
+# SIGTERM drains for drain_seconds (30): give `docker stop` 60 seconds.
 STOPSIGNAL SIGTERM
 # The exit code of `gateway status` is 0 or 1 while something scores. Loads may take minutes.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=10m --retries=3 \

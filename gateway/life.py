@@ -14,7 +14,7 @@ memory counts in any case, or it would be started again and again where there is
 import asyncio
 import signal
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.oom import OomKills
 from gateway.pulse import PulseWatch
@@ -35,7 +35,9 @@ class Life:
     """A running shard process.
 
     Attributes:
-        ended: set when the process is gone.
+        kill_seconds: how long the process may be there after it was killed.
+        ended: set when the process is gone, or when it should be and `is_stuck`.
+        is_stuck: whether SIGKILL did not end it.
         last_word: monotonic seconds of its last message while it loads.
         was_ready: whether it ever was.
         token_budget: the most tokens of its batches, once it is ready.
@@ -47,6 +49,7 @@ class Life:
 
     child: Child
     pipe: GatewayEnd
+    kill_seconds: float
     pulse: PulseWatch = field(default_factory=PulseWatch)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     last_word: float = field(default_factory=time.monotonic)
@@ -56,27 +59,50 @@ class Life:
     retired: float | None = None
     verdict: str = ""
     is_innocent: bool = False
+    is_stuck: bool = False
     killing: asyncio.TimerHandle | None = None
+    giving_up: asyncio.TimerHandle | None = None
 
     @classmethod
-    def begin(cls, spec: ShardSpec) -> "Life":
-        """Start a process, and a pipe to it.
+    def begin(cls, spec: ShardSpec, kill_seconds: float) -> "Life":
+        """Start a process, and a pipe to it, and wait for its end.
 
         Raises:
             OSError: the machine has no process, memory or descriptor left for it.
         """
         pipe = GatewayEnd(spec.generation)
         try:
-            return cls(spawn(spec, pipe), pipe)
+            life = cls(spawn(spec, pipe), pipe, kill_seconds)
         except OSError:
             pipe.close()
             raise
+        asyncio.get_running_loop().add_reader(life.child.exit_fd, life.ended.set)
+        return life
+
+    def kill(self, verdict: str = "") -> None:
+        """End the process at once, for a reason of ours if there is one; harmless when it has ended."""
+        self.verdict = self.verdict or verdict
+        self.child.kill()
+        if self.giving_up is None:
+            loop = asyncio.get_running_loop()
+            self.giving_up = loop.call_later(self.kill_seconds, self._give_up)
+
+    def _give_up(self) -> None:
+        self.is_stuck = not self.child.has_ended()
+        self.ended.set()
 
     def kill_in(self, seconds: float) -> None:
         """End the process unless it has ended by then."""
         if self.killing is None:
             loop = asyncio.get_running_loop()
-            self.killing = loop.call_later(seconds, self.child.kill)
+            self.killing = loop.call_later(seconds, self.kill)
+
+    def end_still(self, stage: str, seconds: float) -> None:
+        """End a shard whose load has not moved for so long."""
+        self.kill(
+            f"no progress for {seconds:g} s ({stage}): raise supervision.load_timeout_seconds if "
+            "the model needs longer"
+        )
 
     def end_hung(self, jobs: int) -> None:
         """Have the stacks of a hung shard written, if it can still do that, and end it."""
@@ -90,12 +116,22 @@ class Life:
         self.kill_in(_STACKS_SECONDS)
 
     def bury(self, oom: OomKills) -> "Ending":
-        """Give back what the process had, once it is gone, and say how it ended."""
-        if self.killing is not None:
-            self.killing.cancel()
-        code = self.child.reap()
+        """Give back what the process had, once it has `ended`, and say how it did.
+
+        One that is stuck keeps its process until `part`; `ended` will be set when that is gone.
+        """
+        for timer in (self.killing, self.giving_up):
+            if timer is not None:
+                timer.cancel()
+        if self.is_stuck:
+            self.ended.clear()
+            self.verdict = "; ".join(filter(None, (self.verdict, self._is_still_there())))
+            code = -signal.SIGKILL
+        else:
+            asyncio.get_running_loop().remove_reader(self.child.exit_fd)
+            code = self.child.reap()
         was_killed = code == -signal.SIGKILL and not self.verdict
-        return how_it_ended(
+        ending = how_it_ended(
             code,
             self.pipe.progress(),
             was_ready=self.was_ready,
@@ -103,6 +139,25 @@ class Life:
             is_innocent=self.is_innocent,
             is_oom=was_killed and oom.took_one(time.monotonic()),
         )
+        return replace(ending, is_stuck=self.is_stuck)
+
+    def _is_still_there(self) -> str:
+        return (
+            f"process {self.child.pid} cannot be ended: {self.kill_seconds:g} s after SIGKILL it is "
+            f"still there (state: {self.child.states() or 'unknown'}) and waits for its device or a "
+            "file system: look at the kernel's log and at the device. The shard is started again "
+            "when the process is gone"
+        )
+
+    def part(self) -> bool:
+        """Give back a stuck process; return whether it is gone, or else is let be."""
+        is_gone = self.child.has_ended()
+        asyncio.get_running_loop().remove_reader(self.child.exit_fd)
+        if is_gone:
+            self.child.reap()
+        else:
+            self.child.leave()
+        return is_gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +172,7 @@ class Ending:
         is_oom: whether the kernel ended it because memory ran out.
         is_device: whether its device failed, or could not be started on.
         is_misfit: whether the spec does not fit the machine.
+        is_stuck: whether the process is still there.
     """
 
     reason: str
@@ -126,6 +182,7 @@ class Ending:
     is_oom: bool = False
     is_device: bool = False
     is_misfit: bool = False
+    is_stuck: bool = False
 
     @property
     def is_strike(self) -> bool:

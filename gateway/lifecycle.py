@@ -10,11 +10,14 @@
 
 `LOST` is one event, however a process ended: exit, signal, closed pipe, no progress. A ready shard
 that shows no progress for a while is `SUSPECT`: it gets no new jobs, but may still answer; if it
-does not, it is ended. `REFUSED` is
-the other way to end: the shard said that its spec can never work, so starting it again is useless
-until somebody has changed something. A shard that never becomes ready, or that crashes by itself
-again and again, is given up (`FAILED`) and tried again only rarely; a ready shard that somebody
-killed from outside is simply started again.
+does not, it is ended. `REFUSED` is the other way to end: the shard said that its spec can never work,
+so starting it again is useless until somebody has changed something. A shard that never becomes
+ready, or that crashes by itself again and again, is given up (`FAILED`) and tried again only rarely;
+a ready shard that somebody killed from outside is simply started again.
+
+`STUCK` is a process that even SIGKILL does not end, because it waits in the kernel for its device or
+a file system. From every state that has a process it leads to `FAILED`, and nothing is started until
+the process is `GONE` after all; then the shard is lost like any other.
 
 State names follow supervisord, the counting of losses in a window follows Erlang/OTP.
 """
@@ -53,6 +56,8 @@ class Event(Enum):
     MOVE = auto()
     LOST = auto()
     REFUSED = auto()
+    STUCK = auto()
+    GONE = auto()
     GIVE_UP = auto()
     DRAIN = auto()
 
@@ -60,6 +65,7 @@ class Event(Enum):
 _ENDINGS = {
     Event.LOST: State.BACKOFF,
     Event.REFUSED: State.FAILED,
+    Event.STUCK: State.FAILED,
     Event.DRAIN: State.DRAINING,
 }
 
@@ -71,11 +77,13 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
     State.READY: {
         Event.STALL: State.SUSPECT,
         Event.LOST: State.BACKOFF,
+        Event.STUCK: State.FAILED,
         Event.DRAIN: State.DRAINING,
     },
     State.SUSPECT: {
         Event.MOVE: State.READY,
         Event.LOST: State.BACKOFF,
+        Event.STUCK: State.FAILED,
         Event.DRAIN: State.DRAINING,
     },
     State.DRAINING: {
@@ -84,13 +92,18 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
         Event.UP: State.DRAINING,
         Event.LOST: State.STOPPED,
         Event.REFUSED: State.STOPPED,
+        Event.STUCK: State.FAILED,
     },
     State.BACKOFF: {
         Event.START: State.STARTING,
         Event.GIVE_UP: State.FAILED,
         Event.DRAIN: State.STOPPED,
     },
-    State.FAILED: {Event.START: State.STARTING, Event.DRAIN: State.STOPPED},
+    State.FAILED: {
+        Event.START: State.STARTING,
+        Event.GONE: State.BACKOFF,
+        Event.DRAIN: State.STOPPED,
+    },
 }
 
 COMING = frozenset(
@@ -127,6 +140,21 @@ def after(state: State, event: Event) -> State:
         return TRANSITIONS[state][event]
     except KeyError:
         raise IllegalTransition(f"{event.name} in {state.name}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """How patient a supervisor is, in seconds.
+
+    Attributes:
+        load_timeout_seconds: how long a load may stand still.
+        stop_seconds: how long a shard may take to finish and end.
+        kill_seconds: how long its process may be there after SIGKILL.
+    """
+
+    load_timeout_seconds: float = 600.0
+    stop_seconds: float = 10.0
+    kill_seconds: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)

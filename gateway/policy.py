@@ -4,11 +4,10 @@ from dataclasses import dataclass, field
 
 from gateway.canaries import Canaries
 from gateway.config import Settings
-from gateway.lifecycle import RestartPolicy
+from gateway.lifecycle import RestartPolicy, Times
 from gateway.oom import OomKills
 from gateway.retries import RetryPolicy
 from gateway.standing import EjectionPolicy
-from gateway.supervisor import Times
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +41,7 @@ class FleetPolicy:
         times = Times(
             load_timeout_seconds=supervision.load_timeout_seconds,
             stop_seconds=supervision.stop_seconds,
+            kill_seconds=supervision.kill_seconds,
         )
         return cls(
             restart=supervision.policy(),

@@ -6,11 +6,14 @@ spawned, and a shard whose spawning thread ended would be killed with it.
 """
 
 import contextlib
+import logging
 import os
+import select
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import multiprocess
 from multiprocess.reduction import DupFd
@@ -18,6 +21,8 @@ from multiprocess.reduction import DupFd
 from shards.wire import entry
 from shards.wire.pipe import GatewayEnd
 from shards.wire.spec import ShardSpec
+
+_ENDED = "Z (zombie)"
 
 
 class Child:
@@ -51,18 +56,42 @@ class Child:
             return False
         return stat.rpartition(b") ")[2].startswith((b"T", b"t"))
 
+    def has_ended(self) -> bool:
+        """Whether `exit_fd` is readable."""
+        poll = select.poll()
+        poll.register(self.exit_fd, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def states(self) -> str:
+        """Return in the kernel's words what its threads are at; empty where it cannot be told."""
+        found = set()
+        with contextlib.suppress(OSError):
+            for file in Path(f"/proc/{self.pid}/task").glob("*/status"):
+                words = file.read_text(errors="replace").partition("\nState:")[2]
+                found.add(words.partition("\n")[0].strip())
+        return ", ".join(sorted(found - {_ENDED}))
+
     def reap(self) -> int:
         """Return the exit code (negative: minus the signal). Call after `exit_fd` was readable.
 
         What the shard had started and left behind ends here too: it leads its own process group.
         """
-        with contextlib.suppress(ProcessLookupError):  # nothing is left, or it never came so far
-            os.killpg(self.pid, signal.SIGKILL)
+        self._end_group()
         self._process.join()
         code: int = self._process.exitcode
         self._process.close()
         os.close(self.exit_fd)
         return code
+
+    def leave(self) -> None:
+        """Let a process be that cannot be ended. It is reaped when another one is spawned after its
+        end; who ends before that ends by `leave_now`."""
+        self._end_group()
+        os.close(self.exit_fd)
+
+    def _end_group(self) -> None:
+        with contextlib.suppress(ProcessLookupError):  # nothing is left, or it never came so far
+            os.killpg(self.pid, signal.SIGKILL)
 
     def memory_bytes(self) -> int:
         """Resident memory; 0 where it cannot be told."""
@@ -106,6 +135,17 @@ def spawn(spec: ShardSpec, pipe: GatewayEnd) -> Child:
         process.join()
         process.close()
         raise
+
+
+def leave_now(code: int) -> NoReturn:
+    """End this process with an exit code. Python would wait for a shard that cannot be ended."""
+    if not multiprocess.active_children():
+        raise SystemExit(code)
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(code)
 
 
 def spawn_verification(spec: ShardSpec, fd: int, pairs: int) -> Any:

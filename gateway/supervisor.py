@@ -20,7 +20,6 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from gateway.canaries import Canaries, ShardCanary
 from gateway.concessions import Concessions
@@ -33,6 +32,7 @@ from gateway.lifecycle import (
     IllegalTransition,
     RestartPolicy,
     State,
+    Times,
     after,
 )
 from gateway.oom import OomKills
@@ -50,14 +50,6 @@ _UNATTENDED_SECONDS = 2.0  # a supervisor that has not looked for so long does n
 _EXIT_SECONDS = 2.0  # between closing its pipe and ending, a shard has nothing more to do
 _ANSWERS_A_TURN = 4  # of the event loop; others then have their turn before the rest of a batch
 _STAGES = {"loading": Event.LOADS, "warming": Event.WARMS}
-
-
-@dataclass(frozen=True, slots=True)
-class Times:
-    """How patient a supervisor is, in seconds."""
-
-    load_timeout_seconds: float = 600.0
-    stop_seconds: float = 10.0
 
 
 class Supervisor:
@@ -131,7 +123,7 @@ class Supervisor:
     @property
     def is_coming(self) -> bool:
         """Whether the shard will be ready without anybody's help."""
-        is_replaced = self._life is not None and self._life.retired is not None
+        is_replaced = self.state is State.DRAINING
         return (self.state in COMING or is_replaced) and not self._stop_asked.is_set()
 
     def is_attended(self, now: float) -> bool:
@@ -184,19 +176,17 @@ class Supervisor:
             await self._watch(life)
         finally:
             event = self._bury(life)
-        return event
+        return await self._outlast(life) if event is Event.STUCK else event
 
     def _start(self) -> Life:
         spec = self.concessions.spec(self.generation, time.monotonic())
-        life = Life.begin(self.canary.told(spec))
+        life = Life.begin(self.canary.told(spec), self._times.kill_seconds)
         self.replica.attach(life.pipe)
-        loop = asyncio.get_running_loop()
-        loop.add_reader(life.child.exit_fd, life.ended.set)
-        loop.add_reader(life.pipe.fileno(), self._on_readable, life)
+        asyncio.get_running_loop().add_reader(life.pipe.fileno(), self._on_readable, life)
         return life
 
     async def _watch(self, life: Life) -> None:
-        """Return when the process has ended; end it where it must be."""
+        """Return when the process has ended, or is stuck; end it where it must be."""
         ended = asyncio.ensure_future(life.ended.wait())
         stop_asked = asyncio.ensure_future(self._stop_asked.wait())
         either = (ended, stop_asked)
@@ -210,7 +200,7 @@ class Supervisor:
             patience = self._times.stop_seconds if life.was_ready else 0
             await asyncio.wait((ended,), timeout=patience)
         finally:
-            life.child.kill()  # harmless where it has ended
+            life.kill()
             stop_asked.cancel()
             await ended
 
@@ -222,14 +212,9 @@ class Supervisor:
             self._look_at_progress(life, now)
         elif life.retired is not None:
             if now - life.retired >= self._times.stop_seconds:
-                life.child.kill()
+                life.kill()
         elif now - life.last_word >= self._times.load_timeout_seconds and not life.verdict:
-            life.verdict = (
-                f"no progress for {self._times.load_timeout_seconds:g} s "
-                f"({self.stage or 'starting'}): raise supervision.load_timeout_seconds if the "
-                "model needs longer"
-            )
-            life.child.kill()
+            life.end_still(self.stage or "starting", self._times.load_timeout_seconds)
 
     def _look_at_progress(self, life: Life, now: float) -> None:
         reading = self.replica.reading(now)
@@ -245,13 +230,11 @@ class Supervisor:
 
     def _bury(self, life: Life) -> Event:
         """Give back everything a life had, and note how it ended."""
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(life.child.exit_fd)
-        loop.remove_reader(life.pipe.fileno())
+        asyncio.get_running_loop().remove_reader(life.pipe.fileno())
         with contextlib.suppress(WireError, IllegalTransition):
             self.replica.receive()  # its last words: answers, or why it refused
         ending = life.bury(self._oom)
-        self._life = None
+        self._life = life if life.is_stuck else None
         self.stage = ""
         lost = self.replica.detach(ending.reason)
         suspects = [job for job_id, job in lost.items() if job_id in ending.suspects]
@@ -260,11 +243,30 @@ class Supervisor:
         self._on_suspects(suspects)
         return event
 
+    async def _outlast(self, life: Life) -> Event:
+        """Wait until a process that nothing could end is gone, or until `stop`."""
+        if not self._stop_asked.is_set():
+            self._apply(Event.STUCK)
+        waits = [asyncio.ensure_future(one.wait()) for one in (life.ended, self._stop_asked)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            self._life = None
+            how = "is gone after all" if life.part() else "is still there, and is left behind"
+            _logger.warning("shard %s: process %d %s", self.spec.name, life.child.pid, how)
+        return Event.GONE
+
     def _note(self, ending: Ending, *, token_budget: int, has_culprit: bool) -> Event:
-        """Remember how a life ended, unless it was asked to end."""
-        if self.state is State.DRAINING:
+        """Remember how a life ended, unless it was asked to end and did."""
+        if self.state is State.DRAINING and not ending.is_stuck:
             return Event.LOST
         self.last_error = ending.reason
+        if ending.is_stuck:
+            self._losses_in_a_row += 1
+            _logger.error("shard %s has failed: %s", self.spec.name, ending.reason)
+            return Event.STUCK
         if self._concede(ending, token_budget, has_culprit):
             _logger.error("shard %s goes on on the CPU: %s", self.spec.name, ending.reason)
             return Event.LOST
@@ -314,8 +316,7 @@ class Supervisor:
         try:
             self.replica.receive(_ANSWERS_A_TURN)
         except (WireError, IllegalTransition) as error:
-            life.verdict = f"it broke the protocol: {error}"
-            life.child.kill()
+            life.kill(f"it broke the protocol: {error}")
         if self.replica.is_closed:
             asyncio.get_running_loop().remove_reader(life.pipe.fileno())
             life.kill_in(_EXIT_SECONDS)

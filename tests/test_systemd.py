@@ -110,5 +110,6 @@ def test_the_time_to_stop_covers_the_defaults() -> None:
     unit = (ROOT / "systemd" / "rerank-gateway.service").read_text()
     (line,) = [line for line in unit.splitlines() if line.startswith("TimeoutStopSec=")]
     settings = Settings()
-    needed = settings.drain_seconds + settings.supervision.stop_seconds
+    supervision = settings.supervision
+    needed = settings.drain_seconds + supervision.stop_seconds + supervision.kill_seconds
     assert int(line.removeprefix("TimeoutStopSec=").removesuffix("s")) > needed

@@ -78,10 +78,13 @@ def serve(file: Path | None, models: tuple[str, ...], **options: Any) -> None:
     logs.configure(settings.log_level, settings.log_format)
     _introduce(settings)
     try:
-        _run(settings, listener, operator, read, notifier)
+        code = _run(settings, listener, operator, read, notifier)
     finally:
         if operator is not None and settings.admin_socket is not None:
             settings.admin_socket.unlink(missing_ok=True)
+    from gateway.spawn import leave_now
+
+    leave_now(code)
 
 
 def _inherited() -> socket.socket | None:
@@ -216,7 +219,7 @@ def _run(
     operator: socket.socket | None,
     read: "Callable[[], Settings]",
     notifier: "Notifier",
-) -> None:
+) -> int:
     import uvicorn
 
     from gateway.app import create_app
@@ -254,9 +257,8 @@ def _run(
     with listener, contextlib.suppress(SystemExit):
         server.run(sockets=[listener])
     if app.state.api.fleet.has_failed:
-        raise SystemExit(exits.SOFTWARE)
-    if not server.started:
-        raise SystemExit(exits.REFUSED)
+        return exits.SOFTWARE
+    return exits.OK if server.started else exits.REFUSED
 
 
 def _new_pair(tls: "Tls", settings: "Settings") -> "Renewal":

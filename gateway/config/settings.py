@@ -84,6 +84,10 @@ class SupervisionSettings(Section):
     stop_seconds: Seconds = 10.0
     """How long a shard may take to stop before it is killed."""
 
+    kill_seconds: Seconds = 10.0
+    """How long the process of a killed shard may still be there. Then its jobs are scored elsewhere, and it
+    has failed until that is gone."""
+
     retry_share: float = Field(default=0.2, ge=0, le=1, allow_inf_nan=False)
     """How many of a model's jobs may be scored again because their shard ended: this share of those
     of the last ten seconds, and `retries_per_second`. Beyond it the answer is 503 `retry_budget`."""

@@ -9,11 +9,11 @@ import pytest
 from gateway.canaries import Canaries
 from gateway.dispatch import Dispatch
 from gateway.job import Job
-from gateway.lifecycle import RestartPolicy, State
+from gateway.lifecycle import RestartPolicy, State, Times
 from gateway.oom import OomKills
 from gateway.quarantine import Quarantine
 from gateway.standing import EjectionPolicy
-from gateway.supervisor import Supervisor, Times
+from gateway.supervisor import Supervisor
 from shards.wire.messages import Ready
 from shards.wire.pipe import GatewayEnd, ShardEnd
 from shards.wire.spec import ShardSpec

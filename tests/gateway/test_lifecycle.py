@@ -26,6 +26,9 @@ _STORIES = [
     ([Event.START, Event.LOADS, Event.REFUSED], State.FAILED),
     ([Event.START, Event.LOST, Event.GIVE_UP], State.FAILED),
     ([Event.START, Event.LOST, Event.GIVE_UP, Event.START], State.STARTING),
+    ([*_TO_READY, Event.STUCK], State.FAILED),
+    ([*_TO_READY, Event.DRAIN, Event.STUCK, Event.GONE], State.BACKOFF),
+    ([*_TO_READY, Event.STALL, Event.STUCK, Event.DRAIN], State.STOPPED),
     ([Event.START, Event.LOADS, Event.DRAIN, Event.WARMS, Event.UP, Event.LOST], State.STOPPED),
     ([Event.START, Event.LOST, Event.DRAIN], State.STOPPED),
 ]
@@ -72,6 +75,12 @@ def test_whatever_happens_a_shard_is_in_a_state_it_can_leave(events: list[Event]
 @pytest.mark.parametrize("state", [state for state in State if state in HAS_PROCESS])
 def test_a_process_may_end_whenever_there_is_one(state: State) -> None:
     assert after(state, Event.LOST) not in HAS_PROCESS
+
+
+@pytest.mark.parametrize("state", [state for state in State if state in HAS_PROCESS])
+def test_a_process_that_does_not_end_has_failed_until_it_is_gone(state: State) -> None:
+    assert after(state, Event.STUCK) is State.FAILED
+    assert after(State.FAILED, Event.GONE) is State.BACKOFF
 
 
 @pytest.mark.parametrize("state", State)

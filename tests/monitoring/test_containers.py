@@ -90,8 +90,12 @@ def test_the_configuration_in_a_manifest_fits_it(manifest: Path, tmp_path: Path)
     file.write_text(config["data"]["gateway.toml"])
     settings = load(file)
     pod = deployment["spec"]["template"]["spec"]
+    supervision = settings.supervision
     needed = (
-        settings.drain_notice_seconds + settings.drain_seconds + settings.supervision.stop_seconds
+        settings.drain_notice_seconds
+        + settings.drain_seconds
+        + supervision.stop_seconds
+        + supervision.kill_seconds
     )
     assert pod["terminationGracePeriodSeconds"] > needed
     (container,) = pod["containers"]

@@ -21,8 +21,9 @@ from typing import overload
 
 import torch
 
-from shards.native.codes import CodedProduct, lays_out
+from shards.native.codes import CodedProduct
 from shards.native.library import kernels
+from shards.native.panels import lays_out
 from shards.native.put import put_by
 from shards.native.rows import ZERO, Rows, Scaled
 

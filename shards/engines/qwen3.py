@@ -21,8 +21,7 @@ import torch
 
 from shards.engines.attention import attention_for, moved
 from shards.engines.elementwise import Steps, steps_for, turns
-from shards.engines.int8 import KernelLinear
-from shards.engines.linears import FORMATS
+from shards.engines.linears import FORMATS, takes_any_rows
 from shards.engines.prefixes import PrefixCache
 from shards.engines.segments import STEP, Plan, plan_batch
 from shards.native.rows import Rows
@@ -112,8 +111,7 @@ class Qwen3:
         powers = torch.arange(0, shape.head_dim, 2, dtype=torch.float32) / shape.head_dim
         speeds = (1.0 / shape.theta**powers).to(device)
         self._setting = _Setting(shape, steps_for(device, dtype), speeds, FORMATS[dtype], device)
-        takes_any = dtype == "int8" and isinstance(layers[0].vkq, KernelLinear)
-        self._step = STEP if device == "cpu" and not takes_any else 1
+        self._step = STEP if device == "cpu" and not takes_any_rows(layers[0].vkq) else 1
 
     def warm_up(self) -> None:
         """Have kernels made for all sizes that small batches have; later they are found made."""

@@ -5,32 +5,9 @@ from collections.abc import Sequence
 
 import torch
 
-from shards.native.arguments import WrongArgument, address
-from shards.native.rows import MOST_WIDTH, CRows, Scaled, read
-
-_OUTPUTS = 64  # of a panel
-_PART = 16  # rows of weights that are laid out together
-_FOUR = 4  # codes that an instruction adds up
-
-
-def lays_out(weights: Sequence[torch.Tensor]) -> bool:
-    """Whether the kernel takes weights of these sizes, one below the other."""
-    inputs = weights[0].shape[1]
-    fits = all(len(weight) % _PART == 0 for weight in weights)
-    return (
-        fits
-        and sum(map(len, weights)) % _OUTPUTS == 0
-        and 0 < inputs <= MOST_WIDTH
-        and inputs % _FOUR == 0
-    )
-
-
-class _Weights(ctypes.Structure):
-    _fields_ = (
-        *((name, ctypes.c_void_p) for name in ("panels", "starts", "scales", "bias")),
-        ("inputs", ctypes.c_int64),
-        ("outputs", ctypes.c_int64),
-    )
+from shards.native.arguments import address
+from shards.native.panels import CProduct, CWeights, check_sizes
+from shards.native.rows import CRows, Scaled, read
 
 
 class _Laying(ctypes.Structure):
@@ -39,16 +16,6 @@ class _Laying(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("panels", "starts", "scales")),
         ("width", ctypes.c_int64),
         ("first", ctypes.c_int64),
-    )
-
-
-class _Product(ctypes.Structure):
-    _fields_ = (
-        ("codes", ctypes.c_void_p),
-        ("scales", ctypes.c_void_p),
-        ("weights", _Weights),
-        ("out", ctypes.c_void_p),
-        ("count", ctypes.c_int64),
     )
 
 
@@ -68,16 +35,11 @@ class CodedProduct:
             bias: of all outputs.
 
         Raises:
-            WrongArgument: the kernel does not take them, see `lays_out`.
+            WrongArgument: the kernel does not take them, see `panels.lays_out`.
         """
-        if not lays_out(weights):
-            sizes = [list(weight.shape) for weight in weights]
-            raise WrongArgument(
-                f"weights are {sizes}; the kernel takes multiples of {_PART} outputs, of {_OUTPUTS} in all, "
-                f"and of {_FOUR} inputs, at most {MOST_WIDTH}"
-            )
+        check_sizes(weights)
         self._kernel = library.native_coded_product
-        self._kernel.argtypes = (ctypes.POINTER(_Product),)
+        self._kernel.argtypes = (ctypes.POINTER(CProduct),)
         self._kernel.restype = None
         outputs, self._inputs = sum(map(len, weights)), weights[0].shape[1]
         self._panels = torch.empty(outputs * self._inputs, dtype=torch.int8)
@@ -88,7 +50,7 @@ class CodedProduct:
             None if self._bias is None else address("bias", self._bias, torch.float32, outputs)
         )
         self._places = tuple(one.data_ptr() for one in (self._panels, self._starts, self._scales))
-        self._weights = _Weights(*self._places, bias_at, self._inputs, outputs)
+        self._weights = CWeights(*self._places, bias_at, self._inputs, outputs)
         self._lay(library, weights)
 
     def _lay(self, library: ctypes.CDLL, weights: Sequence[torch.Tensor]) -> None:
@@ -107,5 +69,5 @@ class CodedProduct:
         codes_at = address("codes", states.numbers, torch.uint8, count, self._inputs)
         scales_at = address("scales", states.scales, torch.float32, count)
         out = torch.empty(count, outputs, dtype=torch.bfloat16)
-        self._kernel(_Product(codes_at, scales_at, self._weights, out.data_ptr(), count))
+        self._kernel(CProduct(codes_at, scales_at, self._weights, out.data_ptr(), count))
         return out

@@ -140,8 +140,8 @@ struct work {
 
 static struct weights from_output(const struct weights *all, long first)
 {
-    return (struct weights){all->panels + first * all->inputs, all->starts + first, all->scales + first,
-        all->bias + first, all->inputs, all->outputs - first};
+    return (struct weights){all->panels + first * all->bytes, all->starts + first, all->scales + first,
+        all->bias + first, all->bytes, all->outputs - first};
 }
 
 static void project_some(void *data, long at)
@@ -149,7 +149,7 @@ static void project_some(void *data, long at)
     const struct work *work = data;
     const struct project *all = work->what;
     struct share share = share_at(all->count, work->shares, at);
-    long width = all->weights->inputs;
+    long width = all->weights->bytes;
     uint8_t codes[share.count * width] __attribute__((aligned(64)));
     struct heads out = {all, share.first};
     struct weights wanted = from_output(all->weights, all->first);
@@ -183,7 +183,7 @@ static void finish_some(void *data, long at)
 
 EXPORT void native_project(const struct project *all)
 {
-    struct work work = {all, shares_of(all->count, all->weights->inputs)};
+    struct work work = {all, shares_of(all->count, all->weights->bytes)};
     in_parts(project_some, &work, work.shares);
 }
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shards.native.arguments import WrongArgument
-from shards.native.codes import CodedProduct, lays_out
+from shards.native.codes import CodedProduct
+from shards.native.panels import lays_out
 from shards.native.rows import Scaled
 from tests.shards.native.here import library, needs_kernels
 from tests.shards.native.steps import ROUNDED

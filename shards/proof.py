@@ -7,7 +7,8 @@ What must be proved is the spec's `canary`:
     numeric  scores are numbers, and not all the same: for weights that are random on purpose
 
 Whatever the mode, the same weights must give the same scores as in an earlier life, and later as
-after the load, also as soon as a score was no number. What is scored again between batches is three short pairs, so that it costs little.
+after the load, also as soon as a score was no number. What is scored again between batches is three
+short pairs, so that it costs little.
 """
 
 import hashlib
@@ -37,9 +38,7 @@ from shards.wire.spec import OwnCanary, ShardSpec
 MODES = ("full", "own", "numeric")
 
 _AGAIN = 3  # pairs
-_DOUBT_SECONDS = (
-    10.0  # between rounds that are called for: whoever sends what scores no number calls often
-)
+_DOUBT_SECONDS = 10.0  # between rounds that are called for: some might call again and again
 _NUMERIC = (
     "canary = numeric: the scores were checked to be numbers, not to mean anything; do not rely on "
     "them unless this is on purpose"

@@ -1,8 +1,9 @@
 """Attention of an encoder whose tokens see only those near them, over a flat batch, see `unpadded`.
 
-The kernel of `pair_attention` sees as far as it is told. Where it cannot be used, pairs so short that every
-token is near every other attend as a whole; longer ones are cut into blocks of queries; each block meets the keys that are near any of them, and those too far from
-one of them are hidden from it. In both ways the work grows with the length of a pair, not with its square.
+The kernel of `pair_attention` sees as far as it is told. Where it cannot be used, pairs so short that
+every token is near every other attend as a whole; longer ones are cut into blocks of queries; each block
+meets the keys that are near any of them, and those too far from one of them are hidden from it. In both
+ways the work grows with the length of a pair, not with its square.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,5 +1,9 @@
 """What kernels are given, checked: C believes every address and every size."""
 
+import ctypes
+from collections.abc import Callable
+from typing import Any
+
 import torch
 
 
@@ -20,3 +24,16 @@ def address(name: str, tensor: torch.Tensor, form: torch.dtype, *shape: int) -> 
         f"{name} is {tensor.dtype} {list(tensor.shape)} in steps of {list(tensor.stride())} "
         f"on {tensor.device}; the kernel takes {form} {list(shape)}, contiguous, on the cpu"
     )
+
+
+def kernel(library: ctypes.CDLL, name: str, *arguments: Any) -> Callable[..., None]:
+    """Return a kernel by its name.
+
+    Args:
+        arguments: the ctypes of what it takes; of a structure the pointer to it, which ctypes makes itself.
+    """
+    found = getattr(library, name)
+    found.argtypes = arguments
+    found.restype = None
+    called: Callable[..., None] = found
+    return called

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import torch
 
-from shards.native.arguments import WrongArgument
+from shards.native.arguments import WrongArgument, kernel
 
 Span = tuple[int, int]  # first row and number of rows
 
@@ -59,9 +59,7 @@ class Attending:
             reach: if given, the first of both belong together, and each row sees those at most so far
                 from its own. Not with `causal`.
         """
-        self._attend = library.native_attention
-        self._attend.argtypes = (ctypes.POINTER(_Attention),)
-        self._attend.restype = None
+        self._attend = kernel(library, "native_attention", ctypes.POINTER(_Attention))
         self._tile_rows = library.native_tile_rows
         self._askings = sorted(askings, key=_cost, reverse=True)  # the largest first
         self._causal = causal

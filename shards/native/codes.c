@@ -2,7 +2,7 @@
    output with its scale. Sums are exact; what comes out is bf16, scaled, with a bias where there is one.
    `native_lay_weights` quantises weights by output and puts them into panels in one pass. */
 
-#include "packing.h"
+#include "laying.h"
 #include "panels.h"
 
 struct laying {
@@ -45,7 +45,7 @@ static void lay_some(void *data, long part)
 {
     const struct laying all = *(const struct laying *)data;
     const long row = part * LANES, output = all.first + row;
-    int8_t *quarter = all.to.panels + output / OUTPUTS * OUTPUTS * all.width + output % OUTPUTS * FOUR;
+    int8_t *quarter = quarter_of(all.to.panels, output, all.width);
     float shares[LANES];
     __m512i sums[LANES];
     for (long at = 0; at < LANES; at++) {
@@ -60,9 +60,7 @@ static void lay_some(void *data, long part)
             block[at] = codes_of(&all.rows, row + at, from, all.width, shares[at]);
             sums[at] = _mm512_dpbusd_epi32(sums[at], _mm512_set1_epi8(1), block[at]);
         }
-        transposed(block);
-        for (long at = 0; at < LANES && from + at * FOUR < all.width; at++)
-            _mm512_storeu_si512(quarter + (from + at * FOUR) * OUTPUTS, block[at]);
+        put_fours(block, quarter, from, all.width);
     }
     for (long at = 0; at < LANES; at++)
         all.to.starts[output + at] = -ZERO * _mm512_reduce_add_epi32(sums[at]);

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import torch
 
-from shards.native.arguments import address
-from shards.native.panels import CProduct, CWeights, check_sizes
+from shards.native.arguments import address, kernel
+from shards.native.panels import Bias, CProduct, CWeights, check_sizes
 from shards.native.rows import CRows, Scaled, read
 
 
@@ -38,29 +38,22 @@ class CodedProduct:
             WrongArgument: the kernel does not take them, see `panels.lays_out`.
         """
         check_sizes(weights)
-        self._kernel = library.native_coded_product
-        self._kernel.argtypes = (ctypes.POINTER(CProduct),)
-        self._kernel.restype = None
+        self._kernel = kernel(library, "native_coded_product", ctypes.POINTER(CProduct))
         outputs, self._inputs = sum(map(len, weights)), weights[0].shape[1]
         self._panels = torch.empty(outputs * self._inputs, dtype=torch.int8)
         self._scales = torch.empty(outputs)
         self._starts = torch.empty(outputs, dtype=torch.int32)
-        self._bias = None if bias is None else bias.float().contiguous()
-        bias_at = (
-            None if self._bias is None else address("bias", self._bias, torch.float32, outputs)
-        )
+        self._bias = Bias(bias, outputs)
         self._places = tuple(one.data_ptr() for one in (self._panels, self._starts, self._scales))
-        self._weights = CWeights(*self._places, bias_at, self._inputs, outputs)
+        self._weights = CWeights(*self._places, self._bias.at, self._inputs, outputs)
         self._lay(library, weights)
 
     def _lay(self, library: ctypes.CDLL, weights: Sequence[torch.Tensor]) -> None:
-        kernel = library.native_lay_weights
-        kernel.argtypes = (ctypes.POINTER(_Laying), ctypes.c_int64)
-        kernel.restype = None
+        lay = kernel(library, "native_lay_weights", ctypes.POINTER(_Laying), ctypes.c_int64)
         first = 0
         for weight in weights:
             rows = read("weight", weight, len(weight), self._inputs)
-            kernel(_Laying(rows, *self._places, self._inputs, first), len(weight))
+            lay(_Laying(rows, *self._places, self._inputs, first), len(weight))
             first += len(weight)
 
     def __call__(self, states: Scaled) -> torch.Tensor:

@@ -1,9 +1,9 @@
 /* What an encoder does to the rows of its states between two attentions, in int8: see `encoder.py`.
 
-   `native_project` makes codes of states, and of these queries, keys and values, head by head. `native_finish` takes what was
-   attended to through the rest of the layer: a product and a norm, a product with GELU, a product and a norm. Rows do
-   not see each other, so a thread takes some rows through all of that, and what lies between two steps stays in
-   its second cache. Numbers between products are fp32, or codes.
+   `native_project` makes codes of states, and of these queries, keys and values, head by head. `native_finish` takes
+   what was attended to through the rest of the layer: a product and a norm, a product with GELU, a product and a norm.
+   Rows do not see each other, so a thread takes some rows through all of that, and what lies between two steps stays
+   in its second cache. Numbers between products are fp32, or codes.
 
    Sizes: what a thread needs is about ROOM of its stack. */
 

@@ -9,12 +9,10 @@ from dataclasses import dataclass
 
 import torch
 
-from shards.native.arguments import WrongArgument, address
+from shards.native.arguments import WrongArgument, address, kernel
 from shards.native.normed import Norm
+from shards.native.panels import FOUR, OUTPUTS, CWeights, in_panels
 from shards.native.rows import MOST_WIDTH, CRows, read
-
-_PANEL = 64  # outputs
-_FOUR = 4  # inputs that an instruction takes together
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +31,6 @@ class Codes:
     zero: int
 
 
-class _Weights(ctypes.Structure):
-    _fields_ = (
-        *((name, ctypes.c_void_p) for name in ("panels", "starts", "scales", "bias")),
-        ("inputs", ctypes.c_int64),
-        ("outputs", ctypes.c_int64),
-    )
-
-
 class _Norm(ctypes.Structure):
     _fields_ = (
         ("weight", ctypes.c_void_p),
@@ -54,7 +44,7 @@ class _Project(ctypes.Structure):
         ("states", CRows),
         ("out", ctypes.c_void_p),
         ("shares", ctypes.c_void_p),
-        ("weights", ctypes.POINTER(_Weights)),
+        ("weights", ctypes.POINTER(CWeights)),
         ("count", ctypes.c_int64),
         ("dim", ctypes.c_int64),
         ("first", ctypes.c_int64),
@@ -65,7 +55,7 @@ class _Finish(ctypes.Structure):
     _fields_ = (
         ("attended", CRows),
         ("states", CRows),
-        *((name, ctypes.POINTER(_Weights)) for name in ("out", "up", "down")),
+        *((name, ctypes.POINTER(CWeights)) for name in ("out", "up", "down")),
         ("shares", ctypes.c_void_p),
         ("first", _Norm),
         ("second", _Norm),
@@ -77,13 +67,13 @@ class _Finish(ctypes.Structure):
 
 def takes(inputs: int, outputs: int) -> bool:
     """Whether kernels take weights of this shape."""
-    return inputs % _FOUR == 0 and 0 < inputs <= MOST_WIDTH and 0 < outputs <= MOST_WIDTH
+    return inputs % FOUR == 0 and 0 < inputs <= MOST_WIDTH and 0 < outputs <= MOST_WIDTH
 
 
 class Panels:
     """Weights as kernels take them."""
 
-    def __init__(self, codes: Codes) -> None:
+    def __init__(self, library: ctypes.CDLL, codes: Codes) -> None:
         """Lay `codes` out."""
         outputs, inputs = codes.weights.shape
         if not takes(inputs, outputs) or codes.weights.dtype != torch.int8:
@@ -92,18 +82,17 @@ class Panels:
                 f"inputs in fours, at most {MOST_WIDTH} of each"
             )
         self.inputs, self.outputs = inputs, outputs
-        filled = -(-outputs // _PANEL) * _PANEL
+        filled = -(-outputs // OUTPUTS) * OUTPUTS
         weights = torch.zeros(filled, inputs, dtype=torch.int8)
         weights[:outputs] = codes.weights
         sums = weights.sum(1, dtype=torch.int32)
-        panels = weights.view(-1, _PANEL, inputs // _FOUR, _FOUR)
         self._kept = (
-            panels.transpose(1, 2).contiguous(),
+            in_panels(library, [weights]),
             sums.mul_(-codes.zero),
             _filled(codes.scales, filled),
             _filled(codes.bias, filled),
         )
-        self.at = _Weights(*(one.data_ptr() for one in self._kept), inputs, outputs)
+        self.at = CWeights(*(one.data_ptr() for one in self._kept), inputs, outputs)
 
 
 def _filled(numbers: torch.Tensor, count: int) -> torch.Tensor:
@@ -123,10 +112,8 @@ class Projection:
         Args:
             shares: codes of states are 128 + states * shares, fp32, `[inputs]`.
         """
-        self._kernel = library.native_project
-        self._kernel.argtypes = (ctypes.POINTER(_Project),)
-        self._kernel.restype = None
-        self._weights = Panels(codes)
+        self._kernel = kernel(library, "native_project", ctypes.POINTER(_Project))
+        self._weights = Panels(library, codes)
         self._shares = shares.contiguous()
         self._shares_at = address("shares", self._shares, torch.float32, self._weights.inputs)
         self._heads, self._dim = heads, self._weights.outputs // heads
@@ -141,7 +128,7 @@ class Projection:
         count = len(states)
         out = torch.empty(self._heads, count, self._dim, dtype=states.dtype)
         of = read("states", states, count, self._weights.inputs)
-        first = first_head * self._dim // _PANEL * _PANEL
+        first = first_head * self._dim // OUTPUTS * OUTPUTS
         fixed = (self._shares_at, ctypes.pointer(self._weights.at), count, self._dim, first)
         self._kernel(_Project(of, out.data_ptr(), *fixed))
         return out
@@ -171,10 +158,8 @@ class Finish:
     """Takes rows through what follows attention."""
 
     def __init__(self, library: ctypes.CDLL, rest: Rest) -> None:
-        self._kernel = library.native_finish
-        self._kernel.argtypes = (ctypes.POINTER(_Finish),)
-        self._kernel.restype = None
-        self._products = [Panels(one) for one in (rest.out, rest.up, rest.down)]
+        self._kernel = kernel(library, "native_finish", ctypes.POINTER(_Finish))
+        self._products = [Panels(library, one) for one in (rest.out, rest.up, rest.down)]
         out, up, down = self._products
         self.width = up.inputs
         if not self.width == out.inputs == out.outputs == down.outputs or up.outputs != down.inputs:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import torch
 
+from shards.native.arguments import kernel
 from shards.native.rows import CRows, Rows, made, numbers_of, read
 
 
@@ -19,16 +20,14 @@ class _Gated(ctypes.Structure):
 
 def gated_by(library: ctypes.CDLL, form: torch.dtype) -> Callable[[Rows], Rows]:
     """Return the kernel: `[rows, 2 * width]`, gate and up, to `[rows, width]` in `form`."""
-    kernel = library.native_gated
-    kernel.argtypes = (ctypes.POINTER(_Gated),)
-    kernel.restype = None
+    gate = kernel(library, "native_gated", ctypes.POINTER(_Gated))
 
     def gated(product: Rows) -> Rows:
         count, both = numbers_of(product).shape
         width = both // 2
         read_rows = read("product", product, count, 2 * width)
         out, out_rows = made(count, width, form)
-        kernel(_Gated(read_rows, out_rows, count, width))
+        gate(_Gated(read_rows, out_rows, count, width))
         return out
 
     return gated

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from shards.native.arguments import address
+from shards.native.arguments import address, kernel
 from shards.native.rows import CRows, Rows, made, read
 
 _NONE = CRows(None, None, 0, 0)
@@ -39,9 +39,7 @@ class Norms:
 
     def __init__(self, library: ctypes.CDLL, form: torch.dtype) -> None:
         """`form` is fp32, bf16, or, for RMSNorm alone, u8 for codes with a scale a row."""
-        self._kernel = library.native_normed
-        self._kernel.argtypes = (ctypes.POINTER(_Normed),)
-        self._kernel.restype = None
+        self._kernel = kernel(library, "native_normed", ctypes.POINTER(_Normed))
         self._form = form
 
     def rms(

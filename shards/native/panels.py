@@ -5,12 +5,16 @@ from collections.abc import Sequence
 
 import torch
 
-from shards.native.arguments import WrongArgument
+from shards.native.arguments import WrongArgument, address, kernel
 from shards.native.rows import MOST_WIDTH
 
-_OUTPUTS = 64  # of a panel
+OUTPUTS = 64
+"""Of a panel."""
+
+FOUR = 4
+"""Inputs that an instruction adds up, at most."""
+
 _PART = 16  # rows of weights that are laid out together
-_FOUR = 4  # inputs that an instruction adds up, at most
 
 
 def lays_out(weights: Sequence[torch.Tensor]) -> bool:
@@ -19,9 +23,9 @@ def lays_out(weights: Sequence[torch.Tensor]) -> bool:
     fits = all(len(weight) % _PART == 0 for weight in weights)
     return (
         fits
-        and sum(map(len, weights)) % _OUTPUTS == 0
+        and sum(map(len, weights)) % OUTPUTS == 0
         and 0 < inputs <= MOST_WIDTH
-        and inputs % _FOUR == 0
+        and inputs % FOUR == 0
     )
 
 
@@ -34,8 +38,8 @@ def check_sizes(weights: Sequence[torch.Tensor]) -> None:
     if not lays_out(weights):
         sizes = [list(weight.shape) for weight in weights]
         raise WrongArgument(
-            f"weights are {sizes}; the kernel takes multiples of {_PART} outputs, of {_OUTPUTS} in all, "
-            f"and of {_FOUR} inputs, at most {MOST_WIDTH}"
+            f"weights are {sizes}; the kernel takes multiples of {_PART} outputs, of {OUTPUTS} in all, "
+            f"and of {FOUR} inputs, at most {MOST_WIDTH}"
         )
 
 
@@ -59,3 +63,39 @@ class CProduct(ctypes.Structure):
         ("out", ctypes.c_void_p),
         ("count", ctypes.c_int64),
     )
+
+
+class _Laying(ctypes.Structure):
+    _fields_ = (
+        ("rows", ctypes.c_void_p),
+        ("panels", ctypes.c_void_p),
+        ("bytes", ctypes.c_int64),
+        ("first", ctypes.c_int64),
+    )
+
+
+def in_panels(library: ctypes.CDLL, weights: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return weights that lie one below the other in panels, as they are: int8 or bf16."""
+    form, inputs = weights[0].dtype, weights[0].shape[1]
+    lay = kernel(library, "native_lay_rows", ctypes.POINTER(_Laying), ctypes.c_int64)
+    panels = torch.empty(sum(map(len, weights)) * inputs, dtype=form)
+    first = 0
+    for weight in weights:
+        rows = address("weight", weight, form, len(weight), inputs)
+        lay(_Laying(rows, panels.data_ptr(), inputs * form.itemsize, first), len(weight))
+        first += len(weight)
+    return panels
+
+
+class Bias:
+    """What is added to all outputs, as kernels take it.
+
+    Attributes:
+        at: where it is; `None` where there is none.
+    """
+
+    def __init__(self, bias: torch.Tensor | None, outputs: int) -> None:
+        self._kept = None if bias is None else bias.float().contiguous()
+        self.at: int | None = None
+        if self._kept is not None:
+            self.at = address("bias", self._kept, torch.float32, outputs)

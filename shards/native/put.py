@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import torch
 
+from shards.native.arguments import kernel
 from shards.native.rows import CRows, Rows, made, numbers_of, read
 
 
@@ -17,23 +18,15 @@ class _Put(ctypes.Structure):
     )
 
 
-def _kernel(library: ctypes.CDLL, name: str) -> Callable[[_Put], None]:
-    kernel = getattr(library, name)
-    kernel.argtypes = (ctypes.POINTER(_Put),)
-    kernel.restype = None
-    found: Callable[[_Put], None] = kernel
-    return found
-
-
 def put_by(library: ctypes.CDLL, form: torch.dtype) -> Callable[[Rows], Rows]:
     """Return the kernel that gives rows in `form`: fp32, bf16, or u8 for codes with a scale a row."""
-    kernel = _kernel(library, "native_put")
+    run = kernel(library, "native_put", ctypes.POINTER(_Put))
 
     def put(rows: Rows) -> Rows:
         count, width = numbers_of(rows).shape
         read_rows = read("rows", rows, count, width)
         out, out_rows = made(count, width, form)
-        kernel(_Put(read_rows, out_rows, count, width))
+        run(_Put(read_rows, out_rows, count, width))
         return out
 
     return put
@@ -41,11 +34,11 @@ def put_by(library: ctypes.CDLL, form: torch.dtype) -> Callable[[Rows], Rows]:
 
 def add_by(library: ctypes.CDLL) -> Callable[[torch.Tensor, Rows], None]:
     """Return the kernel that adds rows to states, in place."""
-    kernel = _kernel(library, "native_add")
+    run = kernel(library, "native_add", ctypes.POINTER(_Put))
 
     def add(states: torch.Tensor, rows: Rows) -> None:
         count, width = states.shape
         read_rows = read("rows", rows, count, width)
-        kernel(_Put(read_rows, read("states", states, count, width), count, width))
+        run(_Put(read_rows, read("states", states, count, width), count, width))
 
     return add

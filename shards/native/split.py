@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 
-from shards.native.arguments import WrongArgument, address
+from shards.native.arguments import WrongArgument, address, kernel
 from shards.native.rows import CRows, Rows, numbers_of, read
 
 Split = Callable[
@@ -43,9 +43,7 @@ class _Split(ctypes.Structure):
 
 def split_by(library: ctypes.CDLL) -> Split:
     """Return the kernel."""
-    kernel = library.native_split
-    kernel.argtypes = (ctypes.POINTER(_Split),)
-    kernel.restype = None
+    run = kernel(library, "native_split", ctypes.POINTER(_Split))
 
     def split(
         product: Rows,
@@ -80,7 +78,7 @@ def split_by(library: ctypes.CDLL) -> Split:
                 f"a product of {width} columns with norms of {heads} heads of {dim} does not fill rooms of "
                 f"{[room.heads for room in rooms]} heads"
             )
-        kernel(
+        run(
             _Split(
                 read("product", product, count, width),
                 *rooms,

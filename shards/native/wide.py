@@ -5,19 +5,10 @@ from collections.abc import Sequence
 
 import torch
 
-from shards.native.arguments import address
-from shards.native.panels import CProduct, CWeights, check_sizes
+from shards.native.arguments import address, kernel
+from shards.native.panels import Bias, CProduct, CWeights, check_sizes, in_panels
 
-_SIZE = 2  # bytes of a number
-
-
-class _Laying(ctypes.Structure):
-    _fields_ = (
-        ("rows", ctypes.c_void_p),
-        ("panels", ctypes.c_void_p),
-        ("bytes", ctypes.c_int64),
-        ("first", ctypes.c_int64),
-    )
+_FORM = torch.bfloat16
 
 
 class WideProduct:
@@ -39,35 +30,17 @@ class WideProduct:
             WrongArgument: the kernel does not take them, see `panels.lays_out`.
         """
         check_sizes(weights)
-        self._kernel = library.native_wide_product
-        self._kernel.argtypes = (ctypes.POINTER(CProduct),)
-        self._kernel.restype = None
+        self._kernel = kernel(library, "native_wide_product", ctypes.POINTER(CProduct))
         self._outputs, self._inputs = sum(map(len, weights)), weights[0].shape[1]
-        self._panels = torch.empty(self._outputs * self._inputs, dtype=torch.bfloat16)
-        self._bias = None if bias is None else bias.float().contiguous()
-        bias_at = None
-        if self._bias is not None:
-            bias_at = address("bias", self._bias, torch.float32, self._outputs)
-        self._weights = CWeights(
-            self._panels.data_ptr(), None, None, bias_at, self._inputs * _SIZE, self._outputs
-        )
-        self._lay(library, weights)
-
-    def _lay(self, library: ctypes.CDLL, weights: Sequence[torch.Tensor]) -> None:
-        kernel = library.native_lay_wide
-        kernel.argtypes = (ctypes.POINTER(_Laying), ctypes.c_int64)
-        kernel.restype = None
-        first = 0
-        for weight in weights:
-            rows = weight.to(torch.bfloat16).contiguous()
-            at = address("weight", rows, torch.bfloat16, len(weight), self._inputs)
-            kernel(_Laying(at, self._panels.data_ptr(), self._inputs * _SIZE, first), len(weight))
-            first += len(weight)
+        self._panels = in_panels(library, [one.to(_FORM).contiguous() for one in weights])
+        self._bias = Bias(bias, self._outputs)
+        places = (self._panels.data_ptr(), None, None, self._bias.at)
+        self._weights = CWeights(*places, self._inputs * _FORM.itemsize, self._outputs)
 
     def __call__(self, states: torch.Tensor) -> torch.Tensor:
         """Return `[rows, outputs]` for `[rows, inputs]`."""
         count = len(states)
-        states_at = address("states", states, torch.bfloat16, count, self._inputs)
-        out = torch.empty(count, self._outputs, dtype=torch.bfloat16)
+        states_at = address("states", states, _FORM, count, self._inputs)
+        out = torch.empty(count, self._outputs, dtype=_FORM)
         self._kernel(CProduct(states_at, None, self._weights, out.data_ptr(), count))
         return out

@@ -145,7 +145,7 @@ def test_gelu_is_the_exact_one() -> None:
 
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(WrongArgument, match="inputs in fours"):
-        Panels(codes_of(8, 6, 1))
+        Panels(library(), codes_of(8, 6, 1))
     rest = rest_of(8, 16, 1)
     with pytest.raises(WrongArgument, match="do not follow one another"):
         Finish(library(), replace(rest, up=codes_of(16, 12, 1)))

@@ -1,0 +1,29 @@
+/* Weights put into panels as they are, whatever their bytes stand for. */
+
+#include "laying.h"
+
+struct laying {
+    const char *rows; /* [count, bytes] */
+    int8_t *panels;
+    int64_t bytes, first; /* of a row, a multiple of 4; and the output that the first of them becomes */
+};
+
+static void lay_some(void *data, long part)
+{
+    const struct laying all = *(const struct laying *)data;
+    const char *rows = all.rows + part * LANES * all.bytes;
+    int8_t *quarter = quarter_of(all.panels, all.first + part * LANES, all.bytes);
+    for (long from = 0; from < all.bytes; from += LANES * FOUR) {
+        __mmask16 lanes = first_lanes((all.bytes - from) / FOUR);
+        __m512i block[LANES];
+        for (long at = 0; at < LANES; at++)
+            block[at] = _mm512_maskz_loadu_epi32(lanes, rows + at * all.bytes + from);
+        put_fours(block, quarter, from, all.bytes);
+    }
+}
+
+/* Lay out `count` rows, a multiple of 16. */
+EXPORT void native_lay_rows(struct laying *all, int64_t count)
+{
+    in_parts(lay_some, all, count / LANES);
+}

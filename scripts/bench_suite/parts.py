@@ -22,7 +22,7 @@ _QUIET_AND_BUSY_ROUNDS = 2
 _PADDING = "reranker_padding_share{"
 MOST_WORDS = 40
 """Of the passages of which a model of usual size gets up to ten thousand."""
-_COUNTS = {10: 20, 100: 5, 1000: 2, 10_000: 1}
+_COUNTS = {10: 50, 100: 15, 1000: 3, 10_000: 1}
 """How often requests of so many documents are sent, in rounds, so that a slow minute is not one's own."""
 _ROUNDS = 5
 

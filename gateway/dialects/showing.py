@@ -25,6 +25,12 @@ class FullUsage(Struct):
     completion_tokens: int = 0
 
 
+class TokenDetails(Struct):
+    """How many of the tokens were not computed for this request; as OpenAI and vLLM say it."""
+
+    cached_tokens: int
+
+
 class Span(Struct):
     """A part of a document, in characters (code points), the end left out."""
 
@@ -75,6 +81,11 @@ def details(request: RerankRequest, scored: Scored) -> dict[str, Any]:
         "passages": scored.passages,
         "span": Span(*span) if span else UNSET,
     }
+
+
+def saved(result: RerankResult) -> TokenDetails | None:
+    """Return how much of a request cost nothing, if anything did."""
+    return TokenDetails(result.saved_tokens) if result.saved_tokens else None
 
 
 def usage(result: RerankResult) -> Usage:

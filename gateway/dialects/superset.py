@@ -24,7 +24,9 @@ from gateway.dialects.reading import read_request
 from gateway.dialects.showing import (
     FullUsage,
     ObjectResult,
+    TokenDetails,
     object_results,
+    saved,
     shown_score,
 )
 from gateway.domain import RerankRequest, RerankResult, Scored
@@ -66,12 +68,6 @@ class Meta(Struct):
     billed_units: BilledUnits
     tokens: Tokens
     warnings: Sequence[str] | UnsetType = UNSET
-
-
-class TokenDetails(Struct):
-    """How many of the tokens were not computed for this request; as OpenAI and vLLM say it."""
-
-    cached_tokens: int
 
 
 class SharedUsage(FullUsage):
@@ -128,8 +124,7 @@ class Superset(SharedErrors):
 
 
 def _usage(result: RerankResult) -> SharedUsage:
-    saved = TokenDetails(result.saved_tokens) if result.saved_tokens else UNSET
-    return SharedUsage(result.tokens, result.tokens, prompt_tokens_details=saved)
+    return SharedUsage(result.tokens, result.tokens, prompt_tokens_details=saved(result) or UNSET)
 
 
 def _data_result(request: RerankRequest, scored: Scored) -> DataResult:

@@ -18,7 +18,15 @@ from gateway.dialects.body import RerankBody, Text
 from gateway.dialects.documents import read_documents, read_query
 from gateway.dialects.fields import sent
 from gateway.dialects.reading import read_request, read_shared
-from gateway.dialects.showing import Details, Usage, details, shown_score, usage
+from gateway.dialects.showing import (
+    Details,
+    TokenDetails,
+    Usage,
+    details,
+    saved,
+    shown_score,
+    usage,
+)
 from gateway.domain import RerankRequest, RerankResult
 from gateway.errors import InvalidRequest
 
@@ -104,7 +112,7 @@ class VllmScoreUsage(Struct):
     prompt_tokens: int
     total_tokens: int
     completion_tokens: int = 0
-    prompt_tokens_details: None = None
+    prompt_tokens_details: TokenDetails | None = None
 
 
 class VllmScoreReply(Struct, kw_only=True):
@@ -156,7 +164,7 @@ class Score(SharedErrors):
                 )
                 for scored in result.scored
             ],
-            usage=VllmScoreUsage(result.tokens, result.tokens),
+            usage=VllmScoreUsage(result.tokens, result.tokens, prompt_tokens_details=saved(result)),
         )
 
 

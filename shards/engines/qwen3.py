@@ -22,6 +22,7 @@ import torch
 from shards.engines.attention import attention_for, moved
 from shards.engines.elementwise import Steps, steps_for, turns
 from shards.engines.linears import FORMATS, takes_any_rows
+from shards.engines.pool import Heads, Pool, rows_and_one
 from shards.engines.prefixes import PrefixCache
 from shards.engines.segments import STEP, Plan, plan_batch
 from shards.native.rows import Rows
@@ -38,20 +39,11 @@ Product = Callable[[Rows], Rows]
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Heads):
     """What a config says of the sizes of a model."""
 
-    layers: int
-    heads: int
-    kv_heads: int
-    head_dim: int
     eps: float
     theta: float
-
-    @property
-    def share(self) -> int:
-        """How many query heads share a key head."""
-        return self.heads // self.kv_heads
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +132,7 @@ class Qwen3:
             one_pass.layer(at, self._layers[at], states)
             self.on_step()
         last = one_pass.last_layer(last_at, self._layers[last_at], states)
-        for (part, _), computed in zip(plan.new, one_pass.computed, strict=True):
-            self._cache.keep(part, computed)
+        one_pass.pool.keep_new(self._cache)
         self.last_work = plan.work
         return last[: len(batch)]
 
@@ -167,7 +158,11 @@ class _Setting:
 
 
 class _Pass:
-    """What the layers of one pass share: the pool of keys and values, and who attends to what."""
+    """What the layers of one pass share: the pool of keys and values, and who attends to what.
+
+    Attributes:
+        pool: the keys and values.
+    """
 
     def __init__(self, setting: _Setting, plan: Plan) -> None:
         shape = setting.shape
@@ -176,32 +171,20 @@ class _Pass:
         self._plan = plan
         self._ends = moved(plan.ends, setting.device)
         self._turns = turns(moved(plan.positions, setting.device), setting.speeds)
-        pool = (shape.kv_heads, plan.kept_rows + plan.tokens, shape.head_dim)
-        self._keys, self._values = setting.empty(*pool), setting.empty(*pool)
+        self.pool = Pool(plan, shape, setting.form, setting.device)
         self._queries = self._rows_and_one(plan.tokens)
         self._attended = self._rows_and_one(plan.tokens)
         self._attend = attention_for(
             plan.askings, plan.tokens, setting.device, setting.form, shape.head_dim
         )
-        self.computed = [
-            setting.empty(shape.layers, 2, shape.kv_heads, length, shape.head_dim)
-            for _, (_, length) in plan.new
-        ]
 
     def _rows_and_one(self, rows: int) -> torch.Tensor:
-        """Return room for queries, heads first but the heads of a row side by side, as products want them.
-
-        Rows that are nobody's, see `segments`, are zeros.
-        """
-        shape = self._shape
-        room = self._setting.empty(rows + 1, shape.kv_heads, shape.share * shape.head_dim)
-        room[-STEP:] = 0
-        return room.transpose(0, 1)
+        return rows_and_one(rows, self._shape, self._setting.form, self._setting.device)
 
     def layer(self, at: int, layer: Layer, states: torch.Tensor) -> None:
         """Take the states of all tokens through one layer, in place."""
         self._project(at, layer, states)
-        self._attend(self._queries, self._keys, self._values, self._attended)
+        self._attend(self._queries, self.pool.keys, self.pool.values, self._attended)
         for rows in self._setting.tiles(len(states)):
             self._after(layer, self._attended[:, rows], states[rows])
 
@@ -219,33 +202,22 @@ class _Pass:
         attend = attention_for(
             self._plan.last_askings, len(ends), setting.device, setting.form, shape.head_dim
         )
-        attend(queries, self._keys, self._values, attended)
+        attend(queries, self.pool.keys, self.pool.values, attended)
         self._after(layer, attended[:, :-1], last)
         return last
 
     def _project(self, at: int, layer: Layer, states: torch.Tensor) -> None:
         """Fill the pool, and the queries unless this is the last layer."""
-        shape, steps = self._shape, self._setting.steps
-        first = self._bring_kept(at)
+        shape, steps, pool = self._shape, self._setting.steps, self.pool
+        pool.bring_kept(at)
         norms = layer.turned_norms[: None if layer.q is None else shape.kv_heads]
         for rows in self._setting.tiles(len(states)):
             product = layer.vkq(steps.normed(states[rows], layer.norm, shape.eps))
-            pool = slice(first + rows.start, first + rows.stop)
-            values, keys = self._values[:, pool], self._keys[:, pool]
+            placed = slice(pool.first + rows.start, pool.first + rows.stop)
+            values, keys = pool.values[:, placed], pool.keys[:, placed]
             queries = self._queries[:, rows] if layer.q is None else None
             steps.split(product, norms, self._turns[rows], shape.eps, values, keys, queries)
-        for computed, (_, (start, length)) in zip(self.computed, self._plan.new, strict=True):
-            computed[at, 0] = self._keys[:, first + start : first + start + length]
-            computed[at, 1] = self._values[:, first + start : first + start + length]
-
-    def _bring_kept(self, at: int) -> int:
-        """Put this layer's keys and values of the kept parts into the pool; return their number."""
-        first = 0
-        for states in self._plan.kept:
-            last = first + states.shape[3]
-            self._keys[:, first:last], self._values[:, first:last] = states[at]
-            first = last
-        return first
+        pool.take_new(at)
 
     def _after(self, layer: Layer, attended: torch.Tensor, states: torch.Tensor) -> None:
         """What follows attention: the output product and the feed-forward block, in place."""

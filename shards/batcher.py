@@ -7,7 +7,9 @@ a single pair over the budget makes a batch of its own.
 
 A batch that is padded to its longest pair costs `longest * pairs` tokens, and is cut earlier where its
 padding would cost more than another batch does. In a packed one every token counts once: the own
-tokens of each pair, and each prefix (kept or not: what an engine keeps is its own business).
+tokens of each pair, and the parts of prefixes that are not kept (see `work`). So pairs with the same prefix
+go one after the other: it is computed with the first of them, and kept for no longer than need be.
+A prefix over the budget takes that several times, and what it leaves of the last is filled with documents.
 
 Pairs of jobs that have been closed meanwhile (answered with an error, cancelled, overdue) fall out
 here, where work is chosen, and nowhere else.
@@ -16,10 +18,12 @@ here, where work is chosen, and nowhere else.
 from collections import deque
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
+from math import ceil
 from operator import attrgetter
 
 from shards.budget import TokenBudget
-from shards.pairs import EncodedPair, Prefix
+from shards.pairs import EncodedPair, Part, Prefix
+from shards.work import missing
 
 _WINDOW_BATCHES = 4
 _PADDING_SHARE = 0.125  # of a batch's tokens; beyond it the next pairs wait for their own batch
@@ -59,9 +63,16 @@ class Batcher:
     def add(self, pairs: Iterable[WaitingPair]) -> None:
         self._waiting.extend(pairs)
 
-    def next_batch(self, open_jobs: Container[int]) -> list[WaitingPair]:
-        """Return the next batch, longest pair first; empty when nothing waits."""
-        batch = self._start(self._budget.tokens)
+    def next_batch(
+        self, open_jobs: Container[int], kept: Container[Part] = ()
+    ) -> list[WaitingPair]:
+        """Return the next batch, longest pair first; empty when nothing waits.
+
+        Args:
+            open_jobs: the jobs whose pairs are to be scored.
+            kept: the parts of prefixes that need not be computed.
+        """
+        batch = self._start(self._budget.tokens, kept)
         while not batch.pairs and (self._window or self._open_window()):
             _fill(batch, self._window, open_jobs)
         if not self._window:
@@ -73,8 +84,18 @@ class Batcher:
         while self._waiting and tokens < _WINDOW_BATCHES * self._budget.tokens:
             tokens += self._waiting[0].own_tokens
             self._window.append(self._waiting.popleft())
-        self._window = deque(sorted(self._window, key=_OWN_TOKENS, reverse=True))
+        self._window = deque(_in_order(self._window))
         return bool(self._window)
+
+
+def _in_order(window: Iterable[WaitingPair]) -> list[WaitingPair]:
+    """Put pairs of one prefix together, first come, first served, and of these the longest first."""
+    places: dict[Prefix | None, int] = {}
+    order = [
+        (places.setdefault(waiting.pair.prefix, len(places)), -waiting.own_tokens, at, waiting)
+        for at, waiting in enumerate(window)
+    ]
+    return [waiting for *_, waiting in sorted(order)]
 
 
 def _fill(
@@ -92,7 +113,7 @@ def _fill(
 class _Padded:
     """A batch that is padded to its longest pair."""
 
-    def __init__(self, budget: int) -> None:
+    def __init__(self, budget: int, kept: Container[Part]) -> None:
         self.pairs: list[WaitingPair] = []
         self._budget = budget
         self._useful = 0
@@ -114,18 +135,22 @@ class _Padded:
 class _Packed:
     """A batch in which every token counts once."""
 
-    def __init__(self, budget: int) -> None:
+    def __init__(self, budget: int, kept: Container[Part]) -> None:
         self.pairs: list[WaitingPair] = []
-        self._left = budget
-        self._prefixes: set[Prefix | None] = {None}
+        self._budget = self._left = budget
+        self._kept = kept
+        self._parts: set[Part] = set()
 
     def takes(self, waiting: WaitingPair) -> bool:
-        return self._cost(waiting) <= self._left
+        return waiting.own_tokens + self._prefix_tokens(waiting) <= self._left
 
     def add(self, waiting: WaitingPair) -> None:
-        self._left -= self._cost(waiting)
-        self._prefixes.add(waiting.pair.prefix)
+        tokens = self._prefix_tokens(waiting)
+        if tokens > self._left:  # only the first pair's
+            self._left += self._budget * ceil((tokens - self._left) / self._budget)
+        self._left -= tokens + waiting.own_tokens
+        self._parts.update(waiting.pair.parts)
         self.pairs.append(waiting)
 
-    def _cost(self, waiting: WaitingPair) -> int:
-        return waiting.own_tokens if waiting.pair.prefix in self._prefixes else len(waiting)
+    def _prefix_tokens(self, waiting: WaitingPair) -> int:
+        return sum(map(len, missing(waiting.pair, self._kept, self._parts)))

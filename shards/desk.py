@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from shards.batcher import Batcher, WaitingPair
 from shards.budget import TokenBudget
 from shards.documents import EncodedDocument
+from shards.engines.prefixes import PrefixCache
 from shards.jobs import Job, OpenJobs
 from shards.wire.messages import Failed, Message, Score, Scores
 from shards.work import Work
@@ -29,10 +30,16 @@ class Desk:
     """
 
     def __init__(
-        self, send: Callable[[Message], None], batcher: Batcher, budget: TokenBudget
+        self,
+        send: Callable[[Message], None],
+        batcher: Batcher,
+        budget: TokenBudget,
+        prefixes: PrefixCache,
     ) -> None:
+        """Take what the engine keeps of prefixes, which is told what is awaited."""
         self.is_stopping = False
         self._send = send
+        self._prefixes = prefixes
         self._jobs = OpenJobs()
         self._batcher = batcher
         self._budget = budget
@@ -116,7 +123,8 @@ class Desk:
     def next_batch(self) -> list[WaitingPair]:
         """Return what is to be scored together now; empty when no pair waits."""
         with self._lock:
-            batch = self._batcher.next_batch(self._jobs)
+            self._prefixes.hold(self._jobs.awaited())
+            batch = self._batcher.next_batch(self._jobs, self._prefixes)
             self._on_device = frozenset(waiting.job for waiting in batch)
             return batch
 

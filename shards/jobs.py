@@ -8,13 +8,15 @@ one when the last is scored, so that whatever came meanwhile has its turn betwee
 """
 
 import math
+from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 
 from shards.batcher import WaitingPair
 from shards.documents import EncodedDocument
 from shards.encoder import Span
+from shards.pairs import Prefix
 from shards.wire.messages import Scores
 from shards.work import Work
 
@@ -27,6 +29,7 @@ class Job:
         pool_best: how many of a document's best passages its margin is the mean of; 0 for all.
         in_passages: whether the reply tells of passages.
         margins: those that are known, by the place of the pair in the job.
+        awaited: how many pairs that are not scored yet have a prefix.
         handed_out: how many pairs the batcher has been given.
     """
 
@@ -37,6 +40,7 @@ class Job:
     pool_best: int = 1
     in_passages: bool = False
     margins: dict[int, float] = field(default_factory=dict)
+    awaited: Counter[Prefix] = field(default_factory=Counter)
     handed_out: int = 0
     started_ns: int = 0
     compute_ns: int = 0
@@ -52,6 +56,16 @@ class Job:
         self._waiting = (
             WaitingPair(self.id, index, pair, at) for index, (at, pair) in enumerate(pairs)
         )
+        all_pairs = chain.from_iterable(document.pairs for document in documents)
+        self.awaited = Counter(pair.prefix for pair in all_pairs if pair.prefix)
+
+    def scored(self, waiting: WaitingPair, margin: float) -> None:
+        """Note a margin."""
+        self.margins[waiting.index] = margin
+        if prefix := waiting.pair.prefix:
+            self.awaited[prefix] -= 1
+            if not self.awaited[prefix]:
+                del self.awaited[prefix]
 
     def portion(self, tokens: int) -> list[WaitingPair]:
         """Return the pairs that are to be scored next: about so many tokens, at least one pair."""
@@ -134,6 +148,10 @@ class OpenJobs:
         found = [job for job in self._dropped if job not in but]
         return [self._dropped.pop(job) for job in found]
 
+    def awaited(self) -> Iterator[Prefix]:
+        """Yield the prefixes of pairs that are not scored yet."""
+        return chain.from_iterable(job.awaited for job in self._jobs.values())
+
     def overdue(self, now_ns: int) -> list[int]:
         return [job.id for job in self._jobs.values() if job.deadline_ns <= now_ns]
 
@@ -151,7 +169,7 @@ class OpenJobs:
             batch, margins, work.computed, work.saved, strict=True
         ):
             if job := self._jobs.get(waiting.job):
-                job.margins[waiting.index] = margin
+                job.scored(waiting, margin)
             if job := job or self._dropped.get(waiting.job):
                 job.started_ns = job.started_ns or started_ns
                 job.compute_ns += (done_ns - started_ns) * computed // total

@@ -1,7 +1,28 @@
 """What encoder, batcher and engines hand to each other: pairs as token ids."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some tokens of a prefix, named by all tokens up to their end: their numbers depend on all.
+
+    Attributes:
+        start: how many tokens come before the part.
+        token_ids: these, and then the part's own.
+    """
+
+    start: int
+    token_ids: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.token_ids) - self.start
+
+    def builds_on(self, other: "Part") -> bool:
+        """Whether a prefix with this part has that one as well; it has itself."""
+        return self.token_ids[: len(other.token_ids)] == other.token_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,10 +33,20 @@ class Prefix:
         token_ids: these tokens.
         ends: after how many of them other queries may go on otherwise, ascending; the last is the
             length of `token_ids`.
+        parts: what lies between these ends, in order; none is empty.
     """
 
     token_ids: tuple[int, ...]
     ends: tuple[int, ...]
+    parts: tuple[Part, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        parts = [
+            Part(start, self.token_ids[:end])
+            for start, end in pairwise((0, *self.ends))
+            if end > start
+        ]
+        object.__setattr__(self, "parts", tuple(parts))
 
     def __len__(self) -> int:
         return len(self.token_ids)
@@ -46,6 +77,11 @@ class EncodedPair:
     def own_tokens(self) -> int:
         """How many tokens are this pair's alone."""
         return len(self.token_ids) - (len(self.prefix) if self.prefix else 0)
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of its prefix."""
+        return self.prefix.parts if self.prefix else ()
 
 
 Batch = Sequence[EncodedPair]

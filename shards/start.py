@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from shards import devices
 from shards.engines import load_engine
-from shards.engines.base import CountsWork, Engine
+from shards.engines.base import CountsWork, Engine, KeepsPrefixes
+from shards.engines.prefixes import PrefixCache
 from shards.heap import keeping_freed_memory
 from shards.pace import Pace
 from shards.pairs import Batch
@@ -88,9 +89,16 @@ def _first_pace(engine: Engine) -> Pace:
     return pace
 
 
+def prefixes_of(engine: Engine) -> PrefixCache:
+    """Return what an engine keeps of prefixes; nothing, if it shares none."""
+    return engine.prefixes if isinstance(engine, KeepsPrefixes) else PrefixCache(0)
+
+
 def expected_work(engine: Engine, pairs: Batch) -> Work:
-    """Return what a batch will cost, at most."""
-    return packed_work(pairs) if engine.facts.packed else padded_work(pairs)
+    """Return what a batch will cost, with the prefixes that are kept now."""
+    if not engine.facts.packed:
+        return padded_work(pairs)
+    return packed_work(pairs, prefixes_of(engine))
 
 
 def work_of(engine: Engine, pairs: Batch) -> Work:

@@ -32,7 +32,7 @@ from shards.pairs import Batch
 from shards.process import belong_to
 from shards.proof import CanaryFailed
 from shards.refusal import Refusal
-from shards.start import Started, expected_work, start, work_of
+from shards.start import Started, expected_work, prefixes_of, start, work_of
 from shards.wire.exit_codes import ExitCode
 from shards.wire.messages import ENGINE_ERROR, INVALID_SCORE, Refused
 from shards.wire.pipe import PipeClosed, ShardEnd
@@ -82,7 +82,7 @@ class Shard:
         self._pipe = pipe
         self._budget = budget
         batcher = Batcher(budget, packed=started.engine.facts.packed)
-        self._desk = Desk(pipe.send, batcher, budget)
+        self._desk = Desk(pipe.send, batcher, budget, prefixes_of(started.engine))
         self._pace = started.pace
         self._proof = started.proof
         self._ledger = Ledger()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from shards.engines.prefixes import PrefixCache
 from shards.pairs import Batch, EncodedPair
 from shards.refusal import Report
 from shards.wire.spec import ShardSpec
@@ -123,6 +124,16 @@ class CountsWork(Protocol):
     @property
     def last_work(self) -> Work:
         """What the last batch cost."""
+        ...
+
+
+@runtime_checkable
+class KeepsPrefixes(Protocol):
+    """An engine that computes the prefix of a query once, and keeps it for later batches."""
+
+    @property
+    def prefixes(self) -> PrefixCache:
+        """What it keeps now; between two batches it may be told what is awaited."""
         ...
 
 

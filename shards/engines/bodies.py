@@ -35,9 +35,11 @@ class Body(Protocol):
 
     Attributes:
         on_step: called when a batch has come further.
+        prefixes: what it keeps of them; nothing, if it shares none.
     """
 
     on_step: Callable[[], None]
+    prefixes: PrefixCache
 
     @property
     def last_work(self) -> Work:
@@ -59,6 +61,7 @@ class PaddedBody:
     def __init__(self, body: Any, device: str) -> None:
         self.last_work = Work([], [])
         self.on_step: Callable[[], None] = lambda: None
+        self.prefixes = PrefixCache(0)
         self._body = body
         self._device = device
         self._max_length = int(body.config.max_position_embeddings)

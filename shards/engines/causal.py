@@ -56,6 +56,11 @@ class CausalEngine:
         return self._body.last_work
 
     @property
+    def prefixes(self) -> PrefixCache:
+        """See `KeepsPrefixes`."""
+        return self._body.prefixes
+
+    @property
     def on_step(self) -> Callable[[], None]:
         """See `TellsSteps`."""
         return self._body.on_step

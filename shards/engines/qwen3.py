@@ -81,6 +81,7 @@ class Qwen3:
     Attributes:
         last_work: what the last batch cost.
         on_step: called after each layer.
+        prefixes: what is kept of them.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class Qwen3:
         self._shape = shape
         self._table = table
         self._layers = layers
-        self._cache = cache
+        self.prefixes = cache
         self.last_work = Work([], [])
         self.on_step: Callable[[], None] = lambda: None
         device = str(table.device)
@@ -120,11 +121,11 @@ class Qwen3:
         try:
             return self._last_states(batch)
         except (MemoryError, torch.OutOfMemoryError):
-            self._cache.clear()  # before smaller batches are tried
+            self.prefixes.clear()  # before smaller batches are tried
             raise
 
     def _last_states(self, batch: Batch) -> torch.Tensor:
-        plan = plan_batch(batch, self._cache, self._step)
+        plan = plan_batch(batch, self.prefixes, self._step)
         one_pass = _Pass(self._setting, plan)
         states = self._table[moved(plan.token_ids, self._setting.device)].to(self._setting.form)
         last_at = len(self._layers) - 1
@@ -132,7 +133,7 @@ class Qwen3:
             one_pass.layer(at, self._layers[at], states)
             self.on_step()
         last = one_pass.last_layer(last_at, self._layers[last_at], states)
-        one_pass.pool.keep_new(self._cache)
+        one_pass.pool.keep_new(self.prefixes)
         self.last_work = plan.work
         return last[: len(batch)]
 

@@ -20,9 +20,9 @@ from typing import Any
 
 import torch
 
-from shards.engines.prefixes import Part, PrefixCache, parts_of
-from shards.pairs import Batch, Prefix
-from shards.work import Work
+from shards.engines.prefixes import PrefixCache
+from shards.pairs import Batch, Part
+from shards.work import Work, packed_work
 
 Span = tuple[int, int]  # first row and number of rows
 
@@ -127,8 +127,7 @@ class _Row:
 class _Parts:
     """The parts of a batch's prefixes: which are kept, which have to be computed, and where all are."""
 
-    def __init__(self, prefixes: Iterable[Prefix], cache: PrefixCache) -> None:
-        chains = [list(parts_of(prefix)) for prefix in prefixes]
+    def __init__(self, chains: Sequence[Sequence[Part]], cache: PrefixCache) -> None:
         found = {part: cache.get(part) for chain in chains for part in chain}
         self.kept = {part: states for part, states in found.items() if states is not None}
         self.kept_rows = 0
@@ -159,25 +158,19 @@ class _Parts:
 
 def plan_batch(batch: Batch, cache: PrefixCache, step: int = 1) -> Plan:
     """Lay a batch out, with what is kept of its prefixes; row and ends in multiples of `step`."""
-    prefixes = {pair.prefix: None for pair in batch if pair.prefix is not None}
-    parts, row = _Parts(prefixes, cache), _Row()
+    parts, row = _Parts(list({pair.parts: None for pair in batch}), cache), _Row()
     new, askings = parts.compute(row)
-    unclaimed = set(parts.new)  # each is counted as computed for the first pair that needs it
     ends: list[int] = []
     last_askings: list[Asking] = []
-    saved: list[int] = []
     for pair in batch:
-        chain = list(parts_of(pair.prefix))
         start = len(pair) - pair.own_tokens
         span = row.add(pair.token_ids[start:], start)
-        attended = parts.attended(chain, span)
+        attended = parts.attended(pair.parts, span)
         askings.append(Asking(span, attended))
         last_askings.append(Asking((len(ends), 1), attended))
         ends.append(span[0] + span[1] - 1)
-        saved.append(start - sum(len(part) for part in chain if part in unclaimed))
-        unclaimed.difference_update(chain)
-    computed = [len(pair) - less for pair, less in zip(batch, saved, strict=True)]
-    computed[0] += row.fill_up(step)
+    work = packed_work(batch, parts.kept)
+    padding = row.fill_up(step)
     ends += [0] * (-len(ends) % step)
     return Plan(
         token_ids=torch.tensor(row.token_ids),
@@ -188,7 +181,12 @@ def plan_batch(batch: Batch, cache: PrefixCache, step: int = 1) -> Plan:
         askings=askings,
         ends=torch.tensor(ends),
         last_askings=last_askings,
-        work=Work(computed, saved, prefix_hits=len(parts.kept), prefix_misses=len(new)),
+        work=replace(
+            work,
+            computed=[work.computed[0] + padding, *work.computed[1:]],
+            prefix_hits=len(parts.kept),
+            prefix_misses=len(new),
+        ),
     )
 
 

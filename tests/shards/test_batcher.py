@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from shards.batcher import Batcher, WaitingPair
 from shards.budget import TokenBudget
-from shards.pairs import EncodedPair, Prefix
+from shards.pairs import EncodedPair, Part, Prefix
 
 _BUDGET = 1000
 
@@ -136,3 +136,56 @@ def test_pairs_of_unlike_lengths_share_a_packed_batch() -> None:
     batcher.add(_sharing(1, [600, 5, 80, 1], shared=300))
     (batch,) = _empty(batcher, {1})
     assert [waiting.own_tokens for waiting in batch] == [600, 80, 5, 1]
+
+
+def _own(batches: list[list[WaitingPair]]) -> list[list[int]]:
+    return [[waiting.own_tokens for waiting in batch] for batch in batches]
+
+
+def _empty_keeping(batcher: Batcher, open_jobs: set[int]) -> list[list[WaitingPair]]:
+    """All batches of a shard whose engine keeps what it computes."""
+    kept: set[Part] = set()
+    batches = []
+    while batch := batcher.next_batch(open_jobs, kept):
+        batches.append(batch)
+        kept.update(part for waiting in batch for part in waiting.pair.parts)
+    return batches
+
+
+def test_a_prefix_that_is_kept_costs_nothing() -> None:
+    batcher = Batcher(TokenBudget(_BUDGET), packed=True)
+    batcher.add(_sharing(1, [100] * 25, shared=700))
+    assert [len(batch) for batch in _empty_keeping(batcher, {1})] == [3, 10, 10, 2]
+
+
+def test_a_prefix_over_the_budget_leaves_the_rest_of_its_last_one_to_documents() -> None:
+    batcher = Batcher(TokenBudget(_BUDGET), packed=True)
+    batcher.add(_sharing(1, [100] * 20, shared=2400))
+    assert [len(batch) for batch in _empty_keeping(batcher, {1})] == [6, 10, 4]
+
+
+def test_a_prefix_over_the_budget_is_computed_with_nothing_else() -> None:
+    batcher = Batcher(TokenBudget(_BUDGET), packed=True)
+    batcher.add(_sharing(1, [100] * 3, shared=500))
+    batcher.add(_sharing(2, [100] * 3, shared=2400))
+    batches = _empty_keeping(batcher, {1, 2})
+    assert [[waiting.job for waiting in batch] for batch in batches] == [[1] * 3, [2] * 3]
+
+
+def test_of_a_prefix_only_the_parts_that_are_not_kept_cost() -> None:
+    first, second = Prefix((1,) * 600, (500, 600)), Prefix((1,) * 500 + (2,) * 100, (500, 600))
+    batcher = Batcher(TokenBudget(_BUDGET), packed=True)
+    for job, prefix in enumerate((first, second)):
+        pairs = [EncodedPair([*prefix.token_ids, *[0] * 100], 700, False, prefix)] * 2
+        batcher.add(WaitingPair(job, index, pair) for index, pair in enumerate(pairs))
+    assert _own(_empty_keeping(batcher, {0, 1})) == [[100] * 3, [100]]  # 500 + 2 * 100 + 3 * 100
+
+
+def test_pairs_with_the_same_prefix_go_one_after_the_other() -> None:
+    batcher = Batcher(TokenBudget(_BUDGET), packed=True)
+    one, two = (_sharing(job, [300, 200, 250, 100], shared=100) for job in (1, 2))
+    batcher.add(waiting for both in zip(one, two, strict=True) for waiting in both)
+    batches = _empty_keeping(batcher, {1, 2})
+    jobs = [waiting.job for batch in batches for waiting in batch]
+    assert jobs == [1, 1, 1, 1, 2, 2, 2, 2]
+    assert _own(batches) == [[300, 250, 200, 100], [300, 250, 200, 100]]

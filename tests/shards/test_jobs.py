@@ -7,7 +7,7 @@ import pytest
 from shards.batcher import WaitingPair
 from shards.documents import EncodedDocument
 from shards.jobs import Job, OpenJobs
-from shards.pairs import EncodedPair
+from shards.pairs import EncodedPair, Prefix
 from shards.wire.messages import Scores
 from shards.work import Work, padded_work
 
@@ -146,3 +146,34 @@ def test_tokens_and_time_go_to_the_jobs_that_they_were_spent_on() -> None:
     assert [reply.computed_tokens for reply in replies] == [12, 28]
     assert [reply.saved_tokens for reply in replies] == [8, 2]
     assert [reply.compute_ns for reply in replies] == [120, 280]
+
+
+def test_a_prefix_is_awaited_until_the_last_pair_that_has_it_is_scored() -> None:
+    first, second = Prefix((1,), (1,)), Prefix((2,), (1,))
+    pairs = [EncodedPair([0, 0], 2, False, prefix) for prefix in (first, None, second, first)]
+    job = Job(1, 10_000, accepted_ns=100)
+    job.take([EncodedDocument([pair], [(0, 1)], truncated=False) for pair in pairs])
+    table = _open(job)
+    handed_out = job.portion(4)
+    assert len(handed_out) < len(pairs)  # what is not handed out yet is awaited as well
+    assert set(table.awaited()) == {first, second}
+    handed_out += job.portion(1000)
+    for awaited, waiting in zip(
+        ({first, second}, {first, second}, {first}, set()), handed_out, strict=True
+    ):
+        _scored(table, [waiting], [0.0], started_ns=1, done_ns=2)
+        assert set(table.awaited()) == awaited
+
+
+def test_the_prefixes_of_jobs_that_are_closed_or_dropped_are_not_awaited() -> None:
+    prefix = Prefix((1,), (1,))
+    table = _open(*(Job(job, 10_000, accepted_ns=100) for job in (1, 2, 3)))
+    for job in (1, 2, 3):
+        one = table._jobs[job]
+        one.take([EncodedDocument([EncodedPair([0, 0], 2, False, prefix)], [(0, 1)], False)])
+    table.close(1)
+    assert set(table.awaited()) == {prefix}
+    table.drop(2)
+    assert set(table.awaited()) == {prefix}
+    table.close(3)
+    assert set(table.awaited()) == set()

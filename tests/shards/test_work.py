@@ -21,6 +21,14 @@ def test_a_shared_prefix_is_computed_for_the_first_pair_that_has_it() -> None:
     assert packed_work(batch) == Work([8, 7, 4, 4, 1], [0, 0, 5, 0, 5])
 
 
+def test_parts_that_are_kept_are_not_computed() -> None:
+    first, second = Prefix((1,) * 5, (2, 5)), Prefix((1, 1, 2), (2, 3))
+    batch = [pair(8, first), pair(9, second), pair(7, first)]
+    assert packed_work(batch) == Work([8, 7, 2], [0, 2, 5])
+    assert packed_work(batch, first.parts[:1]) == Work([6, 7, 2], [2, 2, 5])
+    assert packed_work(batch, {*first.parts, *second.parts}) == Work([3, 6, 2], [5, 3, 5])
+
+
 def test_parts_of_a_batch_are_joined_in_order() -> None:
     assert joined([Work([1], [2], 3, 4), Work([5, 6], [7, 8], 1, 1)]) == Work(
         [1, 5, 6], [2, 7, 8], 4, 5

@@ -1,12 +1,12 @@
-"""What is kept of prefixes stays under its bound, and the last used is kept."""
+"""What is kept of prefixes stays under its bounds: what is awaited, and what was used last."""
 
 from dataclasses import dataclass
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shards.engines.prefixes import Part, PrefixCache, parts_of
-from shards.pairs import Prefix
+from shards.engines.prefixes import PrefixCache
+from shards.pairs import Part, Prefix
 
 
 @dataclass(frozen=True)
@@ -18,16 +18,9 @@ def part(name: int) -> Part:
     return Part(0, (name,))
 
 
-def test_parts_build_on_each_other() -> None:
-    prefix = Prefix((7, 8, 9, 9), (2, 4))
-    assert list(parts_of(prefix)) == [Part(0, (7, 8)), Part(2, (7, 8, 9, 9))]
-    assert [len(one) for one in parts_of(prefix)] == [2, 2]
-
-
-def test_there_are_no_empty_parts() -> None:
-    assert list(parts_of(Prefix((7, 8), (2, 2)))) == [Part(0, (7, 8))]
-    assert list(parts_of(Prefix((), (0,)))) == []
-    assert list(parts_of(None)) == []
+def prefix(*names: int) -> Prefix:
+    """A prefix of parts of one token each."""
+    return Prefix(names, tuple(range(1, len(names) + 1)))
 
 
 def test_the_part_that_was_used_last_stays() -> None:
@@ -68,3 +61,92 @@ def test_the_bound_holds_whatever_comes(kept: list[tuple[int, int]]) -> None:
         )
     cache.clear()
     assert (len(cache), cache.held_bytes) == (0, 0)
+
+
+def test_what_is_awaited_stays_beside_what_was_used_last() -> None:
+    cache = PrefixCache(30)
+    cache.hold([prefix(1)])
+    cache.keep(part(1), States(25))
+    for name in (2, 3, 4):
+        cache.keep(part(name), States(15))
+    assert [name for name in range(5) if part(name) in cache] == [1, 3, 4]
+
+
+def test_what_is_awaited_no_longer_is_what_was_used_last() -> None:
+    cache = PrefixCache(30)
+    cache.keep(part(2), States(15))
+    cache.hold([prefix(1)])
+    cache.keep(part(1), States(25))
+    cache.hold([])
+    assert [name for name in (1, 2) if part(name) in cache] == [1]
+
+
+def test_what_is_awaited_no_longer_and_too_large_goes_and_drives_nothing_out() -> None:
+    cache = PrefixCache(30)
+    cache.keep(part(2), States(15))
+    cache.hold([prefix(1)])
+    cache.keep(part(1), States(31))
+    assert part(1) in cache
+    cache.hold([])
+    assert [name for name in (1, 2) if part(name) in cache] == [2]
+
+
+def test_what_was_kept_before_and_is_awaited_now_stays() -> None:
+    cache = PrefixCache(30)
+    cache.keep(part(1), States(20))
+    cache.hold([prefix(1)])
+    cache.keep(part(2), States(30))
+    assert [name for name in (1, 2) if part(name) in cache] == [1, 2]
+
+
+def test_one_prefix_that_is_awaited_stays_whole_however_large() -> None:
+    cache = PrefixCache(1)
+    cache.hold([prefix(1, 2), prefix(3)])
+    cache.keep(part(3), States(50))
+    for one in prefix(1, 2).parts:
+        cache.keep(one, States(100))
+    assert part(3) not in cache
+    assert all(one in cache for one in prefix(1, 2).parts)
+    cache.hold([prefix(1, 2), prefix(3)])
+    assert cache.held_bytes == 200
+
+
+_NAMES = st.lists(st.integers(0, 9), max_size=4)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 700), _NAMES), max_size=60))
+def test_both_bounds_hold_whatever_comes_and_is_awaited(
+    kept: list[tuple[int, int, list[int]]],
+) -> None:
+    cache = PrefixCache(100)
+    for name, size, awaited in kept:
+        cache.hold([prefix(one) for one in awaited])
+        cache.keep(part(name), States(size))
+        found = {one: states for one in range(10) if (states := peek(cache, part(one)))}
+        assert cache.held_bytes == sum(states.nbytes for states in found.values())
+        wanted = [states.nbytes for one, states in found.items() if one in awaited]
+        assert sum(wanted) <= 400 or len(wanted) == 1
+        assert cache.held_bytes - sum(wanted) <= 100
+        assert name not in awaited or name in found
+    cache.clear()
+    assert (len(cache), cache.held_bytes) == (0, 0)
+
+
+def peek(cache: PrefixCache, one: Part) -> States | None:
+    """What is kept of a part, which does not count as a use."""
+    for shelf in (cache._awaited, cache._others):
+        if one in shelf.states:
+            found = shelf.states[one]
+            assert isinstance(found, States)
+            return found
+    return None
+
+
+def test_what_is_awaited_is_kept_again_after_all_was_given_up() -> None:
+    cache = PrefixCache(10)
+    cache.hold([prefix(1)])
+    cache.keep(part(1), States(50))
+    cache.clear()
+    assert part(1) not in cache
+    cache.keep(part(1), States(50))
+    assert part(1) in cache

@@ -15,12 +15,12 @@ struct laying {
     int64_t width, first; /* of the rows; and the output that the first of them becomes */
 };
 
-static inline float largest_of_row(const struct rows *rows, long row, long width)
+static inline float scale_of_row(const struct rows *rows, long row, long width)
 {
-    __m512 largest = _mm512_set1_ps(1e-30f); /* a row of zeros keeps a scale */
+    __m512i magnitudes = no_magnitude();
     for (long at = 0; at < width; at += LANES)
-        largest = _mm512_max_ps(largest, _mm512_abs_ps(load(rows, row, at, first_lanes(width - at))));
-    return _mm512_reduce_max_ps(largest);
+        magnitudes = larger(magnitudes, load(rows, row, at, first_lanes(width - at)));
+    return scale_by(magnitudes);
 }
 
 static inline __m128i sixteen_codes(const struct rows *rows, long row, long at, long width, __m512 share)
@@ -49,7 +49,7 @@ static void lay_some(void *data, long part)
     float shares[LANES];
     __m512i sums[LANES];
     for (long at = 0; at < LANES; at++) {
-        float scale = largest_of_row(&all.rows, row + at, all.width) / LEVELS;
+        float scale = scale_of_row(&all.rows, row + at, all.width);
         all.to.scales[output + at] = scale;
         shares[at] = 1.0f / scale;
         sums[at] = _mm512_setzero_si512();

@@ -18,6 +18,7 @@ enum {
     PART = 1 << 13,       /* numbers at a time: less is not worth another thread */
     ZERO = 128,           /* the code of 0 */
     LEVELS = 127,         /* of each sign */
+    MOST_CODE = 255,
 };
 
 /* `scales` is given for codes that are written, and may be given for floats that are read. */
@@ -89,9 +90,11 @@ static inline __m512 load(const struct rows *rows, long row, long at, __mmask16 
     return load_form(place(rows, row, at), rows->form, lanes);
 }
 
-/* `steps` as codes around `zero`: rounded, and held between 0 and 255. */
+/* `steps` as codes around `zero`: rounded, and held between 0 and 255. What is not a number has no code: it comes out
+   as 0, and whoever asks for codes has to say it otherwise. */
 static inline void store_codes(uint8_t *to, __mmask16 lanes, __m512 steps, int32_t zero)
 {
+    steps = _mm512_min_ps(_mm512_set1_ps(MOST_CODE), steps); /* whole numbers have an end, beyond it they are negative */
     __m512i codes = _mm512_add_epi32(_mm512_cvtps_epi32(steps), _mm512_set1_epi32(zero));
     codes = _mm512_max_epi32(codes, _mm512_setzero_si512());
     __m128i bytes = _mm512_cvtusepi32_epi8(codes);
@@ -101,15 +104,34 @@ static inline void store_codes(uint8_t *to, __mmask16 lanes, __m512 steps, int32
         _mm_mask_storeu_epi8(to, lanes, bytes);
 }
 
-/* Write a row of codes whose largest magnitude gets the last code, and its scale. */
+/* The scale of a row is found from its largest magnitude, which gets the last code. Magnitudes are compared as bits,
+   which order as the numbers do, with what is not a number above all: so one of these becomes the scale of its row,
+   where a maximum of floats would pass it over, and nothing would be left of it. */
+static inline __m512i no_magnitude(void)
+{
+    return _mm512_castps_si512(_mm512_set1_ps(1e-30f)); /* a row of zeros keeps a scale */
+}
+
+static inline __m512i larger(__m512i magnitudes, __m512 numbers)
+{
+    return _mm512_max_epu32(magnitudes, _mm512_castps_si512(_mm512_abs_ps(numbers)));
+}
+
+static inline float scale_by(__m512i magnitudes)
+{
+    uint32_t bits = _mm512_reduce_max_epu32(magnitudes);
+    float largest;
+    memcpy(&largest, &bits, sizeof largest);
+    return largest / LEVELS;
+}
+
+/* Write a row of codes, and its scale. */
 static inline void put_codes(const struct rows *rows, long row, const float *numbers, long width)
 {
-    __m512 largest = _mm512_set1_ps(1e-30f); /* a row of zeros keeps a scale */
-    for (long at = 0; at < width; at += LANES) {
-        __m512 some = load_floats(numbers + at, first_lanes(width - at));
-        largest = _mm512_max_ps(largest, _mm512_abs_ps(some));
-    }
-    float scale = _mm512_reduce_max_ps(largest) / LEVELS;
+    __m512i magnitudes = no_magnitude();
+    for (long at = 0; at < width; at += LANES)
+        magnitudes = larger(magnitudes, load_floats(numbers + at, first_lanes(width - at)));
+    float scale = scale_by(magnitudes);
     __m512 share = _mm512_set1_ps(1.0f / scale);
     uint8_t *to = (uint8_t *)rows->at + row * rows->step;
     for (long at = 0; at < width; at += LANES) {

@@ -74,6 +74,22 @@ def test_a_row_does_not_depend_on_the_rows_beside_it() -> None:
     assert torch.equal(linear(states), alone)
 
 
+@needs_int8
+@pytest.mark.parametrize("plain", [False, True])
+def test_what_is_no_number_stays_none(plain: bool) -> None:
+    """A damaged weight spoils its output, a damaged state its row; as in floats, and no more than that."""
+    damaged, whole = states_of(64, seed=1), states_of(64, seed=1)
+    damaged[3, 40] = float("nan")
+    states = states_of(5).bfloat16()
+    with without_kernels() if plain else nullcontext():
+        spoilt = int8_linear([damaged])(states).isfinite()
+        assert spoilt.all(0).logical_not().nonzero().flatten().tolist() == [3]
+        states[2, 7] = float("nan")
+        spoilt = int8_linear([whole])(states).isfinite()
+    assert not spoilt[2].any()
+    assert spoilt.all(1).tolist() == [True, True, False, True, True]
+
+
 @pytest.mark.parametrize(("dtype", "error"), [("fp32", 1e-5), ("bf16", 2e-2)])
 @pytest.mark.parametrize("with_bias", [False, True])
 def test_packed_weights_give_the_same_product(dtype: str, error: float, with_bias: bool) -> None:

@@ -143,6 +143,23 @@ def test_gelu_is_the_exact_one() -> None:
         assert (states[0] - expected).abs().max() <= 0.52 * 2 * step * 1e-6
 
 
+def test_what_is_too_large_for_a_code_gets_the_last_one() -> None:
+    """Also where steps are more than whole numbers of 32 bits can tell."""
+    width, one = 8, torch.eye(8, dtype=torch.int8)
+    nothing = torch.zeros(width)
+    same = Codes(one, torch.ones(width), nothing, 128)
+    states = torch.tensor([[3e9, -3e9, 1e38, -1e38, 127, -128, 1e4, -1e4]])
+    found = Projection(library(), same, torch.ones(width), 1)(states)
+    assert found.flatten().tolist() == [127, -128] * 4
+    first = Norm(nothing, nothing, EPS)  # so that GELU is that of the bias alone
+    bias = torch.tensor([3e9] + 7 * [0.0])
+    up, second = Codes(one, torch.ones(width), bias, 128), Norm(torch.ones(width), nothing, EPS)
+    rest = replace(rest_of(width, width, 1), first=first, up=up, down=same, second=second)
+    Finish(library(), replace(rest, down=replace(same, zero=9)))(torch.zeros(1, width), states)
+    assert states[0].argmax() == 0
+    torch.testing.assert_close(states[0, 1:], torch.full((7,), -(7**-0.5)))
+
+
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(WrongArgument, match="inputs in fours"):
         Panels(library(), codes_of(8, 6, 1))

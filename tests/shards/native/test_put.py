@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from shards.native.arguments import WrongArgument
 from shards.native.put import add_by, put_by
+from shards.native.rows import Scaled
 from tests.shards.native.here import library, needs_kernels
 from tests.shards.native.steps import ROUNDED, drawn, exact, forms, near_codes, sizes
 
@@ -38,6 +39,23 @@ def test_another_form(form: torch.dtype) -> None:
     rows = drawn(9, 33, torch.float32, 1, scaled=True)
     found = put_by(library(), form)(rows)
     torch.testing.assert_close(exact(found), exact(rows), rtol=ROUNDED[form], atol=0)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("at", [0, 15, 40, 63, 65])
+def test_what_is_no_number_is_not_lost_in_codes(bad: float, at: int) -> None:
+    """It becomes the scale of its row; other rows stay as they are."""
+    rows = drawn(3, 66, torch.float32, 1, scaled=False)
+    assert isinstance(rows, torch.Tensor)
+    put = put_by(library(), torch.uint8)
+    expected = put(rows)
+    rows[1, at] = bad
+    found = put(rows)
+    assert isinstance(found, Scaled)
+    assert isinstance(expected, Scaled)
+    assert found.scales.isfinite().tolist() == [True, False, True]
+    assert not found.exact()[1].isfinite().any()
+    assert torch.equal(found.exact()[::2], expected.exact()[::2])
 
 
 def test_rows_of_a_larger_tensor() -> None:

@@ -21,6 +21,7 @@ from shards.engines.bert_weights import LayerWeights, Matrix
 from shards.engines.int8_layers import layer_of
 from shards.native.encoder import Codes, Rest
 from shards.native.rows import ZERO
+from shards.refusal import Refusal
 
 _LEVELS = 127
 _MOST = 255
@@ -82,9 +83,18 @@ def int8_layer(weights: LayerWeights, ranges: Ranges) -> Layer:
 
 
 def codes_of(matrix: Matrix, step: float = 1.0, zero: int = ZERO) -> Codes:
-    """Quantise a matrix whose inputs come as codes: `step * (code - zero)`."""
+    """Quantise a matrix whose inputs come as codes: `step * (code - zero)`.
+
+    Raises:
+        Refusal: not all of it are numbers, which codes behind it could not say.
+    """
     exact = matrix.weight.float()
     scales = exact.abs().amax(1).clamp_min_(_SMALLEST).div_(_LEVELS)
+    if not bool((scales * step + matrix.bias).isfinite().all()):
+        raise Refusal(
+            "a layer cannot be made in int8: weights or biases of it, or its states when the known pairs "
+            "are scored, are not finite numbers; the checkpoint is damaged: download it again"
+        )
     codes = (exact / scales[:, None]).round_().to(torch.int8)
     return Codes(codes, scales * step, matrix.bias.float(), zero)
 

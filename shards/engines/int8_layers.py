@@ -85,16 +85,25 @@ class PlainLayer:
         self._attended_shares = torch.ones_like(shares)
 
     def project(self, states: torch.Tensor, starts: torch.Tensor | None = None) -> torch.Tensor:
-        some = [self._qkv(_coded(states[rows], self._shares)) for rows in tiles(len(states))]
+        some = [self._of(states[rows], self._shares, self._qkv) for rows in tiles(len(states))]
         return torch.cat(some).view(len(states), 3, self._heads, -1)
 
     def finish(self, attended: torch.Tensor, states: torch.Tensor) -> None:
         rest = self._rest
         for rows in tiles(len(states)):
-            product = self._out(_coded(attended[rows], self._attended_shares))
+            product = self._of(attended[rows], self._attended_shares, self._out)
             normed = _normed(product.add_(states[rows]), rest.first)
-            codes = self._up.gelu_codes(_coded(normed, rest.shares), rest.gelu, rest.down.zero)
+            codes = self._up.gelu_codes(
+                _coded(normed.float().mul_(rest.shares)), rest.gelu, rest.down.zero
+            )
             states[rows] = _normed(self._down(codes).add_(normed), rest.second)
+
+    @staticmethod
+    def _of(states: torch.Tensor, shares: torch.Tensor, product: Product) -> torch.Tensor:
+        """Return a product of states; what is no number in a row, which codes cannot say, is added again."""
+        steps = states.float() * shares
+        unsaid = steps.sum(1, keepdim=True).mul_(0).to(torch.bfloat16)
+        return product(_coded(steps)).add_(unsaid)
 
 
 def _normed(states: torch.Tensor, norm: Norm) -> torch.Tensor:
@@ -102,6 +111,6 @@ def _normed(states: torch.Tensor, norm: Norm) -> torch.Tensor:
     return functional.layer_norm(states, weight.shape, weight, bias, norm.eps)
 
 
-def _coded(states: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
-    steps = states.to(torch.float32, copy=True).mul_(shares)
+def _coded(steps: torch.Tensor) -> torch.Tensor:
+    """Return steps as codes; they are lost."""
     return steps.add_(ZERO + 0.5).clamp_(0, _MOST).to(torch.uint8)

@@ -3,7 +3,9 @@
    `native_project` makes codes of states, and of these queries, keys and values, head by head. `native_finish` takes
    what was attended to through the rest of the layer: a product and a norm, a product with GELU, a product and a norm.
    Rows do not see each other, so a thread takes some rows through all of that, and what lies between two steps stays
-   in its second cache. Numbers between products are fp32, or codes.
+   in its second cache. Numbers between products are fp32, or codes. Codes cannot say that something is not a number; it
+   goes on beside them, so that it comes out of the layer wherever it would in floats. (Behind the first norm it is in
+   the states already, to which the second product is added.)
 
    Sizes: what a thread needs is about ROOM of its stack. */
 
@@ -115,17 +117,23 @@ static void give_gelu(const void *to, long row, long column, const float *number
     }
 }
 
-/* Codes of rows from `first` on: numbers times the shares of channels, if there are any. */
-static void take_codes(const struct rows *rows, struct share share, const float *shares, long width, uint8_t *codes)
+/* Codes of rows from `first` on: numbers times the shares of channels, if there are any; and what they do not say, see
+   `times_weights`. Zero times a number is 0, and times what is none, or infinite, no number. */
+static void take_codes(
+    const struct rows *rows, struct share share, const float *shares, long width, uint8_t *codes, float *unsaid)
 {
-    for (long row = 0; row < share.count; row++)
+    for (long row = 0; row < share.count; row++) {
+        __m512 nothing = _mm512_setzero_ps();
         for (long at = 0; at < width; at += LANES) {
             __mmask16 lanes = first_lanes(width - at);
             __m512 steps = load(rows, share.first + row, at, lanes);
             if (shares)
                 steps = _mm512_mul_ps(steps, load_floats(shares + at, lanes));
+            nothing = _mm512_fmadd_ps(steps, _mm512_setzero_ps(), nothing);
             store_codes(codes + row * width + at, lanes, steps, ZERO);
         }
+        unsaid[row] = _mm512_reduce_add_ps(nothing);
+    }
 }
 
 static struct rows from_row(const struct rows *rows, long first)
@@ -151,10 +159,11 @@ static void project_some(void *data, long at)
     struct share share = share_at(all->count, work->shares, at);
     long width = all->weights->bytes;
     uint8_t codes[share.count * width] __attribute__((aligned(64)));
+    float unsaid[MOST];
     struct heads out = {all, share.first};
     struct weights wanted = from_output(all->weights, all->first);
-    take_codes(&all->states, share, all->shares, width, codes);
-    times_weights(codes, width, share.count, &wanted, give_heads, &out);
+    take_codes(&all->states, share, all->shares, width, codes, unsaid);
+    times_weights(codes, width, unsaid, share.count, &wanted, give_heads, &out);
 }
 
 static void finish_some(void *data, long at)
@@ -165,17 +174,17 @@ static void finish_some(void *data, long at)
     long width = all->out->outputs, wide = all->up->outputs;
     uint8_t codes[share.count * width] __attribute__((aligned(64)));
     uint8_t grown_codes[share.count * wide] __attribute__((aligned(64)));
-    float numbers[share.count * width] __attribute__((aligned(64)));
+    float numbers[share.count * width] __attribute__((aligned(64))), unsaid[MOST];
     struct rows product = {numbers, NULL, width, FP32}, states = from_row(&all->states, share.first);
     struct grown grown = {grown_codes, wide, 1.0f / (float)all->gelu, (int32_t)all->zero};
     struct normed norm = {product, states, states, all->first.weight, all->first.bias, all->shares, codes,
         all->first.eps, share.count, width};
 
-    take_codes(&all->attended, share, NULL, width, codes);
-    times_weights(codes, width, share.count, all->out, give_numbers, &product);
+    take_codes(&all->attended, share, NULL, width, codes, unsaid);
+    times_weights(codes, width, unsaid, share.count, all->out, give_numbers, &product);
     norm_rows(&norm, 0, share.count);
-    times_weights(codes, width, share.count, all->up, give_gelu, &grown);
-    times_weights(grown_codes, wide, share.count, all->down, give_numbers, &product);
+    times_weights(codes, width, NULL, share.count, all->up, give_gelu, &grown);
+    times_weights(grown_codes, wide, NULL, share.count, all->down, give_numbers, &product);
     norm = (struct normed){product, states, states, all->second.weight, all->second.bias, NULL, NULL,
         all->second.eps, share.count, width};
     norm_rows(&norm, 0, share.count);

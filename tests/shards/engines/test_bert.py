@@ -1,5 +1,6 @@
 """BERT without padding: groups, long pairs, and int8 against the exact margins."""
 
+import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,6 +18,7 @@ from shards.engines.int8 import int8_works
 from shards.engines.pair_attention import Grouped
 from shards.native.library import without_kernels
 from shards.pairs import EncodedPair
+from shards.refusal import Refusal
 from tests.shards.native.here import needs_kernels
 
 LENGTHS = (3, 60, 61, 7, 120, 64, 3, 90, 1, 33, 118)
@@ -83,9 +85,9 @@ def test_groups_hold_every_token_once_and_fill_little() -> None:
     assert scores < 1.3 * sum(length**2 for length in lengths)
 
 
-def int8_of(folder: Path, pairs: Sequence[EncodedPair]) -> Any:
+def int8_of(folder: Path, pairs: Sequence[EncodedPair], model: Any = None) -> Any:
     with torch.inference_mode():
-        return in_int8(loaded(folder), pairs)
+        return in_int8(model or loaded(folder), pairs)
 
 
 @needs_int8
@@ -105,6 +107,35 @@ def test_a_margin_in_int8_does_not_depend_on_its_batch(models: dict[str, Path]) 
     model = int8_of(models["xlm-roberta"], pairs)
     alone = [logits(model, [pair])[0] for pair in pairs]
     assert logits(model, pairs) == pytest.approx(alone, abs=INT8_TOLERANCE / 4)
+
+
+@needs_int8
+@pytest.mark.parametrize("uses_kernels", [True, False])
+@pytest.mark.parametrize("dtype", ["bf16", "int8"])
+def test_a_state_that_is_no_number_spoils_its_pair_alone(
+    dtype: str, uses_kernels: bool, models: dict[str, Path]
+) -> None:
+    """Of a damaged row of the embeddings; codes cannot say it, and the first token attends to it."""
+    pairs, model = pairs_of(LENGTHS, seed=2), loaded(models["bert"])
+    with torch.inference_mode(), nullcontext() if uses_kernels else without_kernels():
+        ours = in_int8(model, pairs) if dtype == "int8" else without_padding(model, "bf16")
+        before = logits(ours, pairs)
+        damaged = pairs[1].token_ids[-1]
+        model.base_model.embeddings.word_embeddings.weight[damaged, 5] = float("nan")
+        after = logits(ours, pairs)
+    for pair, one, other in zip(pairs, before, after, strict=True):
+        assert math.isnan(other) if damaged in pair.token_ids else other == one
+    assert 0 < sum(map(math.isnan, after)) < len(pairs)
+
+
+@needs_int8
+@pytest.mark.parametrize("place", ["intermediate.dense.weight", "attention.self.value.bias"])
+def test_int8_is_not_made_of_what_is_no_number(place: str, models: dict[str, Path]) -> None:
+    model = loaded(models["bert"])
+    with torch.inference_mode():
+        model.base_model.encoder.layer[1].get_parameter(place).flatten()[3] = float("nan")
+    with pytest.raises(Refusal, match="not finite numbers; the checkpoint is damaged"):
+        int8_of(models["bert"], pairs_of(LENGTHS), model)
 
 
 @needs_kernels

@@ -35,5 +35,9 @@ def kernel(library: ctypes.CDLL, name: str, *arguments: Any) -> Callable[..., No
     found = getattr(library, name)
     found.argtypes = arguments
     found.restype = None
-    called: Callable[..., None] = found
+
+    def called(*values: Any) -> None:
+        torch.get_num_threads()  # has PyTorch tell OpenMP on this thread too, see threads.c
+        found(*values)
+
     return called

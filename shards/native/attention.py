@@ -107,7 +107,7 @@ class Attending:
             *(self._rows.data_ptr(), self._spans.data_ptr(), tiles.data_ptr()),
             *(len(tiles), heads, share, dim, self._causal, self._reach),
         )
-        self._attend(ctypes.byref(work))
+        self._attend(work)
 
     def _tiles(self, share: int, dim: int) -> torch.Tensor:
         """Return asking and first query row of each piece of work, the last rows of an asking first."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from shards.native.build import LIBRARY, is_current, obstacle
 
 _REMEDY = "scripts/setup, or python -m shards.native.build, compiles them or says why it cannot"
+_READ_REMEDY = "their owner lets others read them with chmod a+r; scripts/setup makes one's own"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +57,22 @@ def without_kernels() -> Iterator[None]:
 @cache
 def find_kernels(path: Path = LIBRARY) -> Found:
     """Load the kernels at `path`, once in this process."""
-    if not path.is_file() and (why_not := obstacle()):
-        return _not_used(*why_not)
+    try:
+        why_not = _absence(path)
+    except OSError as error:
+        return _not_used(f"they cannot be read ({error})", _READ_REMEDY)
+    return _not_used(*why_not) if why_not else _loaded(path)
+
+
+def _absence(path: Path) -> tuple[str, str] | None:
+    """Return why there is nothing to load, and what to do; `None` if there is something.
+
+    Raises:
+        OSError: something is there, and cannot be read.
+    """
     if not path.is_file():
-        return _not_used("they were never compiled", _REMEDY)
-    if not is_current(path):
-        return _not_used("they were made of other sources", _REMEDY)
-    return _loaded(path)
+        return obstacle() or ("they were never compiled", _REMEDY)
+    return None if is_current(path) else ("they were made of other sources", _REMEDY)
 
 
 def _loaded(path: Path) -> Found:

@@ -4,7 +4,9 @@
    other's cores. So this calls the one that PyTorch brought, by the function that compilers themselves
    call for a parallel region (the same in GNU's and in LLVM's library). It is found when the kernels are
    loaded; were it not there, loading would fail, and PyTorch's operations would do. Thus the number of
-   threads and how they wait are what was set for PyTorch. */
+   threads and how they wait are what was set for PyTorch. OpenMP keeps that number for each thread that
+   calls, and PyTorch sets it when it is first asked something there; so it is asked before each call
+   (`arguments.py`). */
 
 #include "native.h"
 

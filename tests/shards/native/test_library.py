@@ -21,7 +21,7 @@ from shards.native.library import find_kernels, found_kernels, kernels, without_
 from tests.shards.native.here import CPU_TAKES_THEM
 
 THREADS = """
-import os, torch
+import os, threading, torch
 from shards.native.gated import gated_by
 from shards.native.library import kernels
 gated = gated_by(kernels(), torch.bfloat16)
@@ -35,7 +35,16 @@ alone = threads() - before
 torch.set_num_threads(3)
 three = threads() - before
 libraries = {line.split()[-1] for line in open("/proc/self/maps") if "omp" in line}
-print(alone, three, len(libraries))
+torch.set_num_threads(1)
+def elsewhere() -> None:
+    before = len(os.listdir("/proc/self/task"))
+    new.append(threads() - before)
+new = []
+for _ in range(2):
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+print(alone, three, len(libraries), *new)
 """
 
 
@@ -64,7 +73,7 @@ def test_the_threads_are_those_of_pytorch() -> None:
         check=True,
         cwd=FOLDER.parents[1],
     )
-    assert done.stdout.split() == ["0", "2", "1"]
+    assert done.stdout.split() == ["0", "2", "1", "0", "0"]
 
 
 def copied_sources(folder: Path) -> Path:
@@ -94,6 +103,14 @@ def test_a_broken_library_is_not_loaded(tmp_path: Path) -> None:
     found = find_kernels(broken)
     assert found.library is None
     assert "cannot be loaded" in found.said
+
+
+def test_what_cannot_be_read_is_not_loaded() -> None:
+    """As when another user compiled it for himself alone. This file not even root can read from its start."""
+    found = find_kernels(Path("/proc/self/mem"))
+    assert found.library is None
+    assert "cannot be read" in found.said
+    assert "chmod a+r" in found.remedy
 
 
 def test_without_a_compiler_it_is_said_what_to_do(

@@ -3,7 +3,9 @@
    The instruction takes pairs: it adds a0 b0 + a1 b1 to each of sixteen sums. So A, whose rows lie as
    they are, is read as pairs of neighbours in a row, each given to all sixteen; and B lies in panels of
    64 columns, `[pairs][64]`, each element a pair from two rows that follow one another. Four rows of A
-   times a panel keep sixteen sums in registers, enough to have an instruction begin in every half cycle. */
+   times a panel keep sixteen sums in registers, enough to have an instruction begin in every half cycle.
+
+   Steps of A are in its elements, those of B in pairs. */
 
 #ifndef PRODUCT_H
 #define PRODUCT_H
@@ -17,14 +19,17 @@ enum { PANEL = 64, GROUP = 4 };
 
 typedef uint32_t pair; /* two bf16 that are multiplied with two others, and added up */
 
-static inline __m512bh each_lane(const pair *from)
+/* The pair that begins at an element, for all sixteen. */
+static inline __m512bh each_lane(const bf16 *from)
 {
-    return (__m512bh)_mm512_set1_epi32((int)*from);
+    int both;
+    memcpy(&both, from, sizeof both);
+    return (__m512bh)_mm512_set1_epi32(both);
 }
 
-/* GROUP rows of `a`, `a_step` pairs apart, times `vectors` times 16 columns of one panel. */
+/* GROUP rows of `a`, `a_step` apart, times `vectors` times 16 columns of one panel. */
 static inline __attribute__((always_inline)) void few_columns(
-    const pair *a, long a_step, const pair *panel, long pairs, float *c, long c_step, bool adds,
+    const bf16 *a, long a_step, const pair *panel, long pairs, float *c, long c_step, bool adds,
     const int vectors)
 {
     __m512 sums[GROUP][PANEL / LANES];
@@ -40,7 +45,7 @@ static inline __attribute__((always_inline)) void few_columns(
             b[at] = (__m512bh)_mm512_loadu_si512(panel + k * PANEL + at * LANES);
 #pragma GCC unroll 8
         for (int row = 0; row < GROUP; row++) {
-            __m512bh each = each_lane(a + row * a_step + k);
+            __m512bh each = each_lane(a + row * a_step + 2 * k);
 #pragma GCC unroll 8
             for (int at = 0; at < vectors; at++)
                 sums[row][at] = _mm512_dpbf16_ps(sums[row][at], each, b[at]);
@@ -55,7 +60,7 @@ static inline __attribute__((always_inline)) void few_columns(
 
 /* GROUP rows of `a` times the first `columns` (rounded up to 16) of one panel. */
 static inline void group_times_panel(
-    const pair *a, long a_step, const pair *panel, long pairs, float *c, long c_step, bool adds, long columns)
+    const bf16 *a, long a_step, const pair *panel, long pairs, float *c, long c_step, bool adds, long columns)
 {
     switch (rounded_up(columns, LANES) / LANES) {
     case 1: few_columns(a, a_step, panel, pairs, c, c_step, adds, 1); break;
@@ -67,7 +72,7 @@ static inline void group_times_panel(
 
 /* `rows` of `a`, a multiple of GROUP, times `columns` of `b`, whose panels are `b_step` pairs apart. */
 static inline void product(
-    const pair *a, long a_step, const pair *b, long b_step, long pairs, float *c, long c_step, bool adds,
+    const bf16 *a, long a_step, const pair *b, long b_step, long pairs, float *c, long c_step, bool adds,
     long rows, long columns)
 {
     for (long first = 0; first < columns; first += PANEL)

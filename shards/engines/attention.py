@@ -22,8 +22,9 @@ from typing import Any, Protocol
 import torch
 
 from shards.engines.segments import STEP, Asking, Group, group
-from shards.native.attention import Attending, takes
+from shards.native.attention import Attending
 from shards.native.library import kernels
+from shards.native.sizes import takes_heads
 
 MOST_SCORES = 1 << 20  # of one head at a time
 _MOST_ROWS = 1024  # of one segment at a time
@@ -46,7 +47,7 @@ def attention_for(
     if device.startswith("cuda") and form != torch.float32 and _varlen() is not None:
         return Flash(askings, device)
     library = kernels()
-    if device == "cpu" and form == torch.bfloat16 and library is not None and takes(dim):
+    if device == "cpu" and form == torch.bfloat16 and library is not None and takes_heads(dim):
         return Attending(library, [(one.rows, one.attended) for one in askings], causal=True)
     return Grouped(askings, rows, device, form)
 

@@ -77,7 +77,7 @@ def _norm(norm: Any) -> Norm:
 def float_layer(weights: LayerWeights, dtype: str) -> FloatLayer:
     """Pack a layer for a number format, on the device where its weights are."""
     device = str(weights.qkv.weight.device)
-    between = between_for(device, FORMATS[dtype])
+    between = between_for(device, FORMATS[dtype], len(weights.norm.weight))
 
     def linear(matrix: Matrix, activation: str = "none") -> Any:
         return pack(matrix.weight, matrix.bias, dtype, device, activation)

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from shards.native.library import kernels
 from shards.native.normed import Norm, Norms
+from shards.native.sizes import takes_rows
 
 
 class Between(Protocol):
@@ -27,10 +28,11 @@ class Between(Protocol):
         ...
 
 
-def between_for(device: str, form: torch.dtype) -> Between:
-    """Return the steps for a device and a format of states: the fastest that can be used there."""
+def between_for(device: str, form: torch.dtype, width: int) -> Between:
+    """Return the steps for a device and a format and width of states: the fastest that can be used there."""
     library = kernels()
-    if device == "cpu" and form in (torch.float32, torch.bfloat16) and library is not None:
+    is_taken = form in (torch.float32, torch.bfloat16) and takes_rows(width)
+    if device == "cpu" and is_taken and library is not None:
         return Native(library, form)
     return Plain(form)
 

@@ -22,6 +22,7 @@ from shards.native.library import kernels
 from shards.native.normed import Norms
 from shards.native.put import add_by, put_by
 from shards.native.rows import Rows, Scaled
+from shards.native.sizes import takes_rows
 from shards.native.split import split_by
 
 Room = torch.Tensor | None
@@ -70,12 +71,16 @@ class Steps(Protocol):
         ...
 
 
-def steps_for(device: str, dtype: str) -> Steps:
-    """Return the steps for a device and a number format: the fastest that can be used there."""
+def steps_for(device: str, dtype: str, *widths: int) -> Steps:
+    """Return the steps for a device and a number format: the fastest that can be used there.
+
+    Args:
+        widths: of all rows that steps make: of states, of what attention gives, of what is gated.
+    """
     if device.startswith("cuda") and _has_triton():
         return _fused()
     library = kernels()
-    if device == "cpu" and dtype in _TAKEN and library is not None:
+    if device == "cpu" and dtype in _TAKEN and library is not None and takes_rows(*widths):
         return Native(library, _TAKEN[dtype])
     return IN_PLACE
 

@@ -77,7 +77,7 @@ def _block(dtype: str, hidden: int, inner: int) -> Callable[[torch.Tensor], Rows
     weight = torch.full((2 * inner, hidden), 1 / hidden)
     gate_up: Any = pack(weight, None, dtype, "cpu")
     down: Any = pack(weight.view(hidden, -1)[:, :inner], None, dtype, "cpu")
-    steps = steps_for("cpu", dtype)
+    steps = steps_for("cpu", dtype, hidden, inner)
     return lambda states: down(steps.gated(gate_up(steps.taken(states))))
 
 

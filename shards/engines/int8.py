@@ -23,9 +23,9 @@ import torch
 
 from shards.native.codes import CodedProduct
 from shards.native.library import kernels
-from shards.native.panels import lays_out
 from shards.native.put import put_by
 from shards.native.rows import ZERO, Rows, Scaled
+from shards.native.sizes import takes_weights
 
 _LEVELS = 127  # of each sign
 _ROWS = 128  # of a weight, quantised together
@@ -42,7 +42,7 @@ def int8_linear(
         bias: of all outputs.
     """
     library = kernels()
-    if library is not None and lays_out(weights):
+    if library is not None and takes_weights(one.shape for one in weights):
         return KernelLinear(library, weights, bias)
     return Int8Linear(torch.cat(list(weights)), bias)
 
@@ -53,7 +53,7 @@ class KernelLinear:
     def __init__(
         self, library: ctypes.CDLL, weights: Sequence[torch.Tensor], bias: torch.Tensor | None
     ) -> None:
-        """Take weights that `lays_out`."""
+        """Take weights of sizes that `takes_weights`."""
         exact = [one.float() if one.dtype == torch.float16 else one for one in weights]
         self._product = CodedProduct(library, exact, bias)
         self._coded = put_by(library, torch.uint8)

@@ -10,10 +10,11 @@ from torch.nn import functional
 
 from shards.engines.bert import Layer
 from shards.engines.unpadded import tiles
-from shards.native.encoder import Codes, Finish, Projection, Rest, takes
+from shards.native.encoder import Codes, Finish, Projection, Rest
 from shards.native.library import kernels
 from shards.native.normed import Norm
 from shards.native.rows import ZERO
+from shards.native.sizes import takes_encoder_weights
 
 _MOST = 255
 
@@ -26,7 +27,7 @@ def layer_of(heads: int, qkv: Codes, shares: torch.Tensor, rest: Rest) -> Layer:
     """
     library = kernels()
     products = (qkv, rest.out, rest.up, rest.down)
-    if library is not None and all(takes(*one.weights.shape[::-1]) for one in products):
+    if library is not None and all(takes_encoder_weights(*one.weights.shape) for one in products):
         projection = Projection(library, qkv, shares, 3 * heads)
         return KernelLayer(heads, projection, Finish(library, rest))
     return PlainLayer(heads, qkv, shares, rest)

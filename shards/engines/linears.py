@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from shards.engines.int8 import KernelLinear, int8_linear
 from shards.native.library import kernels
-from shards.native.panels import lays_out
+from shards.native.sizes import takes_weights
 from shards.native.wide import WideProduct
 
 Linear = Callable[[torch.Tensor], torch.Tensor]
@@ -62,7 +62,8 @@ def _pack(
     if dtype == "int8":
         return int8_linear(weights, bias)
     library = kernels()
-    if library and (dtype, device, activation) == ("bf16", "cpu", "none") and lays_out(weights):
+    is_ours = (dtype, device, activation) == ("bf16", "cpu", "none")
+    if library and is_ours and takes_weights(one.shape for one in weights):
         return _Wide(WideProduct(library, weights, bias))
     weight = torch.cat(list(weights)) if len(weights) > 1 else weights[0]
     form = FORMATS[dtype]

@@ -16,8 +16,9 @@ from typing import Protocol
 
 import torch
 
-from shards.native.attention import Attending, takes
+from shards.native.attention import Attending
 from shards.native.library import kernels
+from shards.native.sizes import takes_heads
 
 _FILLED_SHARE = 0.2  # of a group's scores; beyond it the next pair starts another group
 _FREE_SCORES = 1 << 14  # of one head; below it a group costs its launch, however it is filled
@@ -59,7 +60,7 @@ def kernel_for(
     `None` where it cannot be used.
     """
     library = kernels()
-    if device != "cpu" or form != torch.bfloat16 or library is None or not takes(dim):
+    if device != "cpu" or form != torch.bfloat16 or library is None or not takes_heads(dim):
         return None
     spans = list(zip(accumulate(lengths, initial=0), lengths, strict=False))
     everyone = [(span, [span]) for span in spans]

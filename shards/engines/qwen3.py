@@ -40,8 +40,13 @@ Product = Callable[[Rows], Rows]
 
 @dataclass(frozen=True, slots=True)
 class Shape(Heads):
-    """What a config says of the sizes of a model."""
+    """What a config says of the sizes of a model.
 
+    Attributes:
+        inner: the width of the feed-forward block.
+    """
+
+    inner: int
     eps: float
     theta: float
 
@@ -103,7 +108,9 @@ class Qwen3:
         device = str(table.device)
         powers = torch.arange(0, shape.head_dim, 2, dtype=torch.float32) / shape.head_dim
         speeds = (1.0 / shape.theta**powers).to(device)
-        self._setting = _Setting(shape, steps_for(device, dtype), speeds, FORMATS[dtype], device)
+        widths = (table.shape[1], shape.heads * shape.head_dim, shape.inner)
+        steps = steps_for(device, dtype, *widths)
+        self._setting = _Setting(shape, steps, speeds, FORMATS[dtype], device)
         self._step = STEP if device == "cpu" and not takes_any_rows(layers[0].vkq) else 1
 
     def warm_up(self) -> None:

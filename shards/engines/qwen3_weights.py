@@ -48,6 +48,7 @@ def shape_of(config: Mapping[str, Any]) -> Shape | None:
         heads=config["num_attention_heads"],
         kv_heads=config["num_key_value_heads"],
         head_dim=config["head_dim"],
+        inner=config["intermediate_size"],
         eps=config["rms_norm_eps"],
         theta=theta,
     )

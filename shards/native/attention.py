@@ -11,15 +11,9 @@ from collections.abc import Sequence
 import torch
 
 from shards.native.arguments import WrongArgument, kernel
+from shards.native.sizes import MOST_ELEMENTS, takes_heads
 
 Span = tuple[int, int]  # first row and number of rows
-
-MOST_ELEMENTS = 256  # of a head
-
-
-def takes(dim: int) -> bool:
-    """Whether the kernel takes heads of so many elements."""
-    return dim % 2 == 0 and 0 < dim <= MOST_ELEMENTS
 
 
 class _States(ctypes.Structure):
@@ -93,7 +87,7 @@ class Attending:
         heads, _, width = queries.shape
         dim = keys.shape[2]
         share = width // dim
-        if not takes(dim) or width % dim:
+        if not takes_heads(dim) or width % dim:
             raise WrongArgument(
                 f"heads have {dim} elements, queries {width}; the kernel takes even numbers up to "
                 f"{MOST_ELEMENTS}, and queries of a multiple of that"

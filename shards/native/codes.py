@@ -35,7 +35,7 @@ class CodedProduct:
             bias: of all outputs.
 
         Raises:
-            WrongArgument: the kernel does not take them, see `panels.lays_out`.
+            WrongArgument: the kernel does not take them, see `sizes.takes_weights`.
         """
         check_sizes(weights)
         self._kernel = kernel(library, "native_coded_product", ctypes.POINTER(CProduct))

@@ -11,8 +11,9 @@ import torch
 
 from shards.native.arguments import WrongArgument, address, kernel
 from shards.native.normed import Norm
-from shards.native.panels import FOUR, OUTPUTS, CWeights, in_panels
-from shards.native.rows import MOST_WIDTH, CRows, read
+from shards.native.panels import CWeights, in_panels
+from shards.native.rows import CRows, read
+from shards.native.sizes import MOST_WIDTH, OUTPUTS, takes_encoder_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +66,13 @@ class _Finish(ctypes.Structure):
     )
 
 
-def takes(inputs: int, outputs: int) -> bool:
-    """Whether kernels take weights of this shape."""
-    return inputs % FOUR == 0 and 0 < inputs <= MOST_WIDTH and 0 < outputs <= MOST_WIDTH
-
-
 class Panels:
     """Weights as kernels take them."""
 
     def __init__(self, library: ctypes.CDLL, codes: Codes) -> None:
         """Lay `codes` out."""
         outputs, inputs = codes.weights.shape
-        if not takes(inputs, outputs) or codes.weights.dtype != torch.int8:
+        if not takes_encoder_weights(outputs, inputs) or codes.weights.dtype != torch.int8:
             raise WrongArgument(
                 f"weights are {codes.weights.dtype} {[outputs, inputs]}; the kernel takes torch.int8, "
                 f"inputs in fours, at most {MOST_WIDTH} of each"

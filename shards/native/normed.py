@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from shards.native.arguments import address, kernel
-from shards.native.rows import CRows, Rows, made, read
+from shards.native.rows import CRows, Rows, made, numbers_of, read
 
 _NONE = CRows(None, None, 0, 0)
 
@@ -67,14 +67,13 @@ class Norms:
         """Return the LayerNorm of the sum of `product` and `states`, which stay as they are."""
         first, plus = _both(product, states)
         count, width = states.shape
-        out = torch.empty(count, width, dtype=self._form)
+        out, out_rows = made(count, width, self._form)
         pointers = (
             address("weight", weight, torch.float32, width),
             address("bias", bias, torch.float32, width),
         )
-        to = read("out", out, count, width)
-        self._run(first, plus, to, *pointers, None, None, eps, count, width)
-        return out
+        self._run(first, plus, out_rows, *pointers, None, None, eps, count, width)
+        return numbers_of(out)
 
     def _run(self, *values: Any) -> None:
         self._kernel(_Normed(*values))

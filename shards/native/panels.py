@@ -6,39 +6,19 @@ from collections.abc import Sequence
 import torch
 
 from shards.native.arguments import WrongArgument, address, kernel
-from shards.native.rows import MOST_WIDTH
-
-OUTPUTS = 64
-"""Of a panel."""
-
-FOUR = 4
-"""Inputs that an instruction adds up, at most."""
-
-_PART = 16  # rows of weights that are laid out together
-
-
-def lays_out(weights: Sequence[torch.Tensor]) -> bool:
-    """Whether the kernels take weights of these sizes, one below the other."""
-    inputs = weights[0].shape[1]
-    fits = all(len(weight) % _PART == 0 for weight in weights)
-    return (
-        fits
-        and sum(map(len, weights)) % OUTPUTS == 0
-        and 0 < inputs <= MOST_WIDTH
-        and inputs % FOUR == 0
-    )
+from shards.native.sizes import FOUR, LAID_ROWS, MOST_WIDTH, OUTPUTS, takes_weights
 
 
 def check_sizes(weights: Sequence[torch.Tensor]) -> None:
     """Refuse weights of sizes that the kernels do not take.
 
     Raises:
-        WrongArgument: see `lays_out`.
+        WrongArgument: see `takes_weights`.
     """
-    if not lays_out(weights):
-        sizes = [list(weight.shape) for weight in weights]
+    sizes = [list(weight.shape) for weight in weights]
+    if not takes_weights(sizes):
         raise WrongArgument(
-            f"weights are {sizes}; the kernel takes multiples of {_PART} outputs, of {OUTPUTS} in all, "
+            f"weights are {sizes}; the kernel takes multiples of {LAID_ROWS} outputs, of {OUTPUTS} in all, "
             f"and of {FOUR} inputs, at most {MOST_WIDTH}"
         )
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 
 from shards.native.arguments import WrongArgument
+from shards.native.sizes import MOST_WIDTH, takes_rows
 
-MOST_WIDTH = 1 << 15
 ZERO = 128  # the code of 0
 _FORMS = {torch.float32: 0, torch.bfloat16: 1, torch.uint8: 2}
 
@@ -57,12 +57,12 @@ def read(name: str, rows: Rows, count: int, width: int) -> CRows:
     """
     numbers = numbers_of(rows)
     is_form = numbers.dtype in (torch.float32, torch.bfloat16)
-    is_shape = numbers.shape == (count, width) and 0 < width <= MOST_WIDTH
+    is_shape = numbers.shape == (count, width) and width > 0
     if not (is_form and is_shape and numbers.stride(1) == 1 and numbers.device.type == "cpu"):
         raise WrongArgument(
             f"{name} is {numbers.dtype} {list(numbers.shape)} in steps of {list(numbers.stride())} on "
-            f"{numbers.device}; the kernel takes rows of fp32 or bf16, [{count}, {width}] of at most "
-            f"{MOST_WIDTH} numbers, each in one piece, on the cpu"
+            f"{numbers.device}; the kernel takes rows of fp32 or bf16, [{count}, {width}], each in one "
+            f"piece, on the cpu"
         )
     scales = None
     if isinstance(rows, Scaled):
@@ -82,7 +82,13 @@ def _scales_of(name: str, rows: Scaled, count: int) -> int:
 
 
 def made(count: int, width: int, form: torch.dtype) -> tuple[Rows, CRows]:
-    """Return new rows that a kernel writes: `form` is fp32, bf16, or u8 for codes with a scale a row."""
+    """Return new rows that a kernel writes: `form` is fp32, bf16, or u8 for codes with a scale a row.
+
+    Raises:
+        WrongArgument: they are too wide, see `sizes`.
+    """
+    if not takes_rows(width):
+        raise WrongArgument(f"rows of {width} numbers: the kernel writes 1 to {MOST_WIDTH}")
     numbers = torch.empty(count, width, dtype=form)
     if form != torch.uint8:
         return numbers, CRows(numbers.data_ptr(), None, width, _FORMS[form])

@@ -91,7 +91,8 @@ def test_a_model_without_an_int8_form_is_served_in_bf16(monkeypatch: pytest.Monk
 
 @needs_int8
 def test_the_gain_is_a_ratio_of_times() -> None:
-    assert 0 < formats.int8_gain(64, 128) < 100
+    for inner in (128, 17408, 32832):  # the last is wider than kernels take: other operations do
+        assert 0 < formats.int8_gain(64, inner) < 100
     assert formats.said_of_int8((64, 128)).startswith("int8 ")
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from shards.engines.attention import Grouped, attention_for
 from shards.engines.segments import Asking
 from shards.native.arguments import WrongArgument
-from shards.native.attention import Attending, Span, takes
+from shards.native.attention import Attending, Span
 from shards.native.library import kernels, without_kernels
 from tests.shards.native.here import needs_kernels
 
@@ -263,4 +263,3 @@ def test_it_is_chosen_where_it_can_be_used() -> None:
     assert isinstance(attention_for(askings, 4, "cpu", torch.bfloat16, 512), Grouped)
     with without_kernels():
         assert isinstance(attention_for(askings, 4, "cpu", torch.bfloat16, 128), Grouped)
-    assert [dim for dim in (0, 2, 7, 80, 256, 258) if takes(dim)] == [2, 80, 256]

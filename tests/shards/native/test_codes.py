@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from shards.native.arguments import WrongArgument
 from shards.native.codes import CodedProduct
-from shards.native.panels import lays_out
 from shards.native.rows import Scaled
 from tests.shards.native.here import library, needs_kernels
 from tests.shards.native.steps import ROUNDED
@@ -80,9 +79,6 @@ def test_zeros_stay_zero() -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    assert not lays_out([torch.ones(33, 64)])
-    assert not lays_out([torch.ones(64, 62)])
-    assert not lays_out([torch.ones(56, 64), torch.ones(8, 64)])
     with pytest.raises(WrongArgument, match=r"weights are \[\[33, 64\]\]"):
         CodedProduct(library(), [torch.ones(33, 64)])
     with pytest.raises(WrongArgument, match="weight is"):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from shards.engines.elementwise import PLAIN, Native, steps_for, turns
 from shards.native.arguments import WrongArgument
 from shards.native.library import without_kernels
+from shards.native.sizes import MOST_WIDTH
 from shards.native.split import split_by
 from tests.shards.native.here import library, needs_kernels
 from tests.shards.native.steps import drawn, exact, forms, near
@@ -90,7 +91,8 @@ def test_what_does_not_fit_is_refused() -> None:
 
 def test_the_steps_are_the_fastest_that_can_be_used() -> None:
     for dtype in ("fp32", "bf16", "int8"):
-        assert isinstance(steps_for("cpu", dtype), Native)
+        assert isinstance(steps_for("cpu", dtype, 64, 128), Native)
         with without_kernels():
-            assert not isinstance(steps_for("cpu", dtype), Native)
-    assert not isinstance(steps_for("mps", "fp32"), Native)
+            assert not isinstance(steps_for("cpu", dtype, 64, 128), Native)
+    assert not isinstance(steps_for("mps", "fp32", 64, 128), Native)
+    assert not isinstance(steps_for("cpu", "fp32", 64, MOST_WIDTH + 1), Native)

@@ -204,16 +204,26 @@ def chat_tokenizer(more: tuple[str, ...] = ()) -> Tokenizer:
 
 @cache
 def word_tokenizer(more: tuple[str, ...] = ()) -> Tokenizer:
-    """Return a cased WordPiece with BERT's pair template, trained on the samples and on `more`."""
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece()
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=1000, special_tokens=special, show_progress=False
+    """Return a cased WordPiece with BERT's pair template that knows the words of the samples and of `more`.
+
+    It is not trained: tokenizers' trainer breaks ties by the order of its hash table, so each
+    process would have another vocabulary, and other scores.
+    """
+    normalizer, splitter = (
+        normalizers.BertNormalizer(lowercase=False),
+        pre_tokenizers.BertPreTokenizer(),
     )
-    tokenizer.train_from_iterator(_training_lines(more), trainer)
+    lines = (normalizer.normalize_str(line) for line in (*SAMPLES, *more))
+    words = {word for line in lines for word, _ in splitter.pre_tokenize_str(line)}
+    letters = {letter for word in words for letter in word}
+    pieces = sorted(letters | words) + [f"##{letter}" for letter in sorted(letters)]
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    vocabulary = {piece: rank for rank, piece in enumerate(special + pieces)}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = splitter
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.add_special_tokens(special)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",

@@ -26,7 +26,7 @@ from shards.engines.around import around
 from shards.engines.base import Engine
 from shards.engines.bert_formats import pairs_to_measure
 from shards.engines.conversion import checked_record
-from shards.engines.openvino_convert import convert
+from shards.engines.openvino_convert import Calibration, convert
 from shards.engines.padding import padded_inputs
 from shards.pairs import EncodedPair
 from shards.refusal import Refusal
@@ -191,8 +191,8 @@ def convert_once(folder: Path, dtype: str) -> None:
         checked_record(checkpoint, dtype)
     except Refusal:
         parts = around(spec, checkpoint)
-        pairs = pairs_to_measure(parts.encoder)
-        convert(checkpoint, parts, dtype=dtype, calibration=pairs, anyway=True, report=_say)
+        known = Calibration(pairs_to_measure(parts.encoder), "built-in")
+        convert(checkpoint, parts, dtype=dtype, calibration=known, anyway=True, report=_say)
 
 
 def _say(line: str) -> None:

@@ -2,15 +2,13 @@
 
 It is started by the command and not imported by it: the gateway has no model library. What happens
 goes to stdout, one JSON object a line: `{"stage": TEXT}` along the way; at the end
-`{"folder": TEXT, "record": {...}}`, or `{"refused": TEXT}` and the exit code of the refusal.
+`{"folder": TEXT, "record": {...}, "notes": [TEXT, ...]}`, or `{"refused": TEXT}` and the exit code of the refusal.
 """
 
 import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +44,8 @@ def _converted(asked: argparse.Namespace) -> dict[str, Any]:
     from shards.checkpoint import expect_engine, open_checkpoint
     from shards.engines.around import around
     from shards.engines.bert_formats import pairs_to_measure
-    from shards.engines.openvino_convert import convert
+    from shards.engines.conversion import as_json, notes_of
+    from shards.engines.openvino_convert import Calibration, convert
 
     spec = ShardSpec(
         name="convert/cpu", model="convert", source=asked.source, revision=asked.revision
@@ -58,10 +57,10 @@ def _converted(asked: argparse.Namespace) -> dict[str, Any]:
     checkpoint = open_checkpoint(spec, report)
     expect_engine(checkpoint, "classifier")
     parts = around(spec, checkpoint)
-    calibration: Sequence[EncodedPair] = (
-        pairs_to_measure(parts.encoder)
+    calibration = (
+        Calibration(pairs_to_measure(parts.encoder), "built-in")
         if asked.calibration is None
-        else read_calibration(asked.calibration, parts.encoder)
+        else Calibration(read_calibration(asked.calibration, parts.encoder), asked.calibration.name)
     )
     folder, record = convert(
         checkpoint,
@@ -71,7 +70,7 @@ def _converted(asked: argparse.Namespace) -> dict[str, Any]:
         anyway=asked.anyway,
         report=report,
     )
-    return {"folder": str(folder), "record": asdict(record)}
+    return {"folder": str(folder), "record": as_json(record), "notes": notes_of(record)}
 
 
 def read_calibration(path: Path, encoder: Any) -> list[EncodedPair]:

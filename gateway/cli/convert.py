@@ -32,7 +32,7 @@ from gateway.cli.say import console, fail
     type=click.Path(dir_okay=False, path_type=Path),
     help="For int8: pairs of your own, a JSON object a line with `query` and `documents`.",
 )
-@click.option("--anyway", is_flag=True, help="Serve int8 though it ranks otherwise than fp32.")
+@click.option("--anyway", is_flag=True, help="Keep int8 though it does not rank as bf16 does.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def convert(
     model: str,
@@ -46,8 +46,10 @@ def convert(
     """Convert a cross-encoder for OpenVINO, which is faster on some CPUs.
 
     MODEL is a folder, or an id on the hub that was downloaded. The result is put into its folder,
-    `openvino/DTYPE`, and checked against the checkpoint on batches of different shapes; only what
-    passed is served, by `engine = "openvino"`, or by `engine = "auto"` where it is faster.
+    `openvino/DTYPE`, and checked against the checkpoint on batches of different shapes; int8 also
+    for whether it ranks known pairs as bf16 does. Only what passed is served, by `engine =
+    "openvino"`, or by `engine = "auto"` where it is faster; what was kept by --anyway needs
+    `int8_anyway = true`.
 
     Exit code 1: the model cannot be converted, or the check failed. 69: the hub cannot be reached.
     78: an option, a file or an installed package is at fault.
@@ -67,10 +69,13 @@ def convert(
         return
     record = found["record"]
     click.echo(f"{model}: {dtype} for OpenVINO {record['openvino']} in {found['folder']}")
-    click.echo(f"Largest difference of a margin: {record['largest_difference']:.2g}")
-    if record["agreement"]:
-        click.echo(f"int8 against fp32: {record['agreement']}")
-    click.echo(f'Serve it: engine = "openvino", dtype = "{dtype}"')
+    for note in found["notes"]:
+        click.echo(note)
+    suffices = not record["agreement"] or record["agreement"]["suffices"]
+    click.echo(
+        f'Serve it: engine = "openvino", dtype = "{dtype}"'
+        + ("" if suffices else ", int8_anyway = true, for it does not rank as bf16 does")
+    )
 
 
 @contextmanager

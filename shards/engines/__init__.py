@@ -46,20 +46,29 @@ def _fitting(spec: ShardSpec, report: Report) -> Engine:
 
 
 def _or_converted(engine: Engine, spec: ShardSpec, report: Report) -> Engine:
-    """Return the engine, or its conversion for OpenVINO where that is faster."""
+    """Return the engine, or its conversion for OpenVINO where that is faster.
+
+    What the operator asked for comes first: the engine itself may have had to leave int8.
+    """
     from shards.checkpoint import open_checkpoint
     from shards.engines.conversion import converted
     from shards.engines.race import faster
 
-    if engine.facts.dtype not in converted(open_checkpoint(spec, report)):
-        return engine
-    try:
-        other = _load("openvino", replace(spec, dtype=engine.facts.dtype, device="cpu"), report)
-    except Refusal as refusal:
-        why = f"the conversion for OpenVINO is not used: {refusal}"
-        engine.facts = replace(engine.facts, warnings=(*engine.facts.warnings, why))
-        return engine
-    winner, measured = faster(engine, other)
-    report(measured)
-    winner.facts = replace(winner.facts, notes=(*winner.facts.notes, measured))
-    return winner
+    there = converted(open_checkpoint(spec, report))
+    for dtype in dict.fromkeys((spec.dtype, engine.facts.dtype)):
+        if dtype not in there:
+            continue
+        try:
+            other = _load("openvino", replace(spec, dtype=dtype, device="cpu"), report)
+        except Refusal as refusal:
+            why = f"the conversion for OpenVINO in {dtype} is not used: {refusal}"
+            engine.facts = replace(engine.facts, warnings=(*engine.facts.warnings, why))
+            continue
+        if dtype == engine.facts.dtype:  # then why it is not another one is true of both
+            warnings = dict.fromkeys(other.facts.warnings + engine.facts.warnings)
+            other.facts = replace(other.facts, warnings=tuple(warnings))
+        winner, measured = faster(engine, other)
+        report(measured)
+        winner.facts = replace(winner.facts, notes=(*winner.facts.notes, measured))
+        return winner
+    return engine

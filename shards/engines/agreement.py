@@ -49,6 +49,14 @@ class Agreement:
         )
 
 
+def disagreement(found: Agreement) -> str:
+    """Return why int8 does not serve, for messages."""
+    return (
+        f"int8 does not agree with bf16 ({found}; Spearman {LEAST_SPEARMAN} and the same best "
+        "documents are needed)"
+    )
+
+
 def margins_of_known_pairs(encoder: Encoder, score: Score) -> list[float]:
     """Return a margin for each known pair, all scored in one batch."""
     pairs = [

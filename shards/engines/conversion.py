@@ -1,8 +1,8 @@
 """A checkpoint converted for OpenVINO: where it lies, what is known of it, whether it may serve.
 
 It lies in the checkpoint's folder, `openvino/DTYPE/`, with a record beside it: a hash of the weights
-that it was made from, a hash of itself, and how far its scores were from theirs. The record is written
-last, after the check, so a conversion without one has not been checked.
+that it was made from, a hash of itself, how far its scores were from theirs, and how far int8 agrees
+with bf16. The record is written last, after the check, so a conversion without one has not been checked.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from shards.checkpoint import Checkpoint
+from shards.engines.agreement import Agreement
 from shards.refusal import Refusal
 from shards.wire.exit_codes import ExitCode
 
@@ -33,7 +34,8 @@ class Record:
         openvino: the version that made it.
         largest_difference: of a margin from the exact one, over all pairs of the check.
         shapes: of the batches of the check, pairs and tokens.
-        agreement: how int8 ranks known pairs; empty for others.
+        agreement: of int8 with bf16 on known pairs; `None` for other formats.
+        calibration: the pairs that int8 took its ranges from, in words; empty for other formats.
     """
 
     source: str
@@ -41,7 +43,8 @@ class Record:
     openvino: str
     largest_difference: float
     shapes: tuple[tuple[int, int], ...]
-    agreement: str = ""
+    agreement: Agreement | None = None
+    calibration: str = ""
 
 
 def folder_of(checkpoint: Checkpoint, dtype: str) -> Path:
@@ -73,8 +76,40 @@ def _hash(paths: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
+def notes_of(record: Record) -> tuple[str, ...]:
+    """Return what an operator should know of a conversion."""
+    made = (
+        f"converted by OpenVINO {record.openvino}; margins were at most "
+        f"{record.largest_difference:.2g} from the checkpoint's"
+    )
+    if record.agreement is None:
+        return (made,)
+    ranges = f"int8 takes its ranges from {record.calibration}"
+    return made, ranges, f"int8 against bf16 when it was converted: {record.agreement}"
+
+
+def as_json(record: Record) -> dict[str, Any]:
+    """Return a record as it is stored and shown; whether the agreement suffices is said as well."""
+    found = asdict(record)
+    if record.agreement:
+        found["agreement"]["suffices"] = record.agreement.suffices
+    return found
+
+
 def write_record(folder: Path, record: Record) -> None:
-    (folder / _RECORD).write_text(json.dumps(asdict(record), indent=2) + "\n")
+    (folder / _RECORD).write_text(json.dumps(as_json(record), indent=2) + "\n")
+
+
+def _read_record(folder: Path) -> Record:
+    stored: dict[str, Any] = json.loads((folder / _RECORD).read_bytes())
+    shapes = tuple((int(pairs), int(tokens)) for pairs, tokens in stored.pop("shapes"))
+    figures = stored.pop("agreement", None)
+    if not isinstance(
+        figures, dict
+    ):  # older records have a sentence, which nothing can be read from
+        return Record(shapes=shapes, **stored)
+    del figures["suffices"]  # it follows from the others
+    return Record(shapes=shapes, agreement=Agreement(**figures), **stored)
 
 
 def converted(checkpoint: Checkpoint) -> list[str]:
@@ -92,9 +127,7 @@ def checked_record(checkpoint: Checkpoint, dtype: str) -> Record:
     if not graph_of(folder).is_file():
         raise _refused(checkpoint, dtype, "has not been converted for OpenVINO")
     try:
-        stored: dict[str, Any] = json.loads((folder / _RECORD).read_bytes())
-        shapes = tuple((int(pairs), int(tokens)) for pairs, tokens in stored.pop("shapes"))
-        record = Record(shapes=shapes, **stored)
+        record = _read_record(folder)
     except (OSError, ValueError, KeyError, TypeError):
         raise _refused(
             checkpoint, dtype, f"has a conversion in {folder} that no record says was checked"
@@ -108,6 +141,12 @@ def checked_record(checkpoint: Checkpoint, dtype: str) -> Record:
     if not is_whole:
         raise _refused(
             checkpoint, dtype, f"has a conversion in {folder} that is not what was checked"
+        )
+    if dtype == "int8" and record.agreement is None:
+        raise _refused(
+            checkpoint,
+            dtype,
+            f"has a conversion in {folder} whose agreement with bf16 is not known",
         )
     return record
 

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from shards.engines.agreement import LEAST_SPEARMAN, compare
+from shards.engines.agreement import compare, disagreement
 from shards.engines.elementwise import steps_for
 from shards.engines.int8 import int8_works
 from shards.engines.linears import pack
@@ -21,6 +21,8 @@ from shards.heap import give_back
 from shards.native.library import found_kernels
 from shards.native.rows import Rows
 from shards.refusal import Report
+
+INSTEAD = "bf16 is used; `int8_anyway = true` serves int8 all the same"
 
 _LEAST_GAIN = 1.15
 _ROWS = 256
@@ -152,10 +154,7 @@ def _int8_or_bf16(
         exact.clear()
         give_back()
         return Settled(quick, "int8", notes)
-    refused = (
-        f"int8 does not agree with bf16 ({found}; Spearman {LEAST_SPEARMAN} and the same best "
-        "documents are needed): bf16 is used; `int8_anyway = true` serves int8 all the same"
-    )
+    refused = f"{disagreement(found)}: {INSTEAD}"
     del quick
     give_back()
     return Settled(exact[0] if exact else make("bf16"), "bf16", notes, (refused,))

@@ -1,14 +1,24 @@
 """Cross-encoders through OpenVINO, from a conversion that was checked against the checkpoint.
 
 `gateway convert` makes it (`openvino_convert`); here it is only read. A conversion that is missing,
-unchecked or of other weights is refused with what to run.
+unchecked or of other weights is refused with what to run. One in int8 that does not rank as bf16 does
+serves only where the operator says so; where this engine was asked for by name its bf16 serves instead.
 """
 
 from shards import devices
 from shards.checkpoint import Checkpoint, expect_engine, open_checkpoint
+from shards.engines.agreement import disagreement
 from shards.engines.around import around
 from shards.engines.base import Facts
-from shards.engines.conversion import checked_record, converted, folder_of, graph_of
+from shards.engines.conversion import (
+    Record,
+    checked_record,
+    converted,
+    folder_of,
+    graph_of,
+    notes_of,
+)
+from shards.engines.formats import INSTEAD
 from shards.engines.graph_engine import GraphEngine
 from shards.engines.openvino_runtime import compiled
 from shards.refusal import Refusal, Report
@@ -27,18 +37,12 @@ def load(spec: ShardSpec, report: Report) -> GraphEngine:
         )
     checkpoint = open_checkpoint(spec, report)
     expect_engine(checkpoint, "classifier")
-    dtype = _dtype(spec, checkpoint)
-    report(f"checking the conversion in {dtype}")
-    record = checked_record(checkpoint, dtype)
+    report("checking the conversion")
+    dtype, record, warnings = _settled(spec, checkpoint)
     parts = around(spec, checkpoint)
     report("compiling the graph")
     run, inputs = compiled(
         graph_of(folder_of(checkpoint, dtype)), dtype, spec.threads or len(spec.cores)
-    )
-    agreed = (
-        (f"int8 against fp32 when it was converted: {record.agreement}",)
-        if record.agreement
-        else ()
     )
     facts = Facts(
         engine="openvino",
@@ -50,12 +54,8 @@ def load(spec: ShardSpec, report: Report) -> GraphEngine:
         demonstration=checkpoint.demonstration,
         languages=checkpoint.languages,
         fingerprint=f"openvino {record.graph}",
-        notes=(
-            f"converted by OpenVINO {record.openvino}; margins were at most "
-            f"{record.largest_difference:.2g} from the checkpoint's",
-            *agreed,
-        ),
-        warnings=parts.doubts,
+        notes=notes_of(record),
+        warnings=parts.doubts + warnings,
         doubts=parts.doubts,
     )
     return GraphEngine(
@@ -65,6 +65,31 @@ def load(spec: ShardSpec, report: Report) -> GraphEngine:
         pad_id=int(checkpoint.config.get("pad_token_id") or 0),
         encoder=parts.encoder,
         facts=facts,
+    )
+
+
+def _settled(spec: ShardSpec, checkpoint: Checkpoint) -> tuple[str, Record, tuple[str, ...]]:
+    """Return the format that serves, its record, and why it is not the one that was asked for.
+
+    Raises:
+        Refusal: no conversion may serve.
+    """
+    dtype = _dtype(spec, checkpoint)
+    record = checked_record(checkpoint, dtype)
+    agreement = record.agreement
+    if agreement is None or agreement.suffices or spec.int8_anyway:
+        return dtype, record, ()
+    if spec.engine == "openvino" and "bf16" in converted(checkpoint):
+        return (
+            "bf16",
+            checked_record(checkpoint, "bf16"),
+            (f"{disagreement(agreement)}: {INSTEAD}",),
+        )
+    raise Refusal(
+        f"{disagreement(agreement)}: calibrate it with texts of your own (`gateway convert "
+        f"{checkpoint.name} --dtype int8 --calibration FILE`) or make one in bf16 (`gateway convert "
+        f"{checkpoint.name}`); `int8_anyway = true` serves it all the same",
+        ExitCode.SPEC,
     )
 
 

@@ -2,17 +2,20 @@
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from shards.checkpoint import open_checkpoint
-from shards.engines import load_engine, openvino_convert, race
+from shards.engines import formats, load_engine, openvino_convert, race
+from shards.engines.agreement import Agreement
 from shards.engines.around import around
 from shards.engines.base import Engine
 from shards.engines.bert_formats import pairs_to_measure
 from shards.engines.conversion import Record, folder_of
+from shards.engines.openvino_convert import Calibration
 from shards.refusal import Refusal
 from shards.wire.spec import ShardSpec
 from tests import checkpoints
@@ -21,6 +24,8 @@ from tests.shards.engines import reference
 DOCUMENTS = [*checkpoints.SAMPLES, "", "Paris", "planets " * 90]
 INT8_TOLERANCE = 0.8  # margins of these models spread over about 4
 BF16_TOLERANCE = 0.35
+
+pytestmark = pytest.mark.timeout(180)  # conversions take some seconds of a core, which may be busy
 
 
 def quiet(line: str) -> None:
@@ -38,7 +43,7 @@ def converted(folder: Path, dtype: str) -> Record:
         checkpoint,
         parts,
         dtype=dtype,
-        calibration=pairs_to_measure(parts.encoder),
+        calibration=Calibration(pairs_to_measure(parts.encoder), "built-in"),
         anyway=True,
         report=quiet,
     )
@@ -87,7 +92,7 @@ def test_other_weights_are_refused_with_what_to_run(folder: Path, tmp_path: Path
         load_engine(spec, quiet)
     engine = load_engine(spec_of(tmp_path / "m", dtype="fp32"), quiet)
     assert engine.facts.engine == "classifier"
-    assert "the conversion for OpenVINO is not used" in engine.facts.warnings[-1]
+    assert "the conversion for OpenVINO in fp32 is not used" in engine.facts.warnings[-1]
 
 
 @pytest.mark.parametrize(
@@ -149,16 +154,127 @@ def test_a_conversion_that_gives_other_scores_is_not_left_to_serve(
     assert not (folder_of(checkpoint, "fp32") / "record.json").exists()
 
 
-def test_int8_and_bf16_stay_near(models: dict[str, Path], tmp_path: Path) -> None:
-    shutil.copytree(models["bert"], tmp_path / "m")
-    exact = reference.classifier_margins(tmp_path / "m", "planets", DOCUMENTS, limit=512)
+AGREES = Agreement(pairs=27, spearman=0.999, queries=9, same_best=9, largest=0.02)
+DISAGREES = Agreement(pairs=27, spearman=0.96, queries=9, same_best=8, largest=0.4)
+
+
+@pytest.fixture(scope="module")
+def rounded(models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint with conversions in bf16 and in int8."""
+    copied: Path = tmp_path_factory.mktemp("rounded") / "bert"
+    shutil.copytree(models["bert"], copied)
+    for dtype in ("bf16", "int8"):
+        converted(copied, dtype)
+    return copied
+
+
+def recorded(folder: Path, copy: Path, agreement: Agreement | str) -> Path:
+    """Return a copy of a model, of whose conversion to int8 this is on record.
+
+    That it suffices is always said: the figures count.
+    """
+    shutil.copytree(folder, copy)
+    path = copy / "openvino" / "int8" / "record.json"
+    figures = agreement if isinstance(agreement, str) else asdict(agreement) | {"suffices": True}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"agreement": figures}))
+    return copy
+
+
+def test_int8_and_bf16_stay_near(rounded: Path) -> None:
+    exact = reference.classifier_margins(rounded, "planets", DOCUMENTS, limit=512)
     for dtype, bound in (("bf16", BF16_TOLERANCE), ("int8", INT8_TOLERANCE)):
-        record = converted(tmp_path / "m", dtype)
-        assert bool(record.agreement) == (dtype == "int8")
-        engine = load_engine(spec_of(tmp_path / "m", engine="openvino", dtype=dtype), quiet)
+        spec = spec_of(rounded, engine="openvino", dtype=dtype, int8_anyway=True)
+        engine = load_engine(spec, quiet)
+        assert (engine.facts.engine, engine.facts.dtype) == ("openvino", dtype)
+        assert engine.facts.warnings == ()
         assert margins_of(engine, DOCUMENTS) == pytest.approx(exact, abs=bound)
-    stored = json.loads((tmp_path / "m/openvino/int8/record.json").read_text())
-    assert stored["agreement"].startswith("Spearman ")
+    assert engine.facts.notes[1] == "int8 takes its ranges from 72 pairs (built-in)"
+    assert engine.facts.notes[2].startswith("int8 against bf16 when it was converted: Spearman ")
+
+
+def test_the_record_says_how_int8_agrees_with_bf16(rounded: Path) -> None:
+    bf16, int8 = (
+        json.loads((rounded / "openvino" / dtype / "record.json").read_text())
+        for dtype in ("bf16", "int8")
+    )
+    assert (bf16["agreement"], bf16["calibration"]) == (None, "")
+    assert int8["calibration"] == "72 pairs (built-in)"
+    figures = int8["agreement"]
+    suffices = figures.pop("suffices")
+    agreement = Agreement(**figures)
+    assert suffices == agreement.suffices
+    assert (agreement.pairs, agreement.queries) == (27, 9)
+    assert 0.8 < agreement.spearman < 1  # near, and not the list itself
+
+
+def test_int8_that_agrees_serves(rounded: Path, tmp_path: Path) -> None:
+    folder = recorded(rounded, tmp_path / "m", AGREES)
+    facts = load_engine(spec_of(folder, engine="openvino", dtype="int8"), quiet).facts
+    assert (facts.engine, facts.dtype, facts.warnings) == ("openvino", "int8", ())
+
+
+def test_where_int8_does_not_agree_bf16_of_the_engine_serves(rounded: Path, tmp_path: Path) -> None:
+    folder = recorded(rounded, tmp_path / "m", DISAGREES)
+    facts = load_engine(spec_of(folder, engine="openvino", dtype="int8"), quiet).facts
+    assert (facts.engine, facts.dtype) == ("openvino", "bf16")
+    (warning,) = facts.warnings
+    assert warning.startswith("int8 does not agree with bf16 (Spearman 0.9600 over 27 known pairs")
+    assert warning.endswith("bf16 is used; `int8_anyway = true` serves int8 all the same")
+
+
+def test_where_int8_does_not_agree_and_no_bf16_is_there_it_is_refused(
+    rounded: Path, tmp_path: Path
+) -> None:
+    folder = recorded(rounded, tmp_path / "m", DISAGREES)
+    shutil.rmtree(folder / "openvino" / "bf16")
+    with pytest.raises(Refusal, match=r"does not agree with bf16 .*`gateway convert .*int8_anyway"):
+        load_engine(spec_of(folder, engine="openvino", dtype="int8"), quiet)
+
+
+def test_auto_leaves_int8_that_does_not_agree_to_the_other_engine(
+    rounded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = {"classifier": 3.0, "openvino": 2.0}
+    monkeypatch.setattr(race, "_seconds", lambda engine, batch: seconds[engine.facts.engine])
+    folder = recorded(rounded, tmp_path / "m", DISAGREES)
+    shutil.rmtree(folder / "openvino" / "bf16")
+    facts = load_engine(spec_of(folder, dtype="int8"), quiet).facts
+    assert facts.engine == "classifier"
+    assert facts.warnings[-1].startswith(
+        "the conversion for OpenVINO in int8 is not used: int8 does not agree with bf16"
+    )
+    facts = load_engine(spec_of(folder, dtype="int8", int8_anyway=True), quiet).facts
+    assert (facts.engine, facts.dtype) == ("openvino", "int8")
+
+
+def test_auto_serves_bf16_of_the_faster_engine_and_why_it_is_not_int8(
+    rounded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = {"classifier": 3.0, "openvino": 2.0}
+    monkeypatch.setattr(race, "_seconds", lambda engine, batch: seconds[engine.facts.engine])
+    monkeypatch.setattr(formats, "int8_gain", lambda *sizes: 1.0)
+    folder = recorded(rounded, tmp_path / "m", DISAGREES)
+    facts = load_engine(spec_of(folder, dtype="int8"), quiet).facts
+    assert (facts.engine, facts.dtype) == ("openvino", "bf16")
+    assert (
+        facts.warnings[0]
+        == "int8 measured 1.0 times as fast as bf16 at this model's size: bf16 is used"
+    )
+    assert "in int8 is not used: int8 does not agree" in facts.warnings[1]
+    folder = recorded(rounded, tmp_path / "agreeing", AGREES)
+    facts = load_engine(spec_of(folder, dtype="int8"), quiet).facts
+    assert (facts.engine, facts.dtype, facts.warnings) == ("openvino", "int8", ())
+
+
+def test_a_record_that_does_not_tell_the_agreement_is_not_enough(
+    rounded: Path, tmp_path: Path
+) -> None:
+    folder = recorded(rounded, tmp_path / "m", "Spearman 0.9990 over 27 known pairs")
+    spec = spec_of(folder, engine="openvino", dtype="int8", int8_anyway=True)
+    with pytest.raises(
+        Refusal, match=r"agreement with bf16 is not known: run `gateway convert .* --dtype int8`"
+    ):
+        load_engine(spec, quiet)
 
 
 def test_a_gpu_is_refused(folder: Path) -> None:

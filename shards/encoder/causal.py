@@ -3,10 +3,15 @@
 Only the document is ever cut, at its end unless asked otherwise: a suffix cut off would leave the model without its
 question, and a query cut off would answer another one. Token lists are joined, text never is across
 those borders, so no merge can form over them.
+
+What comes before the documents of a query is encoded once and kept for the next calls: a job is encoded
+slice by slice, its passages document by document, and a request may be several jobs.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 
 from tokenizers import Tokenizer
 
@@ -15,6 +20,33 @@ from shards.encoder.tokenizer import LoadedTokenizer, guard, token_starts
 from shards.pairs import EncodedPair, Prefix, QueryTooLong
 from shards.refusal import Refusal
 from shards.wire.exit_codes import ExitCode
+
+_KEPT_HEADS = 8  # of queries: two threads encode, and jobs of several requests take turns
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What comes before the documents of a query.
+
+    Attributes:
+        text: what is encoded with a document where tokens may reach over the space between them.
+        start: the tokens before this text.
+        ids: its own, by itself.
+        prefix: both. Where tokens may reach over the space, it also ends before the label of documents:
+            so most of it is shared in any case.
+    """
+
+    text: str
+    start: list[int]
+    ids: list[int]
+    prefix: Prefix
+
+    def shared(self, tokens: int) -> Prefix:
+        """Return what a pair has of the prefix that begins with so many of its tokens."""
+        if tokens >= len(self.prefix):
+            return self.prefix
+        ends = tuple(end for end in self.prefix.ends if end <= tokens)
+        return Prefix(self.prefix.token_ids[: max(ends, default=0)], ends)
 
 
 class CausalEncoder:
@@ -54,6 +86,11 @@ class CausalEncoder:
         self._backend = tokenizer.backend
         self.warnings = tokenizer.warnings
         self._splits_at_space = _splits_at_space(self._backend, template.document)
+        self._label_tokens = len(
+            self._backend.encode(template.document, add_special_tokens=False).ids
+        )
+        self._head = lru_cache(_KEPT_HEADS)(self._encoded_head)
+        self._opening = lru_cache(_KEPT_HEADS)(self._encoded_opening)
 
     def encode(
         self,
@@ -65,69 +102,66 @@ class CausalEncoder:
         keep_end: bool = False,
     ) -> list[EncodedPair]:
         """See `shards.engines.base.Encoder`."""
-        instruct = self._instruct(instruction)
-        asked = instruct + self._template.query.format(query=query)
-        start = self._prefix
-        if not self._template.joined:
-            (asked_ids,) = self._ids([asked])
-            start, asked = self._prefix + asked_ids + self._between, ""
-        head_ids, bodies = self._bodies(asked, documents)
-        pairs = self._pairs(start, head_ids, bodies, max_document_tokens, keep_end)
-        if not self._shares_prefixes:
-            return pairs
-        shared = len(start) + min((_common_length(head_ids, body) for body in bodies), default=0)
-        prefix = self._shared([*start, *head_ids][:shared], instruct)
-        return [replace(pair, prefix=prefix) for pair in pairs]
+        head = self._head(query, instruction or self._instruction)
+        limits = max_document_tokens, keep_end
+        return [self._pair(head, body, *limits) for body in self._bodies(head, documents)]
 
     def starts(self, document: str) -> list[int]:
         """See `shards.engines.base.Encoder`."""
         return token_starts(self._backend, document)
 
+    def _encoded_head(self, query: str, instruction: str) -> "_Head":
+        """Encode what comes before each document of a query.
+
+        Raises:
+            QueryTooLong: it leaves no room for a document.
+        """
+        template = self._template
+        asked = self._instruct(instruction) + template.query.format(query=query)
+        apart, text = ([], asked) if template.joined else ([asked], "")
+        text += template.document
+        *asked_ids, ids = self._ids([*apart, text])
+        start = [*self._prefix, *chain(*asked_ids), *self._between]
+        least = len(start) + len(ids) + len(self._suffix)
+        if least >= self.max_length:
+            raise QueryTooLong(least, self.max_length)
+        token_ids = (*start, *ids)
+        ends = {_common_length(self._opening(instruction), token_ids), len(token_ids)}
+        if not self._splits_at_space:
+            ends.add(len(token_ids) - self._label_tokens)
+        return _Head(text, start, ids, Prefix(token_ids, tuple(sorted(ends))))
+
     def _instruct(self, instruction: str) -> str:
-        instruction = instruction or self._instruction
         return self._template.instruct.format(instruction=instruction) if instruction else ""
 
-    def _shared(self, token_ids: list[int], instruct: str) -> Prefix:
-        """Return what all pairs begin with, and how much of it other queries share: both as ids."""
-        (instruct_ids,) = self._ids([instruct])
-        common = _common_length([*self._prefix, *instruct_ids], token_ids)
-        ends = (common, len(token_ids)) if 0 < common < len(token_ids) else (len(token_ids),)
-        return Prefix(tuple(token_ids), ends)
+    def _encoded_opening(self, instruction: str) -> tuple[int, ...]:
+        """Encode what all queries with an instruction begin with."""
+        (ids,) = self._ids([self._instruct(instruction)])
+        return (*self._prefix, *ids)
 
-    def _bodies(self, asked: str, documents: Sequence[str]) -> tuple[list[int], list[list[int]]]:
-        """Encode `asked` and each document as one string; also `asked` with no document.
-
-        Where no token reaches over the space before a document, `asked` is encoded once.
-        """
-        head = asked + self._template.document
+    def _bodies(self, head: "_Head", documents: Sequence[str]) -> list[list[int]]:
+        """Encode each document after the head's text, as one string; where no token reaches over the
+        space before a document, by itself."""
         if self._splits_at_space:
-            head_ids, *rest = self._ids([head, *(f" {document}" for document in documents)])
-            return head_ids, [head_ids + ids for ids in rest]
-        head_ids, *bodies = self._ids([head, *(f"{head} {document}" for document in documents)])
-        return head_ids, bodies
+            return [head.ids + ids for ids in self._ids([f" {one}" for one in documents])]
+        return self._ids([f"{head.text} {document}" for document in documents])
 
-    def _pairs(
-        self,
-        start: list[int],
-        head_ids: list[int],
-        bodies: Sequence[list[int]],
-        max_document_tokens: int,
-        keep_end: bool,
-    ) -> list[EncodedPair]:
-        """Put the bodies between start and suffix, each cut to what these leave."""
-        room = self.max_length - len(start) - len(self._suffix)
-        if room <= len(head_ids):
-            raise QueryTooLong(self.max_length - room + len(head_ids), self.max_length)
-        pairs = []
-        for body in bodies:
-            limit, kept = room, body
-            if max_document_tokens:
-                limit = min(room, _common_length(head_ids, body) + max_document_tokens)
-            if len(body) > limit:
-                kept = _without_start(head_ids, body, limit) if keep_end else body[:limit]
-            ids = [*start, *kept, *self._suffix]
-            pairs.append(EncodedPair(ids, len(ids), len(body) > limit))
-        return pairs
+    def _pair(
+        self, head: "_Head", body: list[int], max_document_tokens: int, keep_end: bool
+    ) -> EncodedPair:
+        """Put a body between start and suffix, cut to what these leave."""
+        common = _common_length(head.ids, body)
+        limit = self.max_length - len(head.start) - len(self._suffix)
+        if max_document_tokens:
+            limit = min(limit, common + max_document_tokens)
+        kept = body
+        if len(body) > limit:
+            kept = (
+                body[:common] + body[len(body) - (limit - common) :] if keep_end else body[:limit]
+            )
+        ids = [*head.start, *kept, *self._suffix]
+        prefix = head.shared(len(head.start) + common) if self._shares_prefixes else None
+        return EncodedPair(ids, len(ids), len(body) > limit, prefix)
 
     def _ids(self, texts: list[str]) -> list[list[int]]:
         encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
@@ -170,13 +204,7 @@ def _splits_at_space(backend: Tokenizer, label: str) -> bool:
     return all([*label_ids, *rest] == together for rest, together in pairs)
 
 
-def _without_start(head: list[int], body: list[int], limit: int) -> list[int]:
-    """Cut the start of the document out, between the head and what is kept of the end."""
-    start = _common_length(head, body)
-    return body[:start] + body[len(body) - (limit - start) :]
-
-
-def _common_length(first: list[int], second: list[int]) -> int:
+def _common_length(first: Sequence[int], second: Sequence[int]) -> int:
     """How many leading ids two lists share; `first` whole, nearly always."""
     if second[: len(first)] == first:
         return len(first)

@@ -1,21 +1,26 @@
 """The prompt equals the official one, token for token; only the end of the document is cut."""
 
 import json
+import string
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, processors
 
-from shards.encoder import (
-    TEMPLATES,
-    load_tokenizer,
-)
+from shards.documents import encoded_slices
+from shards.encoder import TEMPLATES, CausalEncoder, load_tokenizer
 from shards.encoder.causal import _splits_at_space
 from shards.pairs import QueryTooLong
 from shards.refusal import Refusal
+from shards.wire.messages import Score
 from tests import checkpoints
-from tests.shards.encoder.encoders import DOCUMENTS, QWEN3, TEXT, causal, encode
+from tests.shards.encoder.encoders import DOCUMENTS, QWEN3, TEXT, causal, encode, load_from
 from tests.shards.engines import reference
 
 _NO_PIECES = {"pre_tokenizer": None}
@@ -210,3 +215,98 @@ def test_the_end_of_the_document_is_kept_if_asked(chat: Path, template: str, by:
 def common_length(first: list[int], second: list[int]) -> int:
     """How many leading ids two prompts share: all before the document."""
     return next(at for at, (a, b) in enumerate(zip(first, second, strict=False)) if a != b)
+
+
+class Noting:
+    """A tokenizer that notes what it is given to read."""
+
+    def __init__(self, backend: Tokenizer) -> None:
+        self.texts: list[str] = []
+        self._backend = backend
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    def encode_batch_fast(self, texts: Sequence[str], **settings: Any) -> Any:
+        self.texts += texts
+        return self._backend.encode_batch_fast(texts, **settings)
+
+
+def noting(encoder: CausalEncoder) -> list[str]:
+    """Return the list of all texts that an encoder reads from now on."""
+    backend = Noting(encoder._backend)
+    encoder._backend = backend  # type: ignore[assignment]
+    return backend.texts
+
+
+_QUERY = "an unmistakable query"
+_INSTRUCTION = "an unmistakable instruction"
+_JOB = Score(1, 0, 0, _INSTRUCTION, (_QUERY,), tuple([checkpoints.SAMPLES[0] * 200] * 8))
+
+
+@pytest.mark.parametrize("template", ["qwen3-reranker", "mxbai-rerank-v2"])
+@pytest.mark.parametrize("in_passages", [False, True])
+def test_a_job_reads_its_query_once_however_many_slices_and_passages_it_has(
+    template: str, in_passages: bool, chat: Path
+) -> None:
+    encoder = causal(chat, template, max_length=600, shares_prefixes=True)
+    job = replace(_JOB, in_passages=in_passages)
+    texts = noting(encoder)
+    for _ in range(2):  # a request may be several jobs
+        slices = list(encoded_slices(encoder, job))
+    assert len(slices) > 2
+    assert sum(_QUERY in text for text in texts) == 1
+    assert sum(_INSTRUCTION in text for text in texts) == 2  # by itself, and with the query
+    pairs = [pair for some in slices for document in some for pair in document.pairs]
+    assert len({id(pair.prefix) for pair in pairs}) == 1
+
+
+def test_a_query_that_is_too_long_is_not_kept(chat: Path) -> None:
+    encoder = causal(chat, max_length=200)
+    for _ in range(2):
+        with pytest.raises(QueryTooLong):
+            encode(encoder, "long " * 500, ["d"])
+    assert encoder._head.cache_info().currsize == 0
+
+
+def merging() -> Tokenizer:
+    """Letters as tokens, but for ": ", ": a" and the answers: tokens that reach over the border."""
+    pieces = [*string.printable, ": ", ": a", "ye", "yes", "no"]
+    merges = [(":", " "), (": ", "a"), ("y", "e"), ("ye", "s"), ("n", "o")]
+    return Tokenizer(
+        models.BPE(vocab={piece: at for at, piece in enumerate(pieces)}, merges=merges)
+    )
+
+
+def test_where_tokens_reach_over_the_space_most_of_the_query_is_shared_all_the_same() -> None:
+    encoder = CausalEncoder(load_from(merging()), QWEN3, max_length=8192, shares_prefixes=True)
+    texts = noting(encoder)
+    documents = ["a document", "another", "third", "yes", ""]
+    calls = [encode(encoder, "query", some) for some in (documents[:1], documents[1:], documents)]
+    head = f"{QWEN3.instruct}{QWEN3.query}".format(instruction=QWEN3.instruction, query="query")
+    assert texts.count(head + QWEN3.document) == 1
+
+    tokenizer = merging()
+    start, end = (tokenizer.encode(text).ids for text in (QWEN3.prefix, QWEN3.suffix[0]))
+    whole = [tokenizer.encode(f"{head}{QWEN3.document} {one}").ids for one in documents]
+    pairs = calls[2]
+    assert [pair.token_ids for pair in pairs] == [[*start, *body, *end] for body in whole]
+    assert [*calls[0], *calls[1]] == pairs
+    assert len({pair.prefix for pair in pairs}) == 1
+    (prefix,) = {pair.prefix for pair in pairs}
+    assert prefix is not None
+    assert prefix.token_ids == (*start, *tokenizer.encode(head).ids)
+    assert all(tuple(pair.token_ids[: len(prefix)]) == prefix.token_ids for pair in pairs)
+
+
+@given(query=TEXT, documents=st.lists(TEXT, min_size=1, max_size=4), instruction=TEXT)
+def test_a_prefix_is_what_its_pairs_begin_with(
+    query: str, documents: list[str], instruction: str
+) -> None:
+    for tokenizer in (checkpoints.chat_tokenizer(), merging()):
+        encoder = CausalEncoder(load_from(tokenizer), QWEN3, max_length=8192, shares_prefixes=True)
+        for pair in encode(encoder, query, documents, instruction):
+            assert pair.prefix is not None
+            assert tuple(pair.token_ids[: len(pair.prefix)]) == pair.prefix.token_ids
+            assert pair.own_tokens > 0
+            assert all(first < second for first, second in pairwise(pair.prefix.ends))

@@ -7,6 +7,7 @@ stuck is not sent more and more.
 """
 
 import threading
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
 from shards.batcher import Batcher, WaitingPair
@@ -45,7 +46,7 @@ class Desk:
         self._budget = budget
         self._line: dict[int, tuple[Job, Score]] = {}  # of those that wait for an encoder
         self._in_encoders: frozenset[int] = frozenset()
-        self._on_device: frozenset[int] = frozenset()
+        self._flights: deque[Counter[int]] = deque()  # pairs by job, of batches that were taken
         self._lock = threading.Lock()
         self._pairs_changed = threading.Condition(self._lock)
         self._line_changed = threading.Condition(self._lock)
@@ -125,13 +126,23 @@ class Desk:
         with self._lock:
             self._prefixes.hold(self._jobs.awaited())
             batch = self._batcher.next_batch(self._jobs, self._prefixes)
-            self._on_device = frozenset(waiting.job for waiting in batch)
+            if batch:
+                self._flights.append(Counter(waiting.job for waiting in batch))
             return batch
 
-    def wait_for_pairs(self, seconds: float | None) -> None:
-        """Wait until there are pairs, or for so long, or until all is finished."""
+    def wait_for_pairs(self, seconds: float | None, or_until: Callable[[], bool]) -> None:
+        """Wait until there are pairs, or all is finished; for so long, or until one called `wake`."""
+
+        def is_over() -> bool:
+            return bool(self._batcher) or self._is_finished or or_until()
+
         with self._lock:
-            self._pairs_changed.wait_for(lambda: len(self._batcher) or self._is_finished, seconds)
+            self._pairs_changed.wait_for(is_over, seconds)
+
+    def wake(self) -> None:
+        """Have `wait_for_pairs` look again; called by any thread."""
+        with self._lock:
+            self._pairs_changed.notify()
 
     def scored(
         self,
@@ -141,11 +152,11 @@ class Desk:
         done_ns: int,
         work: Work,
     ) -> list[Scores]:
-        """Note the margins of a batch; return the answers of the jobs that are complete."""
+        """Note the margins of the first batch that was taken; return the answers of complete jobs."""
         with self._lock:
             replies = self._jobs.batch_scored(batch, margins, started_ns, done_ns, work)
-            self._batcher.add(self._jobs.portions(self._on_device, self._portion_tokens))
-            self._on_device = frozenset()
+            landed, flying = self._flights.popleft(), sum(self._flights, Counter[int]())
+            self._batcher.add(self._jobs.portions(landed, self._portion_tokens, flying))
             dropped = self._jobs.dropped(but=self._held)
             self._tell_if_finished()
         self._answer(dropped)
@@ -176,7 +187,7 @@ class Desk:
     @property
     def _held(self) -> frozenset[int]:
         """The jobs that the device or an encoder is at."""
-        return self._on_device | self._in_encoders
+        return self._in_encoders.union(*self._flights)
 
     @property
     def _is_finished(self) -> bool:

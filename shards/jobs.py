@@ -9,7 +9,7 @@ one when the last is scored, so that whatever came meanwhile has its turn betwee
 
 import math
 from collections import Counter
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 
@@ -76,10 +76,9 @@ class Job:
         self.handed_out += len(portion)
         return portion
 
-    @property
-    def wants_more(self) -> bool:
-        """Whether all that was handed out is scored."""
-        return len(self.margins) == self.handed_out
+    def wants_more(self, flying: int) -> bool:
+        """Whether all that was handed out is scored, but for so many pairs that the device is at."""
+        return len(self.margins) + flying == self.handed_out
 
     @property
     def is_complete(self) -> bool:
@@ -178,10 +177,17 @@ class OpenJobs:
         jobs = dict.fromkeys(waiting.job for waiting in batch)
         return [self._jobs.pop(job).reply() for job in jobs if self._is_complete(job)]
 
-    def portions(self, jobs: Container[int], tokens: int) -> list[WaitingPair]:
-        """Return what is to be scored next of those of these jobs that have nothing waiting."""
+    def portions(
+        self, jobs: Container[int], tokens: int, flying: Mapping[int, int]
+    ) -> list[WaitingPair]:
+        """Return what is to be scored next of those of these jobs that have nothing waiting.
+
+        Args:
+            flying: how many pairs of a job the device is at.
+        """
         open_jobs = (self._jobs[job] for job in self._jobs if job in jobs)
-        return [pair for job in open_jobs if job.wants_more for pair in job.portion(tokens)]
+        hungry = (job for job in open_jobs if job.wants_more(flying.get(job.id, 0)))
+        return [pair for job in hungry for pair in job.portion(tokens)]
 
     def _is_complete(self, job_id: int) -> bool:
         job = self._jobs.get(job_id)

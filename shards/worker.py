@@ -3,7 +3,7 @@
 The main thread forms batches and scores; the threads of the *intake* read the control socket and turn
 strings into encoded pairs beside it, so that the next batch is encoded while the device runs this one.
 They meet at the *desk*. A lone job never waits for company: a batch is formed from whatever is there
-when the device becomes free.
+when the device becomes free; where that computes by itself, one batch earlier (`shards.device`).
 
 A pair that makes the engine raise costs its own job an error, never its neighbours: the batch is
 halved until the pair stands alone. An error that leaves the device unusable ends the process; the
@@ -26,13 +26,13 @@ from shards import devices
 from shards.batcher import Batcher, WaitingPair
 from shards.budget import TokenBudget
 from shards.desk import Desk
+from shards.device import Device, Flight, end_if_lost
 from shards.engines.base import TellsSteps
 from shards.intake import Intake
-from shards.pairs import Batch
 from shards.process import belong_to
 from shards.proof import CanaryFailed
 from shards.refusal import Refusal
-from shards.start import Started, expected_work, prefixes_of, start, work_of
+from shards.start import Started, expected_work, prefixes_of, start
 from shards.wire.exit_codes import ExitCode
 from shards.wire.messages import ENGINE_ERROR, INVALID_SCORE, Refused
 from shards.wire.pipe import PipeClosed, ShardEnd
@@ -84,6 +84,7 @@ class Shard:
         batcher = Batcher(budget, packed=started.engine.facts.packed)
         self._desk = Desk(pipe.send, batcher, budget, prefixes_of(started.engine))
         self._pace = started.pace
+        self._device = Device(started.engine, pipe.arena, started.pace, self._desk.wake)
         self._proof = started.proof
         self._ledger = Ledger()
         self._works: list[Work] = []  # of what is being scored, in order
@@ -94,21 +95,27 @@ class Shard:
             self._engine.on_step = self._pipe.arena.batch_moved
         most = self._engine.facts.token_budget
         Intake(self._pipe, self._engine.encoder, self._desk, token_budget=most).start()
-        while batch := self._next_batch():
-            self._score(batch)
+        flights = self._device.flights
+        while (batch := self._next_batch()) or flights:
+            if batch:
+                self._device.begin(batch)
+            if self._device.is_full or not batch:
+                self._score(flights[0])
 
     def _next_batch(self) -> list[WaitingPair]:
-        """Wait for pairs; empty when the shard is stopped and has answered everything."""
-        rounds = self._proof.rounds
+        """Wait for pairs; empty when a flight could land first, or when all is answered."""
+        rounds, flights = self._proof.rounds, self._device.flights
         while True:
             self._desk.fail_overdue(time.monotonic_ns())
-            if rounds.is_due(time.monotonic()) and not self._desk.is_stopping:
+            is_due = rounds.is_due(time.monotonic()) and not self._desk.is_stopping
+            if is_due and not flights:
                 self._prove_again()
             if batch := self._desk.next_batch():
                 return batch
-            if self._desk.is_finished:
+            if self._desk.is_finished or self._device.could_land:
                 return []
-            self._desk.wait_for_pairs(rounds.wait_seconds(time.monotonic()))
+            seconds = None if flights else rounds.wait_seconds(time.monotonic())
+            self._desk.wait_for_pairs(seconds, lambda: self._device.could_land)
 
     def _prove_again(self) -> None:
         """Score a few known pairs between two batches; end if they score what they should not."""
@@ -118,7 +125,7 @@ class Shard:
         try:
             said = self._proof.again()
         except Exception as error:
-            _end_if_device_is_lost(error)
+            end_if_lost(error)
             raise
         self._pipe.arena.batch_done()
         self._proof.rounds.done(time.monotonic())
@@ -126,63 +133,41 @@ class Shard:
         if said.findings:
             raise CanaryFailed(said.findings)
 
-    def _score(self, batch: list[WaitingPair]) -> None:
-        started_ns = time.monotonic_ns()
+    def _score(self, flight: Flight) -> None:
         self._works = []
-        margins = self._margins(batch)
-        done_ns = time.monotonic_ns()
-        for reply in self._desk.scored(batch, margins, started_ns, done_ns, joined(self._works)):
+        margins = self._margins(flight)
+        done_ns, work = time.monotonic_ns(), joined(self._works)
+        for reply in self._desk.scored(flight.batch, margins, flight.started_ns, done_ns, work):
             self._pipe.send(self._ledger.tell(reply))
 
-    def _margins(self, batch: Sequence[WaitingPair]) -> list[float]:
-        """Score a batch; where the engine raises, halve it down to the pair that is at fault."""
+    def _margins(self, flight: Flight) -> list[float]:
+        """Let a flight land; where the engine raised, halve it down to the pair that is at fault."""
         try:
-            margins = self._on_device(batch)
+            margins = self._device.land(flight)
         except Exception as error:
-            return self._margins_of_halves(batch, error)
-        for waiting, margin in zip(batch, margins, strict=True):
+            return self._margins_of_halves(flight.batch, error)
+        self._note(flight)
+        for waiting, margin in zip(flight.batch, margins, strict=True):
             if not math.isfinite(margin):
                 self._proof.rounds.is_doubted = True
                 self._desk.fail(waiting.job, INVALID_SCORE, str(margin), waiting.document)
         return margins
 
-    def _on_device(self, batch: Sequence[WaitingPair]) -> list[float]:
-        """Call the engine, with a note in the arena of what it works on and for how long."""
-        pairs = [waiting.pair for waiting in batch]
-        tokens = sum(expected_work(self._engine, pairs).computed)
-        jobs = tuple({waiting.job: None for waiting in batch})
-        started_ns = time.monotonic_ns()
-        self._pipe.arena.batch_started(
-            jobs, now_ns=started_ns, expected_ns=self._pace.expected_ns(tokens)
-        )
-        try:
-            margins = self._engine.score(pairs)
-            if len(margins) != len(batch):
-                raise ValueError(f"{len(margins)} scores for {len(batch)} pairs")
-        except Exception as error:
-            _end_if_device_is_lost(error)  # while the arena still says what was on it
-            self._pipe.arena.batch_done()
-            raise
-        self._pipe.arena.batch_done()
-        took_ns = time.monotonic_ns() - started_ns
-        self._note(pairs, took_ns)
-        return margins
-
-    def _note(self, pairs: Batch, took_ns: int) -> None:
+    def _note(self, flight: Flight) -> None:
         """Learn from a batch that was computed, and remember what there is to tell of it."""
-        work = work_of(self._engine, pairs)
-        self._pace.learn(sum(work.computed), took_ns)
+        self._pace.learn(sum(flight.work.computed), flight.took_ns)
         self._budget.fitted()
         self._proof.rounds.batch_done(time.monotonic())
-        self._ledger.note(work, took_ns)
-        self._works.append(work)
+        self._ledger.note(flight.work, flight.took_ns)
+        self._works.append(flight.work)
 
     def _margins_of_halves(self, batch: Sequence[WaitingPair], error: Exception) -> list[float]:
         if devices.is_out_of_memory(error):
             self._make_room(batch, error)
         if len(batch) > 1:
             middle = len(batch) // 2
-            return self._margins(batch[:middle]) + self._margins(batch[middle:])
+            halves = batch[:middle], batch[middle:]
+            return [margin for half in halves for margin in self._margins(self._device.begin(half))]
         _logger.error("a pair could not be scored: %s", error, exc_info=error)
         self._desk.fail(batch[0].job, ENGINE_ERROR, type(error).__name__, batch[0].document)
         self._works.append(Work([0], [0]))
@@ -194,11 +179,3 @@ class Shard:
         self._budget.did_not_fit(sum(expected_work(self._engine, pairs).computed))
         _logger.warning("token budget lowered to %d: %s", self._budget.tokens, error)
         devices.free_memory()
-
-
-def _end_if_device_is_lost(error: Exception) -> None:
-    """After a CUDA error that is not about memory every later call fails or lies: start afresh."""
-    text = str(error)
-    if "CUDA error" in text and "out of memory" not in text:
-        _logger.critical("the device is lost: %s", text)
-        os._exit(ExitCode.DEVICE)

@@ -138,6 +138,21 @@ class KeepsPrefixes(Protocol):
 
 
 @runtime_checkable
+class RunsAhead(Protocol):
+    """An engine whose device may compute by itself, so that another batch can be begun meanwhile.
+
+    Attributes:
+        runs_ahead: whether it does.
+    """
+
+    runs_ahead: bool
+
+    def launch(self, batch: Batch) -> Callable[[], list[float]]:
+        """Begin a batch; return what waits for its margins, and for nothing that is begun later."""
+        ...
+
+
+@runtime_checkable
 class TellsSteps(Protocol):
     """An engine that says when it has come further with a batch, which may take minutes.
 

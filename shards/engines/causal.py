@@ -28,6 +28,7 @@ from shards.engines.bodies import (
     read_weights,
 )
 from shards.engines.formats import said_of_int8, said_of_kernels, settle
+from shards.engines.later import later, runs_by_itself
 from shards.engines.prefixes import PrefixCache
 from shards.pairs import Batch
 from shards.refusal import Refusal, Report, notes_of
@@ -46,6 +47,7 @@ class CausalEngine:
     ) -> None:
         self.facts = facts
         self.encoder = encoder
+        self.runs_ahead = runs_by_itself(facts.device)
         self._body = body
         self._norm = norm
         self._row = row
@@ -75,15 +77,18 @@ class CausalEngine:
         self._body.warm_up()
         self.score(self.encoder.encode("?", ("", "!"), instruction="", max_document_tokens=0))
 
+    def launch(self, batch: Batch) -> Callable[[], list[float]]:
+        """See `RunsAhead`."""
+        return _launched(self._body, self._norm, self._row, batch)
+
     def score(self, batch: Batch) -> list[float]:
         """See `Engine`."""
-        return _margins(self._body, self._norm, self._row, batch)
+        return self.launch(batch)()
 
 
 @torch.inference_mode()
-def _margins(body: Body, norm: Norm, row: torch.Tensor, batch: Batch) -> list[float]:
-    margins: list[float] = (norm(body.last_states(batch).float()) @ row).tolist()
-    return margins
+def _launched(body: Body, norm: Norm, row: torch.Tensor, batch: Batch) -> Callable[[], list[float]]:
+    return later(norm(body.last_states(batch).float()) @ row)
 
 
 def load(spec: ShardSpec, report: Report) -> CausalEngine:
@@ -151,7 +156,7 @@ def load(spec: ShardSpec, report: Report) -> CausalEngine:
 def _known_margins(
     encoder: CausalEncoder, norm: Norm, row: torch.Tensor, body: Body
 ) -> list[float]:
-    return margins_of_known_pairs(encoder, lambda batch: _margins(body, norm, row, batch))
+    return margins_of_known_pairs(encoder, lambda batch: _launched(body, norm, row, batch)())
 
 
 def _made(weights: Weights, device: str, cache_mb: int, dtype: str) -> Body:

@@ -3,6 +3,8 @@
 What a batch goes through is in `cross_encoders`, what becomes of the logits in `labels`.
 """
 
+from collections.abc import Callable
+
 import torch
 
 from shards import devices
@@ -13,6 +15,7 @@ from shards.engines.base import Facts
 from shards.engines.cross_encoders import CrossEncoder, head_in_fp32
 from shards.engines.encoder_formats import family_of, settled_in
 from shards.engines.formats import said_of_int8, said_of_kernels
+from shards.engines.later import later, runs_by_itself
 from shards.engines.linears import FORMATS
 from shards.engines.padding import warm_up_batches
 from shards.pairs import Batch
@@ -30,6 +33,7 @@ class ClassifierEngine:
     ) -> None:
         self.facts = facts
         self.encoder = encoder
+        self.runs_ahead = runs_by_itself(facts.device)
         self._model = model
         self._weights = weights
 
@@ -39,10 +43,13 @@ class ClassifierEngine:
             self.score(batch)
 
     @torch.inference_mode()
+    def launch(self, batch: Batch) -> Callable[[], list[float]]:
+        """See `RunsAhead`."""
+        return later(self._model.logits(batch) @ self._weights)
+
     def score(self, batch: Batch) -> list[float]:
         """See `Engine`."""
-        margins: list[float] = (self._model.logits(batch) @ self._weights).tolist()
-        return margins
+        return self.launch(batch)()
 
 
 def load(spec: ShardSpec, report: Report) -> ClassifierEngine:

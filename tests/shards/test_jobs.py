@@ -123,18 +123,27 @@ def test_a_large_job_is_handed_out_in_portions() -> None:
     table = _open(job, other)
     first = job.portion(10)
     assert [one.index for one in first] == [0, 1]
-    assert table.portions({1}, 10) == []
+    assert table.portions({1}, 10, {}) == []
     assert _scored(table, first[:1], [1.0], started_ns=1, done_ns=2) == []
-    assert table.portions({1}, 10) == []
+    assert table.portions({1}, 10, {}) == []
     assert _scored(table, first[1:], [1.0], started_ns=2, done_ns=3) == []
-    second = table.portions({1}, 10)
+    second = table.portions({1}, 10, {})
     assert [one.index for one in second] == [2, 3]
     _scored(table, second, [1.0, 1.0], started_ns=3, done_ns=4)
-    third = table.portions({1, 2}, 10)
+    third = table.portions({1, 2}, 10, {})
     assert [one.index for one in third] == [4, 0]
     replies = _scored(table, third, [1.0, 1.0], started_ns=4, done_ns=5)
     assert {reply.job for reply in replies} == {1, 2}
-    assert table.portions({1, 2}, 10) == []
+    assert table.portions({1, 2}, 10, {}) == []
+
+
+def test_a_portion_does_not_wait_for_pairs_that_the_device_is_at() -> None:
+    job = _long_job(1)
+    table = _open(job)
+    first = job.portion(10)
+    _scored(table, first[:1], [1.0], started_ns=1, done_ns=2)
+    assert table.portions({1}, 10, {}) == []  # the other one is still in the line
+    assert [one.index for one in table.portions({1}, 10, {1: 1})] == [2, 3]
 
 
 def test_tokens_and_time_go_to_the_jobs_that_they_were_spent_on() -> None:

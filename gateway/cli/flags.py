@@ -31,7 +31,9 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--replicas", type=int, help="Shards in total; default one per device."),
             click.option("--threads", type=int, help="Compute threads of each shard."),
             click.option("--canary", metavar="MODE", help="full, own or numeric."),
-            click.option("--engine", metavar="NAME", help="auto, causal, classifier or fake."),
+            click.option(
+                "--engine", metavar="NAME", help="auto, causal, classifier, openvino, onnx or fake."
+            ),
         )
     ):
         command = option(command)

@@ -157,6 +157,17 @@ def _sources(settings: Settings) -> Iterator[Problem]:
             )
 
 
+def _onnx_files(settings: Settings) -> Iterator[Problem]:
+    """A graph is named for the engine that takes one."""
+    for name, model in settings.models.items():
+        if model.onnx_file and model.engine not in ("auto", "onnx"):
+            yield Problem(
+                path=("models", name, "onnx_file"),
+                message=f"the engine {shown(model.engine)} takes no graph",
+                remedy='Set engine = "onnx", or take onnx_file out',
+            )
+
+
 def _canaries(settings: Settings) -> Iterator[Problem]:
     """A canary must be able to fail."""
     for name, model in settings.models.items():
@@ -252,6 +263,7 @@ CHECKS: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     _default_model,
     _names,
     _sources,
+    _onnx_files,
     _canaries,
     _order,
     _job_size,

@@ -138,6 +138,10 @@ class ModelSettings(Section):
     (`gateway convert`) where it measures faster. `onnx` takes a folder with an exported graph. `fake`
     is for tests."""
 
+    onnx_file: str = Field(default="", max_length=4096)
+    """Which graph of the folder is served by the engine `onnx`, for example `model_quantized.onnx`,
+    which is looked for in `onnx/` as well; empty for `onnx/model.onnx`, or the only one there is."""
+
     dtype: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
     """`auto` measures fp32 and bf16 on a CPU; `int8` serves there if faster and ranking as bf16."""
 

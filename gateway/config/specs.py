@@ -144,6 +144,7 @@ def _shard(name: str, model: ModelSettings, spot: Place, settings: Settings) -> 
         source=resolve(model.source),
         revision=model.revision,
         engine=model.engine,
+        onnx_file=model.onnx_file,
         device=spot.device,
         device_required=spot.required,
         dtype=model.dtype,

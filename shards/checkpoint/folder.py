@@ -10,13 +10,10 @@ from shards.checkpoint.fingerprint import fingerprint_of
 from shards.checkpoint.hub import find_folder
 from shards.checkpoint.weights import read_json, tensor_files
 from shards.refusal import Refusal, Report
-from shards.wire.exit_codes import ExitCode
 from shards.wire.spec import ShardSpec
 
 if TYPE_CHECKING:
     import torch
-
-_GRAPHS = ("onnx/model.onnx", "model.onnx")
 
 _SIGMOID = "sigmoid"
 _IDENTITY = "identity"
@@ -157,32 +154,3 @@ def open_checkpoint(spec: ShardSpec, report: Report) -> Checkpoint:
     if "quantization_config" in config:
         raise Refusal(f"{spec.source} is quantised; give the fp32, bf16 or fp16 checkpoint")
     return Checkpoint(spec.source, folder, config, tensor_files(folder))
-
-
-def open_graph_folder(spec: ShardSpec) -> tuple[Checkpoint, Path]:
-    """Open a folder whose model is an exported graph; return it, without tensors, and the graph.
-
-    Raises:
-        Refusal: there is no such folder, no graph in it, or no config.json.
-    """
-    folder = Path(spec.source).expanduser()
-    graph = graph_in(folder)
-    if graph is None:
-        raise Refusal(
-            f"{spec.source} is no folder with {' or '.join(_GRAPHS)}; the engine onnx takes a "
-            "folder in the hub's layout: `hf download NAME --local-dir FOLDER` brings one",
-            ExitCode.SPEC,
-        )
-    if not (folder / "config.json").is_file():
-        raise Refusal(f"{folder} has no config.json beside its graph; take it from the checkpoint")
-    return Checkpoint(spec.source, folder, read_json(folder / "config.json"), {}), graph
-
-
-def graph_in(folder: Path) -> Path | None:
-    """Return the exported graph of a folder, if it has one."""
-    return next((folder / name for name in _GRAPHS if (folder / name).is_file()), None)
-
-
-def is_graph_only(folder: Path) -> bool:
-    """Whether a folder has an exported graph and no weights."""
-    return graph_in(folder) is not None and not any(folder.glob("*.safetensors"))

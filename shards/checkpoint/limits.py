@@ -46,6 +46,11 @@ def _positions(checkpoint: Checkpoint) -> int | None:
     positions = checkpoint.config.get("max_position_embeddings")
     if not isinstance(positions, int) or positions <= 0:
         return None
+    return positions - first_position(checkpoint)
+
+
+def first_position(checkpoint: Checkpoint) -> int:
+    """Return the position id of the first token."""
     if checkpoint.model_type in _OFFSET_FAMILIES:
-        return positions - int(checkpoint.config.get("pad_token_id", 1)) - 1
-    return positions
+        return int(checkpoint.config.get("pad_token_id", 1)) + 1
+    return 0

@@ -41,6 +41,11 @@ class PairEncoder:
         self._backend = tokenizer.backend
         self.warnings = tokenizer.warnings
 
+    @property
+    def gives_types(self) -> bool:
+        """Whether it tells the two sides of a pair apart by token types."""
+        return self._frame.typed is not None
+
     def encode(
         self,
         query: str,

@@ -37,7 +37,7 @@ def _load(name: str, spec: ShardSpec, report: Report) -> Engine:
 def _fitting(spec: ShardSpec, report: Report) -> Engine:
     from shards.checkpoint import engine_name, is_graph_only  # need model libraries
 
-    if is_graph_only(Path(spec.source).expanduser()):
+    if spec.onnx_file or is_graph_only(Path(spec.source).expanduser()):
         return _load("onnx", spec, report)
     engine = _load(engine_name(spec, report), spec, report)
     if engine.facts.engine == "classifier" and engine.facts.device == "cpu":

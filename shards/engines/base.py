@@ -59,7 +59,7 @@ class Facts:
     Attributes:
         engine: the engine's name.
         device: the device in use (may differ from the spec's, with a line in `warnings`).
-        dtype: `fp32`, `bf16`, `fp16` or `int8`.
+        dtype: `fp32`, `bf16`, `fp16`, `int8`, or `int4` of an exported graph.
         max_length: the most tokens of one pair.
         token_budget: the most tokens of one batch, padding included; a single longer pair makes a
             batch of its own.

@@ -1,7 +1,8 @@
 """Cross-encoders as graphs that another runtime computes: padded batches in, logits out.
 
-Inputs have the names that transformers gives them, and a graph is fed those that it has; token types
-among them, without which a BERT scores something else in silence.
+Inputs have the names that transformers gives them, and a graph is fed those that it has: token types
+among them, without which a BERT scores something else in silence, and positions where it wants to be
+told.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -23,7 +24,7 @@ Run = Callable[[Arrays], "np.ndarray[Any, Any]"]
 """Takes int64 `[pairs, tokens]` by name, returns logits `[pairs, labels]`."""
 
 _NEEDED = frozenset({"input_ids", "attention_mask"})
-_KNOWN = _NEEDED | {"token_type_ids"}
+_KNOWN = _NEEDED | {"token_type_ids", "position_ids"}
 
 
 class GraphEngine:
@@ -38,11 +39,20 @@ class GraphEngine:
         pad_id: int,
         encoder: PairEncoder,
         facts: Facts,
+        first_position: int = 0,
     ) -> None:
+        """Take a graph.
+
+        Args:
+            inputs: the names of what it takes.
+            first_position: of the first token, for graphs that take positions.
+        """
         self.facts = facts
         self.encoder = encoder
         self._run = run
         self._takes_types = "token_type_ids" in inputs
+        self._takes_positions = "position_ids" in inputs
+        self._first_position = first_position
         self._weights = torch.tensor(label_weights)
         self._pad_id = pad_id
 
@@ -54,6 +64,10 @@ class GraphEngine:
     def score(self, batch: Batch) -> list[float]:
         """See `Engine`."""
         inputs = padded_inputs(batch, pad_id=self._pad_id, types=self._takes_types)
+        if self._takes_positions:
+            ids = inputs["input_ids"]
+            places = torch.arange(ids.shape[1]) + self._first_position
+            inputs["position_ids"] = places.repeat(len(ids), 1)
         logits = self._run({name: tensor.numpy() for name, tensor in inputs.items()})
         margins: list[float] = (torch.from_numpy(logits).float() @ self._weights).tolist()
         return margins
@@ -69,7 +83,7 @@ def expect_inputs(inputs: Collection[str], *, types: bool, name: str) -> None:
     if not set(inputs) <= _KNOWN or not set(inputs) >= _NEEDED:
         raise Refusal(
             f"{name} takes {', '.join(sorted(inputs)) or 'nothing'}; a cross-encoder takes "
-            "input_ids, attention_mask and, if it knows them, token_type_ids"
+            "input_ids, attention_mask and, if it knows them, token_type_ids and position_ids"
         )
     if types and "token_type_ids" not in inputs:
         raise Refusal(

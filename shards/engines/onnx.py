@@ -1,16 +1,15 @@
 """Cross-encoders through ONNX Runtime, from graphs that others have exported.
 
-The graph lies where the hub keeps it, `onnx/model.onnx`, with config.json and tokenizer beside that
-folder. It computes what it computes: there are no weights to compare it with, so its form is checked
-(what it takes, what it gives for one pair and for two), and the canaries look at its scores.
+A graph lies where the hub keeps it, with config.json and tokenizer around (`shards.checkpoint.graph`).
+It computes what it computes, in the number format that whoever exported it has chosen: there are no
+weights to compare it with, so its form is checked (what it takes, what it gives for one pair and for
+two), and the canaries look at its scores.
 """
 
-import hashlib
-from pathlib import Path
 from typing import Any
 
 from shards import devices
-from shards.checkpoint import Checkpoint, expect_engine, open_graph_folder
+from shards.checkpoint import Graph, expect_engine, first_position, open_graph
 from shards.engines.around import around
 from shards.engines.base import Facts
 from shards.engines.graph_engine import Arrays, GraphEngine, Run, expect_inputs, expect_logits
@@ -19,6 +18,7 @@ from shards.wire.exit_codes import ExitCode
 from shards.wire.spec import ShardSpec
 
 _SHAPES = ((1, 7), (2, 19))  # pairs and tokens that a graph is tried with
+_RESULT = "logits"
 
 
 def load(spec: ShardSpec, report: Report) -> GraphEngine:
@@ -28,49 +28,67 @@ def load(spec: ShardSpec, report: Report) -> GraphEngine:
             f"the engine onnx computes on CPUs, not on {spec.device}: set devices to cpu",
             ExitCode.SPEC,
         )
-    if spec.dtype not in ("auto", "fp32"):
-        raise Refusal(
-            f"the engine onnx computes the graph as it was exported, not in {spec.dtype}: set "
-            "dtype to auto",
-            ExitCode.SPEC,
-        )
-    checkpoint, graph = open_graph_folder(spec)
+    graph = open_graph(spec)
+    checkpoint = graph.checkpoint
     expect_engine(checkpoint, "classifier")
+    _expect_format(spec, graph)
     parts = around(spec, checkpoint)
     report(f"loading {graph.name}")
     run, inputs = _session(graph, spec.threads or len(spec.cores))
-    has_types = int(checkpoint.config.get("type_vocab_size") or 0) > 1
-    expect_inputs(inputs, types=has_types, name=str(graph))
+    knows_types = int(checkpoint.config.get("type_vocab_size") or 0) > 1
+    types = knows_types and parts.encoder.gives_types
+    expect_inputs(inputs, types=types, name=str(graph.path))
     engine = GraphEngine(
         run,
         inputs,
         label_weights=parts.label_weights,
         pad_id=int(checkpoint.config.get("pad_token_id") or 0),
+        first_position=first_position(checkpoint),
         encoder=parts.encoder,
         facts=Facts(
             engine="onnx",
             device="cpu",
-            dtype="fp32",
+            dtype=graph.holds.dtype,
             max_length=parts.max_length,
             token_budget=devices.pick_token_budget(spec, "cpu"),
             activation=checkpoint.activation,
             demonstration=checkpoint.demonstration,
             languages=checkpoint.languages,
-            fingerprint=f"onnx {_hash(graph)}",
+            fingerprint=f"onnx {checkpoint.fingerprint}",
+            notes=_notes(graph),
             warnings=parts.doubts,
             doubts=parts.doubts,
         ),
     )
-    _expect_reranker(run, inputs, len(parts.label_weights), checkpoint, graph)
+    _expect_reranker(run, inputs, len(parts.label_weights), graph)
     return engine
 
 
-def _hash(graph: Path) -> str:
-    with graph.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _expect_format(spec: ShardSpec, graph: Graph) -> None:
+    if spec.dtype not in ("auto", graph.holds.dtype):
+        raise Refusal(
+            f"{graph.path} computes in {graph.holds.dtype}, as it was exported, not in {spec.dtype}: "
+            "set dtype to auto, or onnx_file to another graph",
+            ExitCode.SPEC,
+        )
 
 
-def _session(graph: Path, threads: int) -> tuple[Run, frozenset[str]]:
+def _notes(graph: Graph) -> tuple[str, ...]:
+    dtype = graph.holds.dtype
+    if dtype not in ("int8", "int4"):
+        return (f"graph {graph.name}, in {dtype}",)
+    said = (
+        f"graph {graph.name}, in {dtype} as it was exported: nothing says how it agrees with bf16"
+    )
+    if graph.holds.looks_at_batches:
+        return (
+            said,
+            "it rounds by what is in a batch, so the other pairs there change a margin a little",
+        )
+    return (said,)
+
+
+def _session(graph: Graph, threads: int) -> tuple[Run, frozenset[str]]:
     try:
         import onnxruntime
     except ImportError as error:
@@ -84,21 +102,23 @@ def _session(graph: Path, threads: int) -> tuple[Run, frozenset[str]]:
     options.log_severity_level = 3  # errors
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # cores are shared
     try:
-        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(
+            graph.path, options, providers=["CPUExecutionProvider"]
+        )
     except Exception as error:  # whatever a broken file makes the runtime raise
         reason = str(error).strip().split("\n")[0]
-        raise Refusal(f"ONNX Runtime cannot load {graph}: {reason}") from error
+        raise Refusal(f"ONNX Runtime cannot load {graph.path}: {reason}") from error
     names = frozenset(one.name for one in session.get_inputs())
+    results = [one.name for one in session.get_outputs()]
+    result = _RESULT if _RESULT in results else results[0]
 
     def run(arrays: Arrays) -> Any:
-        return session.run(None, {name: arrays[name] for name in names})[0]
+        return session.run([result], {name: arrays[name] for name in names})[0]
 
     return run, names
 
 
-def _expect_reranker(
-    run: Run, inputs: frozenset[str], labels: int, checkpoint: Checkpoint, graph: Path
-) -> None:
+def _expect_reranker(run: Run, inputs: frozenset[str], labels: int, graph: Graph) -> None:
     """Try shapes, so that a graph of fixed shapes or of another kind is found here, not by a client."""
     import numpy as np
 
@@ -109,7 +129,7 @@ def _expect_reranker(
         except Exception as error:
             reason = str(error).strip().split("\n")[0]
             raise Refusal(
-                f"{graph} cannot compute {pairs} pairs of {tokens} tokens ({reason}): export it "
+                f"{graph.path} cannot compute {pairs} pairs of {tokens} tokens ({reason}): export it "
                 "with dynamic axes for batch and sequence"
             ) from error
-        expect_logits(logits.shape, (pairs, labels), str(graph))
+        expect_logits(logits.shape, (pairs, labels), str(graph.path))

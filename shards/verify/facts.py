@@ -52,6 +52,10 @@ def head(checkpoint: Checkpoint) -> str:
             stored = next((name for name in (*_TIED, "lm_head.weight") if name in names), "?")
             return f"{stored}, tied to the embeddings"
         return "lm_head.weight, not tied"
-    heads = [name for name in sorted(names) if name.startswith(("classifier", "score"))]
+    heads = [
+        name
+        for name in sorted(names)
+        if name.startswith(("classifier", "score")) or name.endswith(".onnx")
+    ]
     labels = max(1, len(checkpoint.config.get("id2label") or {}))
     return f"{', '.join(heads) or '?'}; {labels} label{'s' if labels > 1 else ''}"

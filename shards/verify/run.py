@@ -10,10 +10,11 @@ import json
 import logging
 import os
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import IO, Any
 
 from shards import devices
-from shards.checkpoint import Checkpoint, open_checkpoint
+from shards.checkpoint import Checkpoint, is_graph_only, open_checkpoint, open_graph
 from shards.encoder import Template, choose_template
 from shards.engines import load_engine
 from shards.process import belong_to
@@ -101,7 +102,7 @@ class Verification:
         dtype = engine.facts.dtype
         if not engine.facts.fingerprint:
             return _Examined({"engine": engine.facts.engine}, found, dtype)
-        checkpoint = open_checkpoint(self._spec, self._stage)
+        checkpoint = self._opened()
         template = None
         if engine.facts.engine == "causal":
             name = checkpoint.full_name
@@ -115,10 +116,17 @@ class Verification:
         ours = checks.own_margins(engine, self._questions, self._advance)
         return _Examined(facts, found, dtype, checkpoint, template, ours)
 
+    def _opened(self) -> Checkpoint:
+        if is_graph_only(Path(self._spec.source).expanduser()):
+            return open_graph(self._spec).checkpoint
+        return open_checkpoint(self._spec, self._stage)
+
     def _compare(self, examined: "_Examined", checkpoint: Checkpoint) -> Check:
         """Compare with another implementation."""
         if not self._questions:
             return Check("agreement", None, "not asked for (--pairs 0)")
+        if is_graph_only(checkpoint.folder):
+            return Check("agreement", None, "the folder has a graph and no weights to compare with")
         if missing := checks.no_room(checkpoint):
             return missing
         from shards.verify.reference import Reference

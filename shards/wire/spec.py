@@ -48,6 +48,7 @@ class ShardSpec:
         revision: a branch, tag or commit on the hub; empty for the default branch.
         generation: how many times this shard has been started, counting from 1.
         engine: a name of `shards.engines.ENGINES`, or `auto`.
+        onnx_file: which graph of the folder the engine `onnx` takes; empty for the plain one.
         device: `cpu`, `cuda:N` or `mps`.
         device_required: whether a missing device is an error; if not, the shard says so and uses
             the CPU.
@@ -78,6 +79,7 @@ class ShardSpec:
     revision: str = ""
     generation: int = 1
     engine: str = "auto"
+    onnx_file: str = ""
     device: str = "cpu"
     device_required: bool = True
     dtype: str = "auto"

@@ -163,6 +163,12 @@ def test_auto_is_not_mixed_with_named_devices() -> None:
     assert "mixes auto" in problems(models=models)["models.a.devices"].message
 
 
+def test_a_graph_is_named_for_the_engine_that_takes_one() -> None:
+    model = {"source": "x/a", "onnx_file": "model_O4.onnx"}
+    found = problems(models={"a": model | {"engine": "openvino"}})
+    assert "takes no graph" in found["models.a.onnx_file"].message
+
+
 def test_a_document_too_large_for_one_job_is_refused(toml: Write) -> None:
     file = toml("[limits]\ndocument_bytes = 2000000\nquery_bytes = 100000\n")
     assert "2200000 bytes" in problems(file)["limits.document_bytes"].message

@@ -27,6 +27,7 @@ def test_every_key_of_a_model_reaches_its_shards() -> None:
         template="answer-is",
         instruction="Be strict",
         guard_special_tokens=False,
+        int8_anyway=True,
     )
     (spec,) = model_specs(Settings(models={"a": model}, offline=True), GPU_SERVER)
     (shard,) = spec.shards
@@ -37,6 +38,13 @@ def test_every_key_of_a_model_reaches_its_shards() -> None:
     assert (shard.max_length, shard.token_budget) == (512, 4096)
     assert (shard.template, shard.instruction) == ("answer-is", "Be strict")
     assert (shard.guard_special_tokens, shard.offline) == (False, True)
+    assert shard.int8_anyway
+
+
+def test_a_named_graph_reaches_its_shard() -> None:
+    model = ModelSettings(source="x/a", engine="onnx", onnx_file="model_O4.onnx")
+    (spec,) = model_specs(Settings(models={"a": model}), LAPTOP)
+    assert spec.shards[0].onnx_file == "model_O4.onnx"
 
 
 def test_embedded_models_lie_in_the_package() -> None:

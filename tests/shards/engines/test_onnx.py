@@ -1,5 +1,6 @@
 """ONNX Runtime: exported graphs equal the checkpoint, and what is no reranker is refused."""
 
+import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,18 +8,18 @@ from typing import Any
 
 import onnx
 import pytest
-import torch
 from onnx import TensorProto, helper
-from transformers import AutoModelForSequenceClassification
+from onnxruntime.quantization import quantize_dynamic
 
 from shards.engines import load_engine
 from shards.refusal import Refusal
 from shards.wire.spec import ShardSpec
 from tests import checkpoints
+from tests.graphs import NAMES, export
 from tests.shards.engines import reference
 
 DOCUMENTS = [*checkpoints.SAMPLES, "", "Paris", "planets " * 90]
-NAMES = ("input_ids", "attention_mask", "token_type_ids")
+INT8_TOLERANCE = 0.8  # margins of these models spread over about 4
 
 
 def quiet(line: str) -> None:
@@ -30,20 +31,6 @@ def spec_of(folder: Path, **settings: Any) -> ShardSpec:
     return ShardSpec(name="m/cpu", model="m", source=str(folder), **settings)
 
 
-class Logits(torch.nn.Module):
-    """A transformers model as the graph sees it."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self.model: Any = AutoModelForSequenceClassification.from_pretrained(
-            folder, attn_implementation="eager"
-        ).eval()
-
-    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.model(**dict(zip(NAMES, inputs, strict=False))).logits
-        return logits
-
-
 @pytest.fixture(scope="module", params=["bert", "xlm-roberta"])
 def folder(
     request: pytest.FixtureRequest,
@@ -53,20 +40,7 @@ def folder(
     """A checkpoint in the hub's layout whose weights are in onnx/model.onnx alone."""
     copied: Path = tmp_path_factory.mktemp("exported") / str(request.param)
     shutil.copytree(models[request.param], copied)
-    names = NAMES if request.param == "bert" else NAMES[:2]
-    mask = torch.tensor([[1] * 12, [1] * 5 + [0] * 7])
-    inputs = {"input_ids": torch.arange(5, 29).view(2, 12), "attention_mask": mask}
-    inputs["token_type_ids"] = torch.tensor([[0] * 4 + [1] * 8] * 2)
-    (copied / "onnx").mkdir()
-    torch.onnx.export(
-        Logits(copied),
-        tuple(inputs[name] for name in names),
-        copied / "onnx" / "model.onnx",
-        input_names=list(names),
-        output_names=["logits"],
-        dynamic_axes={name: {0: "batch", 1: "sequence"} for name in names},
-        dynamo=False,
-    )
+    export(copied, NAMES if request.param == "bert" else NAMES[:2])
     return copied
 
 
@@ -78,6 +52,7 @@ pytestmark = pytest.mark.filterwarnings(
 def test_a_graph_equals_transformers(folder: Path) -> None:
     engine = load_engine(spec_of(folder, threads=1), quiet)
     assert (engine.facts.engine, engine.facts.dtype) == ("onnx", "fp32")
+    assert engine.facts.notes == ("graph onnx/model.onnx, in fp32",)
     pairs = engine.encoder.encode("planets", DOCUMENTS, instruction="", max_document_tokens=0)
     expected = reference.classifier_margins(
         folder, "planets", DOCUMENTS, limit=engine.facts.max_length
@@ -92,6 +67,75 @@ def test_a_folder_without_weights_is_served_by_auto(folder: Path, tmp_path: Path
     shutil.copytree(folder, tmp_path / "m")
     (tmp_path / "m" / "model.safetensors").unlink()
     assert load_engine(spec_of(tmp_path / "m", engine="auto"), quiet).facts.engine == "onnx"
+
+
+@pytest.fixture(scope="module")
+def quantised(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same folder, with a second graph in int8 as most on the hub are made."""
+    copied = tmp_path_factory.mktemp("quantised") / "m"
+    shutil.copytree(folder, copied)
+    graphs = copied / "onnx"
+    logging.disable()  # it asks for preparing the graph, by the root logger
+    try:
+        quantize_dynamic(graphs / "model.onnx", graphs / "model_quantized.onnx")
+    finally:
+        logging.disable(logging.NOTSET)
+    return copied
+
+
+def test_a_graph_is_chosen_by_its_name_and_tells_its_number_format(quantised: Path) -> None:
+    engine = load_engine(spec_of(quantised, onnx_file="model_quantized.onnx"), quiet)
+    assert (engine.facts.engine, engine.facts.dtype) == ("onnx", "int8")
+    assert engine.facts.notes[0].startswith("graph onnx/model_quantized.onnx, in int8 as it was")
+    assert "the other pairs there change a margin a little" in engine.facts.notes[1]
+    pairs = engine.encoder.encode("planets", DOCUMENTS, instruction="", max_document_tokens=0)
+    expected = reference.classifier_margins(
+        quantised, "planets", DOCUMENTS, limit=engine.facts.max_length
+    )
+    margins = engine.score(pairs)
+    assert margins == pytest.approx(expected, abs=INT8_TOLERANCE)
+    assert margins != pytest.approx(expected, abs=1e-4)
+
+
+def test_a_number_format_that_the_graph_does_not_have_is_refused(quantised: Path) -> None:
+    named = spec_of(quantised, onnx_file="model_quantized.onnx", dtype="int8")
+    assert load_engine(named, quiet).facts.dtype == "int8"
+    with pytest.raises(
+        Refusal, match=r"model.onnx computes in fp32, as it was exported, not in int8"
+    ):
+        load_engine(spec_of(quantised, dtype="int8"), quiet)
+
+
+def test_auto_takes_a_graph_that_is_named_and_else_the_weights(quantised: Path) -> None:
+    spec = spec_of(quantised, engine="auto", onnx_file="onnx/model_quantized.onnx")
+    assert load_engine(spec, quiet).facts.engine == "onnx"
+    assert load_engine(spec_of(quantised, engine="auto", dtype="fp32"), quiet).facts.engine == (
+        "classifier"
+    )
+
+
+@pytest.mark.parametrize(("name", "first"), [("bert", 0), ("xlm-roberta", 2)])
+def test_a_graph_may_take_positions(
+    name: str, first: int, models: dict[str, Path], tmp_path: Path
+) -> None:
+    shutil.copytree(models[name], tmp_path / "m")
+    names = (*(NAMES if name == "bert" else NAMES[:2]), "position_ids")
+    export(tmp_path / "m", names, first)
+    engine = load_engine(spec_of(tmp_path / "m"), quiet)
+    pairs = engine.encoder.encode("planets", DOCUMENTS, instruction="", max_document_tokens=0)
+    expected = reference.classifier_margins(
+        tmp_path / "m", "planets", DOCUMENTS, limit=engine.facts.max_length
+    )
+    assert engine.score(pairs) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_graph_needs_no_token_types_where_the_tokenizer_gives_none(tmp_path: Path) -> None:
+    checkpoints.encoder(tmp_path / "m", "bert", types=False)
+    export(tmp_path / "m", NAMES[:2])
+    engine = load_engine(spec_of(tmp_path / "m"), quiet)
+    pairs = engine.encoder.encode("planets", DOCUMENTS, instruction="", max_document_tokens=0)
+    expected = reference.classifier_margins(tmp_path / "m", "planets", DOCUMENTS, limit=512)
+    assert engine.score(pairs) == pytest.approx(expected, abs=1e-4)
 
 
 def graph(folder: Path, inputs: Sequence[str], dims: list[int | str]) -> None:
@@ -131,14 +175,16 @@ def test_a_graph_that_is_no_reranker_is_refused(
 def test_a_broken_graph_is_refused(models: dict[str, Path], tmp_path: Path) -> None:
     shutil.copytree(models["bert"], tmp_path / "m")
     (tmp_path / "m" / "model.onnx").write_bytes(b"no graph")
+    with pytest.raises(Refusal, match=r"is no ONNX graph .* download it again"):
+        load_engine(spec_of(tmp_path / "m"), quiet)
+    unknown = helper.make_graph([helper.make_node("Nothing", ["x"], ["y"])], "g", [], [])
+    onnx.save(helper.make_model(unknown), tmp_path / "m" / "model.onnx")
     with pytest.raises(Refusal, match="ONNX Runtime cannot load"):
         load_engine(spec_of(tmp_path / "m"), quiet)
 
 
 def test_what_the_engine_cannot_do_is_refused(models: dict[str, Path]) -> None:
-    with pytest.raises(Refusal, match=r"no folder with onnx/model.onnx or model.onnx"):
+    with pytest.raises(Refusal, match=r"holds no \*\.onnx"):
         load_engine(spec_of(models["bert"]), quiet)
     with pytest.raises(Refusal, match="computes on CPUs"):
         load_engine(spec_of(models["bert"], device="cuda:0"), quiet)
-    with pytest.raises(Refusal, match="as it was exported, not in int8"):
-        load_engine(spec_of(models["bert"], dtype="int8"), quiet)

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ import click
 import torch
 
 from scripts.bench_suite.machine import Clock, ceiling
-from scripts.full_size import lasting, qwen3_06b
+from scripts.full_size import decoder_folder
+from scripts.passes import THROUGH, passing
 from shards import devices
 from shards.engines import load_engine
 from shards.engines.base import CountsWork, Engine
@@ -118,9 +120,10 @@ def cut(
 
 
 def linear_flop(folder: Path, figure: Figure) -> float:
-    """Return the FLOP of the linears for what a Qwen3 must compute; attention comes on top."""
+    """Return the FLOP of the linears for what a decoder must compute; attention comes on top."""
     config = json.loads((folder / "config.json").read_text())
-    hidden, inner, dim = (config[name] for name in ("hidden_size", "intermediate_size", "head_dim"))
+    hidden, inner = config["hidden_size"], config["intermediate_size"]
+    dim = config.get("head_dim") or hidden // config["num_attention_heads"]
     queries, keys = config["num_attention_heads"] * dim, config["num_key_value_heads"] * dim
     rest = (
         2 * hidden * (2 * queries + 3 * inner)
@@ -229,6 +232,11 @@ def largest_difference(engines: dict[str, tuple[Engine, Path]]) -> dict[str, flo
     help="Time on cores, not the clock's: with --threads 1 beside others.",
 )
 @click.option("--plain", is_flag=True, help="PyTorch's operations instead of our kernels in C.")
+@click.option(
+    "--transformers",
+    is_flag=True,
+    help="Beside each engine the same weights through transformers' modules: flat, and padded.",
+)
 @click.option("--json", "as_json", is_flag=True)
 def main(
     checkpoint: Path | None,
@@ -241,21 +249,25 @@ def main(
     busy: bool,
     cpu_time: bool,
     plain: bool,
+    transformers: bool,
     as_json: bool,
 ) -> None:
-    """Measure engines on CHECKPOINT; without one, on random weights of Qwen3-Reranker-0.6B's size."""
+    """Measure engines on CHECKPOINT; without one, on random weights of Qwen3-Reranker-0.6B's size.
+
+    `mxbai-rerank` as CHECKPOINT stands for random weights of mxbai-rerank-base-v2's size.
+    """
     if plain:
         click.get_current_context().with_resource(without_kernels())
-    folder = checkpoint or qwen3_06b(lasting("qwen3-0.6b"))
+    folder = decoder_folder(checkpoint)
     engines: dict[str, tuple[Engine, Path]] = {}
     loading = {}
-    for one in dtype.split(","):
+    for one, through in product(dtype.split(","), THROUGH if transformers else ("",)):
         started = time.perf_counter()
-        engines[one] = (
-            load(folder, one, device=device, threads=threads, token_budget=token_budget),
-            folder,
-        )
-        loading[one] = round(time.perf_counter() - started, 2)
+        with passing(through):
+            engine = load(folder, one, device=device, threads=threads, token_budget=token_budget)
+        name = " ".join(filter(None, (one, through)))
+        engines[name] = (engine, folder)
+        loading[name] = round(time.perf_counter() - started, 2)
     clock = time.process_time if cpu_time else time.perf_counter
     with company() if busy else nullcontext():
         rows = measure(engines, workload.split(","), rounds, device, clock)
@@ -320,7 +332,7 @@ def bench_spec(
 
 def _table(said: dict[str, Any], rows: Sequence[Row]) -> str:
     lines = [
-        f"{row.dtype:5} {row.workload:18} {row.milliseconds:10.2f} ms  p95 {row.p95_milliseconds:10.2f}"
+        f"{row.dtype:12} {row.workload:18} {row.milliseconds:10.2f} ms  p95 {row.p95_milliseconds:10.2f}"
         f" ms  {row.documents_per_second:9.1f} documents/s  {row.tokens:7} tokens"
         f"  {row.share_of_ceiling:6.1%} of the bf16 ceiling"
         for row in rows

@@ -1,6 +1,6 @@
 """Full-size checkpoints with random weights: right for speed and memory, wrong for everything else.
 
-Qwen3-Reranker-0.6B as its config.json says, in bf16, and cross-encoders of the size of rubert-base, as
+Qwen3-Reranker-0.6B as its config.json says and mxbai-rerank-base-v2, in bf16, and cross-encoders of the size of rubert-base, as
 DiTy's is, and of ModernBERT-base. Their tokenizers are small ones of our own, trained on the prompt and on the texts of the
 workloads, so that a common word is one token, as it is for the real ones. Their ids are the first of
 the vocabulary.
@@ -24,6 +24,19 @@ QWEN3_06B: dict[str, Any] = {
     "num_key_value_heads": 8,
     "head_dim": 128,
     "max_position_embeddings": 40_960,
+    "rope_theta": 1_000_000,
+    "rms_norm_eps": 1e-6,
+    "tie_word_embeddings": True,
+}
+
+QWEN2_05B: dict[str, Any] = {
+    "vocab_size": 151_936,
+    "hidden_size": 896,
+    "intermediate_size": 4864,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 14,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 32_768,
     "rope_theta": 1_000_000,
     "rms_norm_eps": 1e-6,
     "tie_word_embeddings": True,
@@ -60,6 +73,25 @@ def lasting(name: str) -> Path:
 
 def qwen3_06b(folder: Path, config: dict[str, Any] = QWEN3_06B) -> Path:
     """Write Qwen3-Reranker-0.6B's shape with random weights (1.2 GB), unless it lies there already."""
+    return _decoder(folder, "Qwen3", config)
+
+
+def qwen2_05b(folder: Path, config: dict[str, Any] = QWEN2_05B) -> Path:
+    """Write mxbai-rerank-base-v2's shape with random weights (1.0 GB), unless it lies there already.
+
+    Its prompt is found by its name: the folder's must hold `mxbai-rerank`.
+    """
+    return _decoder(folder, "Qwen2", config)
+
+
+def decoder_folder(named: Path | None) -> Path:
+    """Return the folder of a checkpoint; for none, and for `mxbai-rerank`, that of random weights."""
+    if named == Path("mxbai-rerank"):
+        return qwen2_05b(lasting("mxbai-rerank-base-v2"))
+    return named or qwen3_06b(lasting("qwen3-0.6b"))
+
+
+def _decoder(folder: Path, family: str, config: dict[str, Any]) -> Path:
     if (folder / "model.safetensors").is_file():
         return folder
     import torch
@@ -70,7 +102,8 @@ def qwen3_06b(folder: Path, config: dict[str, Any] = QWEN3_06B) -> Path:
     default = torch.get_default_dtype()
     torch.set_default_dtype(torch.bfloat16)
     try:
-        model = transformers.Qwen3ForCausalLM(transformers.Qwen3Config(**config))
+        settings = getattr(transformers, f"{family}Config")(**config)
+        model = getattr(transformers, f"{family}ForCausalLM")(settings)
     finally:
         torch.set_default_dtype(default)
     checkpoints.write_tokenizer(

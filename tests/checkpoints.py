@@ -43,7 +43,7 @@ _QWEN_SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-_DECODER: dict[str, Any] = {
+DECODER: dict[str, Any] = {
     "hidden_size": 64,
     "num_hidden_layers": 2,
     "intermediate_size": 128,
@@ -71,7 +71,7 @@ _ENCODER: dict[str, Any] = {
 
 def decoder(folder: Path, model_type: str, **config: Any) -> Path:
     """Write a causal language model of any family, with the chat tokenizer."""
-    settings = _DECODER | {"vocab_size": chat_tokenizer().get_vocab_size()} | config
+    settings = DECODER | {"vocab_size": chat_tokenizer().get_vocab_size()} | config
     _write_model("AutoModelForCausalLM", folder, model_type, settings)
     write_tokenizer(
         folder,
@@ -95,9 +95,14 @@ def qwen3(folder: Path, *, tied: bool = True, layers: int = 2, real: bool = Fals
 
 def qwen3_seq_cls(folder: Path, *, labels: int = 1) -> Path:
     """Write a `Qwen3ForSequenceClassification`, as conversions of Qwen3-Reranker are."""
+    return seq_cls(folder, "qwen3", labels=labels)
+
+
+def seq_cls(folder: Path, model_type: str, *, labels: int = 1) -> Path:
+    """Write a decoder of any family with a row for each label instead of a head."""
     size = chat_tokenizer().get_vocab_size()
-    settings = _DECODER | {"vocab_size": size, "num_labels": labels}
-    _write_model("AutoModelForSequenceClassification", folder, "qwen3", settings)
+    settings = DECODER | {"vocab_size": size, "num_labels": labels}
+    _write_model("AutoModelForSequenceClassification", folder, model_type, settings)
     write_tokenizer(folder, chat_tokenizer(), tokenizer_class="Qwen2Tokenizer", unk_token=None)
     return folder
 

@@ -1,10 +1,7 @@
 """The body of a decoder: token ids of pairs in, the states of their last tokens out.
 
-Qwen3 has a forward pass of its own, without padding (`qwen3`). Other decoders, and Qwen3 with a
-configuration that is not the usual one, go through their transformers model, padded on the right:
-attention is causal, so the last real token cannot see the padding, no mask is needed and
-scaled_dot_product_attention keeps its fast path. Positions start at 0 in every row; the official
-code pads on the left, which shifts them, and rotary positions are relative.
+Qwen3 has a forward pass of its own (`qwen3`). Other decoders, and Qwen3 with a configuration that is
+not the usual one, go through their transformers model (`decoders`).
 """
 
 from collections.abc import Callable
@@ -17,13 +14,12 @@ import torch
 from shards.checkpoint import Checkpoint, Shapes, load_model, stored_shapes, stores_just
 from shards.engines.elementwise import rms_normed
 from shards.engines.linears import FORMATS, as_they_lie, pack
-from shards.engines.padding import padded_ids, warm_up_batches
 from shards.engines.prefixes import PrefixCache
 from shards.engines.qwen3 import Layer, Qwen3, Shape
 from shards.engines.qwen3_weights import Pack, Tensors, body_shapes, read_layer, shape_of
 from shards.pairs import Batch
 from shards.refusal import Report
-from shards.work import Work, padded_work
+from shards.work import Work
 
 Norm = Callable[[torch.Tensor], torch.Tensor]
 
@@ -53,31 +49,6 @@ class Body(Protocol):
     def last_states(self, batch: Batch) -> torch.Tensor:
         """Return the states of each pair's last token, `[pairs, hidden]`."""
         ...
-
-
-class PaddedBody:
-    """A transformers model, on right-padded batches."""
-
-    def __init__(self, body: Any, device: str) -> None:
-        self.last_work = Work([], [])
-        self.on_step: Callable[[], None] = lambda: None
-        self.prefixes = PrefixCache(0)
-        self._body = body
-        self._device = device
-        self._max_length = int(body.config.max_position_embeddings)
-
-    def warm_up(self) -> None:
-        """See `Body`."""
-        for batch in warm_up_batches(self._max_length):
-            self.last_states(batch)
-
-    def last_states(self, batch: Batch) -> torch.Tensor:
-        """See `Body`."""
-        ids = padded_ids(batch, pad_id=0).to(self._device)
-        states: torch.Tensor = self._body(input_ids=ids, use_cache=False).last_hidden_state
-        ends = torch.tensor([len(pair) - 1 for pair in batch], device=self._device)
-        self.last_work = padded_work(batch)
-        return states[torch.arange(len(batch), device=self._device), ends]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,12 +129,9 @@ def _can_be_read_alone(checkpoint: Checkpoint, vocabulary_size: int) -> bool:
     return False
 
 
-def make_body(weights: Weights, *, dtype: str, device: str, cache: PrefixCache) -> Body:
-    """Make a body in a number format, on a device."""
-    if weights.shape is None:
-        body = weights.body
-        body.norm = torch.nn.Identity()  # only the last tokens meet it, see `final_norm`
-        return PaddedBody(body, device)
+def make_qwen3(weights: Weights, *, dtype: str, device: str, cache: PrefixCache) -> Body:
+    """Make a Qwen3 in a number format, on a device; `weights` has a shape."""
+    assert weights.shape is not None
     table = weights.opened()("embed_tokens.weight")
     packed = partial(pack, bias=None, dtype=dtype, device=device)
     passing = PassingLayers(weights.shape, weights.opened, packed, device)

@@ -15,7 +15,13 @@ import torch
 
 from shards import devices
 from shards.checkpoint import Checkpoint, expect_engine, longest_pair, open_checkpoint
-from shards.encoder import CausalEncoder, choose_template, load_tokenizer
+from shards.encoder import (
+    CausalEncoder,
+    LoadedTokenizer,
+    Template,
+    choose_template,
+    load_tokenizer,
+)
 from shards.engines.agreement import margins_of_known_pairs
 from shards.engines.base import Facts
 from shards.engines.bodies import (
@@ -23,10 +29,11 @@ from shards.engines.bodies import (
     Norm,
     Weights,
     final_norm,
-    make_body,
+    make_qwen3,
     passing_body,
     read_weights,
 )
+from shards.engines.decoders import Decoder, decoder_of
 from shards.engines.formats import said_of_int8, said_of_kernels, settle
 from shards.engines.later import later, runs_by_itself
 from shards.engines.prefixes import PrefixCache
@@ -109,32 +116,26 @@ def load(spec: ShardSpec, report: Report) -> CausalEngine:
         device=device,
         report=report,
     )
-    is_packed = weights.shape is not None
-    encoder = CausalEncoder(
-        tokenizer,
-        template,
-        max_length=max_length,
-        instruction=spec.instruction,
-        guard_special_tokens=spec.guard_special_tokens,
-        shares_prefixes=is_packed,
-    )
-    row = _row(weights.model, checkpoint, encoder).to(device)
     norm = final_norm(weights, device)
+    decoder = None if weights.shape else _decoder(weights, spec, dtype, device, max_length)
+    is_packed = decoder is None or decoder.is_flat
+    encoder = _encoder(spec, tokenizer, template, max_length, is_packed)
+    row = _row(weights.model, checkpoint, encoder).to(device)
     known = partial(_known_margins, encoder, norm, row)
     settled = settle(
         dtype,
-        partial(_made, weights, device, spec.prefix_cache_mb),
+        partial(_made, decoder, weights, spec, device),
         known,
-        takes_int8=is_packed,
+        takes_int8=decoder is None,
         sizes=checkpoint.sizes,
         anyway=spec.int8_anyway,
         report=report,
         exact_margins=lambda: known(passing_body(weights)),
     )
-    if spec.dtype == "auto" and settled.dtype == "bf16" and device == "cpu":
+    if is_packed:
+        notes.extend(said_of_kernels(device, settled.dtype))
+    if decoder is None and (spec.dtype, settled.dtype, device) == ("auto", "bf16", "cpu"):
         notes.append(said_of_int8(checkpoint.sizes))
-    kernels = said_of_kernels(device, settled.dtype) if is_packed else ()
-    warnings = weights.warnings + settled.warnings
     facts = Facts(
         engine="causal",
         device=device,
@@ -147,10 +148,30 @@ def load(spec: ShardSpec, report: Report) -> CausalEngine:
         demonstration=checkpoint.demonstration,
         languages=checkpoint.languages,
         fingerprint=checkpoint.fingerprint,
-        notes=(*notes, *settled.notes, *kernels),
-        warnings=device_warnings + checkpoint.warnings + encoder.warnings + warnings,
+        notes=(*notes, *settled.notes, *(decoder.notes if decoder else ())),
+        warnings=(
+            *(*device_warnings, *checkpoint.warnings, *encoder.warnings),
+            *(*weights.warnings, *settled.warnings),
+        ),
     )
     return CausalEngine(settled.made, norm, row, encoder, facts)
+
+
+def _encoder(
+    spec: ShardSpec,
+    tokenizer: LoadedTokenizer,
+    template: Template,
+    max_length: int,
+    shares_prefixes: bool,
+) -> CausalEncoder:
+    return CausalEncoder(
+        tokenizer,
+        template,
+        max_length=max_length,
+        instruction=spec.instruction,
+        guard_special_tokens=spec.guard_special_tokens,
+        shares_prefixes=shares_prefixes,
+    )
 
 
 def _known_margins(
@@ -159,8 +180,28 @@ def _known_margins(
     return margins_of_known_pairs(encoder, lambda batch: _launched(body, norm, row, batch)())
 
 
-def _made(weights: Weights, device: str, cache_mb: int, dtype: str) -> Body:
-    return make_body(weights, dtype=dtype, device=device, cache=PrefixCache(cache_mb << 20))
+def _decoder(
+    weights: Weights, spec: ShardSpec, dtype: str, device: str, max_length: int
+) -> Decoder:
+    """Return a decoder of transformers, without its final norm."""
+    body = weights.body
+    body.norm = torch.nn.Identity()  # only the last tokens meet it, see `final_norm`
+    return decoder_of(
+        body,
+        dtype="bf16" if dtype == "int8" else dtype,
+        device=device,
+        max_length=max_length,
+        cache=PrefixCache(spec.prefix_cache_mb << 20),
+    )
+
+
+def _made(
+    decoder: Decoder | None, weights: Weights, spec: ShardSpec, device: str, dtype: str
+) -> Body:
+    if decoder is not None:
+        return decoder.body
+    cache = PrefixCache(spec.prefix_cache_mb << 20)
+    return make_qwen3(weights, dtype=dtype, device=device, cache=cache)
 
 
 def _is_lm(checkpoint: Checkpoint) -> bool:

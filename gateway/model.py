@@ -304,6 +304,7 @@ class Model:
         """Something has changed at a shard."""
         if facts := self.facts:
             self.estimate.prompt_tokens = facts.prompt_tokens
+            self.estimate.shared_tokens = facts.shared_tokens
             self.estimate.max_length = facts.max_length
         self._dispatch.serve()
 
@@ -317,7 +318,7 @@ class Model:
         self._door.learn(spent, scores.compute_ns / 1e9)
         pairs = sum(scores.passages) or documents
         if not scores.truncated:  # what was not read cost nothing, and says nothing
-            self.estimate.learn(pairs=pairs, text_bytes=job.bytes_read(pairs), tokens=spent)
+            self.estimate.learn(pairs=pairs, text_bytes=job.bytes_read(pairs), tokens=tokens)
         self._tallies[shard].add(
             documents=documents, tokens=tokens, seconds=now - waiter.sent, now=now
         )

@@ -1,7 +1,8 @@
 """A request cut into jobs, and their answers put together again. Pure.
 
 Jobs hold documents of like length (so that batches hold little padding); they are small enough that all
-replicas get their share of a large request, and that no job blocks a shard for long.
+replicas get their share of a large request, and that no job blocks a shard for long. A query that its
+documents share is counted once for each replica, with the first jobs, and does not make jobs smaller.
 """
 
 import math
@@ -50,21 +51,24 @@ def split(
     asked = [extra + query for query in (queries if len(queries) > 1 else queries * len(texts))]
     per_pair = [ask + text for ask, text in zip(asked, texts, strict=True)]
     reading = request.reading(model.spec.long_documents)
-    costs = _costs(request, model, reading, asked, texts)
+    is_shared = len(queries) == 1 and model.estimate.shares_queries
+    costs = _costs(request, model, reading, asked, texts, is_shared=is_shared)
     total = sum(costs)
     most = most_tokens or _job_tokens(total, model)
+    query = model.estimate.text_tokens(asked[0]) if is_shared else 0
     order = sorted(range(len(texts)), key=texts.__getitem__)
-    for indices in _chunks(order, costs, per_pair, most):
+    for place, indices in enumerate(_chunks(order, costs, per_pair, most)):
+        computed = query if place < max(1, model.ready_replicas) else 0
         yield Part(
             Job(
                 queries=_pick(request.queries, indices),
                 documents=tuple(request.documents[index].text for index in indices),
                 instruction=request.instruction or "",
                 max_document_tokens=request.max_tokens_per_doc or 0,
-                tokens=sum(costs[index] for index in indices),
+                tokens=computed + sum(costs[index] for index in indices),
                 text_bytes=sum(per_pair[index] for index in indices),
                 wire_bytes=sum(per_pair[index] + 8 for index in indices) + 256,
-                is_small=total <= model.token_budget,
+                is_small=query + total <= model.token_budget,
                 deadline_ns=int(deadline * 1e9),
                 keep_end=request.keep_end,
                 reading=reading,
@@ -81,16 +85,20 @@ def _costs(
     reading: LongDocuments,
     asked: Sequence[int],
     texts: Sequence[int],
+    *,
+    is_shared: bool,
 ) -> list[int]:
     """Return what each document should cost in tokens, for so many bytes that are asked and read."""
     if reading.policy != "passages":
-        return [model.estimate.tokens(ask + text) for ask, text in zip(asked, texts, strict=True)]
+        paid = [0] * len(asked) if is_shared else asked
+        return [model.estimate.tokens(ask + text) for ask, text in zip(paid, texts, strict=True)]
     return [
         model.estimate.tokens_in_passages(
             asked_bytes=ask,
             document_bytes=text,
             reading=reading,
             most_tokens=request.max_tokens_per_doc or 0,
+            is_shared=is_shared,
         )
         for ask, text in zip(asked, texts, strict=True)
     ]

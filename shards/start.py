@@ -44,12 +44,14 @@ def start(spec: ShardSpec, pipe: ShardEnd) -> Started:
     pace = _first_pace(engine)
     proof = Proof(engine, spec)
     notes = _prove(proof, pipe)
+    (empty,) = engine.encoder.encode("", ("",), instruction="", max_document_tokens=0)
     pipe.send(
         Ready(
             engine=facts.engine,
             device=facts.device,
             dtype=facts.dtype,
-            prompt_tokens=_prompt_tokens(engine),
+            prompt_tokens=empty.own_tokens,
+            shared_tokens=len(empty) - empty.own_tokens,
             max_length=facts.max_length,
             token_budget=facts.token_budget,
             activation=facts.activation,
@@ -71,11 +73,6 @@ def _prove(proof: Proof, pipe: ShardEnd) -> tuple[str, ...]:
     if said.findings:
         raise CanaryFailed(said.findings)
     return notes
-
-
-def _prompt_tokens(engine: Engine) -> int:
-    (pair,) = engine.encoder.encode("", ("",), instruction="", max_document_tokens=0)
-    return pair.own_tokens
 
 
 def _first_pace(engine: Engine) -> Pace:

@@ -89,7 +89,8 @@ class Stage:
 class Ready:
     """The model is loaded and warm; what it turned out to be.
 
-    `prompt_tokens` is what a pair of empty strings takes. `doubts` are those of the `warnings` that
+    `prompt_tokens` is what a pair of empty strings takes, beside `shared_tokens` which it shares with all
+    pairs; if these are 0, pairs share nothing, not even their query. `doubts` are those of the `warnings` that
     concern the scores: what was guessed, and what could not be done as the checkpoint says. `weights`
     changes when a file of the checkpoint does; it is empty where there are none.
     """
@@ -107,6 +108,7 @@ class Ready:
     notes: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     weights: str = ""
+    shared_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

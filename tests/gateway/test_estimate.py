@@ -34,6 +34,13 @@ def test_the_first_answer_counts_whole_and_later_ones_less_and_less() -> None:
     assert estimate.tokens(1000) == 60 + 210
 
 
+def test_what_pairs_share_says_nothing_of_the_density() -> None:
+    estimate = _estimate(prompt_tokens=10)
+    estimate.shared_tokens = 50
+    estimate.learn(pairs=10, text_bytes=10_000, tokens=10 * (50 + 10) + 2000)
+    assert (estimate.tokens(1000), estimate.text_tokens(1000)) == (10 + 200, 200)
+
+
 def test_tiny_requests_do_not_make_long_ones_dear() -> None:
     estimate = _estimate()
     before = estimate.tokens(500)

@@ -88,6 +88,37 @@ def test_a_request_is_small_if_it_fits_one_batch() -> None:
     assert is_small(["a few words " * 50] * 100) == {False}
 
 
+def _sharing() -> Model:
+    model = _model()
+    model.estimate.shared_tokens, model.estimate.prompt_tokens = 60, 10
+    return model
+
+
+def test_a_query_that_documents_share_does_not_make_jobs_small() -> None:
+    query, text = "q" * 10_000, "document " * 50  # some 3,000 tokens, and 135
+    apart = list(split(_request([query], [text] * 40), _model(), deadline=1.0))
+    together = list(split(_request([query], [text] * 40), _sharing(), deadline=1.0))
+    assert len(apart) == 40
+    assert [len(part.indices) for part in together] == [28, 12]
+    assert [part.job.tokens for part in together] == [3000 + 28 * 145, 12 * 145]
+    assert not any(part.job.is_small for part in together)
+
+
+def test_each_pair_pays_for_a_query_of_its_own() -> None:
+    queries, texts = ["q" * 1000] * 3, ["document " * 50] * 3
+    (part,) = split(_request(queries, texts), _sharing(), deadline=1.0)
+    assert part.job.tokens == 3 * (10 + 300 + 135)
+
+
+def test_passages_do_not_pay_for_a_query_that_they_share() -> None:
+    request = structs.replace(_request(["q" * 1000], ["x" * 4000]), long_documents="passages")
+    model = _sharing()
+    model.estimate.max_length = 870  # 500 are left for passages
+    (part,) = split(request, model, deadline=1.0)
+    passages = 3
+    assert part.job.tokens == 300 + passages * (10 + 500)
+
+
 def test_every_job_says_how_documents_are_cut() -> None:
     plain = _request(["q"], ["short", "long " * 4000])
     policies: tuple[Policy, ...] = ("truncate", "passages", "error")

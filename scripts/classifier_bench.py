@@ -18,7 +18,8 @@ import click
 import torch
 
 from scripts.bench_suite.machine import Clock, ceilings
-from scripts.engine_bench import batches, bench_spec, cut, load, measuring
+from scripts.engine_bench import bench_spec, load, measuring
+from scripts.engine_requests import batches, cut
 from scripts.full_size import lasting, modernbert_base, rubert_base
 from shards import devices
 from shards.checkpoint import open_checkpoint

@@ -1,9 +1,7 @@
 """How fast one engine is by itself, without gateway and pipe: seconds, tokens, share of the ceiling.
 
 All formats and the ceiling are measured in turn, round after round, so that a busy machine slows
-them alike; what is told is the best round. Documents are random tokens of the lengths that the
-workloads have, so that any checkpoint can be measured. `scripts/bench-engine --help`,
-`scripts/bench-gpu`.
+them alike; what is told is the best round. `scripts/bench-engine --help`, `scripts/bench-gpu`.
 """
 
 import json
@@ -23,18 +21,16 @@ import click
 import torch
 
 from scripts.bench_suite.machine import Clock, ceiling
+from scripts.engine_requests import batches, request
 from scripts.full_size import decoder_folder
 from scripts.passes import THROUGH, passing
 from shards import devices
 from shards.engines import load_engine
 from shards.engines.base import CountsWork, Engine
 from shards.native.library import without_kernels
-from shards.pairs import EncodedPair, Prefix
+from shards.pairs import EncodedPair
 from shards.wire.spec import ShardSpec
-from shards.work import packed_work, padded_work
-
-QUERY_TOKENS = 15
-WORKLOADS = {"short3": 3, "rag20": 20, "rag100": 100, "rag1000": 1000}
+from shards.work import padded_work
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,41 +48,6 @@ class Figure:
     documents: int
 
 
-def document_lengths(workload: str, draw: random.Random) -> list[int]:
-    """Return the tokens of each document: one sentence, or passages of log-normal lengths."""
-    count = WORKLOADS[workload]
-    if workload == "short3":
-        return [draw.randint(10, 20) for _ in range(count)]
-    return [min(400, max(30, int(draw.lognormvariate(4.8, 0.5)))) for _ in range(count)]
-
-
-def request(engine: Engine, workload: str, draw: random.Random) -> list[EncodedPair]:
-    """Return the pairs of one request with a query that nobody has asked before.
-
-    All requests of a workload have documents of the same lengths, so that rounds can be compared.
-    """
-    lengths = document_lengths(workload, random.Random(0))
-    empty = engine.encoder.encode("", ("",), instruction="", max_document_tokens=0)[0]
-    ids = range(9, 500)  # in every vocabulary
-    query = draw.choices(ids, k=QUERY_TOKENS)
-    if empty.prefix is None:
-        return [
-            _pair([*empty.token_ids, *query, *draw.choices(ids, k=length)], None)
-            for length in lengths
-        ]
-    shared = empty.prefix.token_ids[: empty.prefix.ends[0]]
-    suffix = empty.token_ids[len(empty.prefix) :]
-    prefix = Prefix((*shared, *query), (len(shared), len(shared) + len(query)))
-    return [
-        _pair([*prefix.token_ids, *draw.choices(ids, k=length), *suffix], prefix)
-        for length in lengths
-    ]
-
-
-def _pair(token_ids: list[int], prefix: Prefix | None) -> EncodedPair:
-    return EncodedPair(token_ids, len(token_ids), truncated=False, prefix=prefix)
-
-
 def time_request(
     engine: Engine, pairs: Sequence[EncodedPair], clock: Clock = time.perf_counter
 ) -> Figure:
@@ -98,25 +59,6 @@ def time_request(
         work = engine.last_work if isinstance(engine, CountsWork) else padded_work(batch)
         tokens += sum(work.computed)
     return Figure(clock() - started, tokens, len(pairs))
-
-
-def batches(engine: Engine, pairs: Sequence[EncodedPair]) -> Iterator[list[EncodedPair]]:
-    """Return the batches that a shard would make of pairs: the longest first."""
-    return cut(pairs, packed=engine.facts.packed, token_budget=engine.facts.token_budget)
-
-
-def cut(
-    pairs: Sequence[EncodedPair], *, packed: bool, token_budget: int
-) -> Iterator[list[EncodedPair]]:
-    """Yield batches within a token budget, the longest pairs first."""
-    cost = packed_work if packed else padded_work
-    batch: list[EncodedPair] = []
-    for pair in sorted(pairs, key=lambda one: one.own_tokens, reverse=True):
-        if batch and sum(cost([*batch, pair]).computed) > token_budget:
-            yield batch
-            batch = []
-        batch.append(pair)
-    yield batch
 
 
 def linear_flop(folder: Path, figure: Figure) -> float:

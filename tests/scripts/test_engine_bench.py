@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from scripts import engine_bench
-from scripts.engine_bench import Figure, document_lengths, linear_flop
+from scripts.engine_bench import Figure, linear_flop
+from scripts.engine_requests import document_lengths
 from scripts.full_size import QWEN3_06B
 from tests import checkpoints
 

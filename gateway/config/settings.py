@@ -192,7 +192,8 @@ class ModelSettings(Section):
     not count."""
 
     prefix_cache_mb: int = Field(default=256, ge=0, le=1_000_000)
-    """The most MiB of each shard for prompts and queries computed before; for Qwen3 rerankers."""
+    """The most MiB of each shard for prompts and queries computed before, and four times that for
+    those that documents inside it wait for; for rerankers that are decoders."""
 
     template: str = Field(default="auto", min_length=1)
     """The prompt around query and document, by name; `auto` looks at the checkpoint."""

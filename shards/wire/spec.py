@@ -61,7 +61,8 @@ class ShardSpec:
         first_token_budget: the most tokens of the first batches, raised from there to the token budget;
             0 for the whole one at once.
         int8_anyway: whether int8 serves even where its scores do not agree with bf16's.
-        prefix_cache_mb: the most memory, in MiB, for prefixes that were computed before.
+        prefix_cache_mb: the most memory, in MiB, for prefixes that were computed before; those that are
+            awaited have four times that.
         template: a name of `shards.encoder.TEMPLATES`, or `auto`.
         instruction: the default instruction; empty for the template's own.
         guard_special_tokens: whether special tokens inside user text are scored as plain text.

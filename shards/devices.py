@@ -119,15 +119,22 @@ def pick_dtype(
         return spec.dtype
     if device == "cpu":
         return _faster_on_cpu(hidden_size, intermediate_size, report)
-    return _best_on_accelerator(device)
+    chosen, why = _best_on_accelerator(device)
+    report(f"dtype {chosen}: {why}")
+    return chosen
 
 
-def _best_on_accelerator(device: str) -> str:
+def _best_on_accelerator(device: str) -> tuple[str, str]:
+    """Return the number format for a GPU, and why that one."""
     import torch
 
     if device == "mps":
-        return "bf16" if _mps_has_bf16() else "fp32"
-    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+        if _mps_has_bf16():
+            return "bf16", "this GPU computes it faster than fp32, and it has fp32's range"
+        return "fp32", "this GPU has no bf16"
+    if torch.cuda.is_bf16_supported(including_emulation=False):
+        return "bf16", "this GPU computes it as fast as fp16, and it has fp32's range"
+    return "fp16", "this GPU has no bf16 of its own; numbers beyond 65,504 become infinite"
 
 
 def _mps_has_bf16() -> bool:
@@ -173,6 +180,17 @@ def _measure(dtype: "torch.dtype", hidden_size: int, intermediate_size: int) -> 
             functional.linear(functional.gelu(functional.linear(normed, up)), down).add_(states)
             best = min(best, time.perf_counter() - started)
     return best
+
+
+def moved(tensor: "torch.Tensor", device: str) -> "torch.Tensor":
+    """Return a tensor of the CPU on a device; a GPU copies it from pinned memory, without a wait.
+
+    A copy from other memory waits until the GPU has done all that it was asked before, so that nothing
+    can be prepared meanwhile. PyTorch keeps pinned memory for the next copy, and until this one is done.
+    """
+    if device.startswith("cuda"):
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def pick_token_budget(spec: ShardSpec, device: str) -> int:

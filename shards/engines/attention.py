@@ -2,7 +2,7 @@
 
 Three ways, the first that can be used:
 
-- On a GPU, flash attention over rows of any length, as PyTorch has it.
+- On a GPU, flash attention over rows of any length, see `varlen`.
 - On a CPU in bf16, a kernel of our own, `shards.native.attention`.
 - Plain batched products over groups of segments of like length. At the lengths of queries and documents
   this is 1.8 times as fast as `scaled_dot_product_attention`, whose fused kernel is made for long rows.
@@ -15,19 +15,25 @@ Heads come first: queries are `[kv_heads, rows, share * head_dim]`, keys and val
 scaled already, and have one row more than the batch, which is nobody's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 
+from shards.devices import moved
 from shards.engines.segments import STEP, Asking, Group, group
+from shards.engines.varlen import CAUSAL, Kernel, Spans, kernel_for, spans_of
 from shards.native.attention import Attending
 from shards.native.library import kernels
 from shards.native.sizes import takes_heads
 
 MOST_SCORES = 1 << 20  # of one head at a time
 _MOST_ROWS = 1024  # of one segment at a time
+MOST_ATTENDED = (
+    1 << 16
+)  # keys of flash attention at a time: 0.3 GB of Qwen3-0.6B's, with their values
 
 
 class Attention(Protocol):
@@ -44,8 +50,9 @@ def attention_for(
     askings: Sequence[Asking], rows: int, device: str, form: torch.dtype, dim: int
 ) -> Attention:
     """Return the attention of `askings`, which cover `rows` rows in their order; heads are `dim` wide."""
-    if device.startswith("cuda") and form != torch.float32 and _varlen() is not None:
-        return Flash(askings, device)
+    flash = kernel_for(device, form, dim)
+    if flash is not None:
+        return Flash(askings, device, flash)
     library = kernels()
     if device == "cpu" and form == torch.bfloat16 and library is not None and takes_heads(dim):
         return Attending(library, [(one.rows, one.attended) for one in askings], causal=True)
@@ -124,53 +131,67 @@ def _diagonal(dtype: torch.dtype, device: torch.device) -> torch.Tensor:
 
 
 class Flash:
-    """PyTorch's flash attention over rows of any length, each with the keys before its end."""
+    """Flash attention over rows of any length, each with the keys before its end."""
 
-    def __init__(self, askings: Sequence[Asking], device: str, attend: Any = None) -> None:
-        """Lay out who attends to what; `attend` has the signature of PyTorch's `varlen_attn`."""
-        lengths = [one.length for one in askings]
-        seen = [one.past + one.length for one in askings]
-        attended = [
-            row
-            for one in askings
-            for first, count in one.attended
-            for row in range(first, first + count)
-        ]
-        self._attended = moved(torch.tensor(attended), device)
-        self._ends = tuple(
-            moved(torch.tensor([0, *counts]).cumsum(0).int(), device) for counts in (lengths, seen)
-        )
-        self._longest = (max(lengths), max(seen))
-        self._attend: Any = attend or _varlen()
+    def __init__(self, askings: Sequence[Asking], device: str, kernel: Kernel) -> None:
+        """Lay out who attends to what."""
+        self._kernel = kernel
+        self._parts = [_part(some, device) for some in _cut(askings)]
 
     def __call__(
         self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, out: torch.Tensor
     ) -> None:
         """See `Attention`."""
-        kv_heads, rows, width = queries.shape
+        kv_heads, _, width = queries.shape
         dim = keys.shape[-1]
-        asked = queries[:, :-1].transpose(0, 1).reshape(rows - 1, -1, dim)
-        key, value = (one.index_select(1, self._attended).transpose(0, 1) for one in (keys, values))
-        attended = self._attend(
-            *(asked, key, value, *self._ends, *self._longest),
-            scale=1.0,
-            window_size=(-1, 0),  # causal, and the last rows of both end together
-            enable_gqa=True,
-        )
-        out[:, :-1] = attended.reshape(rows - 1, kv_heads, width).transpose(0, 1)
+        for part in self._parts:
+            asked = queries[:, part.rows].transpose(0, 1).reshape(-1, kv_heads * width // dim, dim)
+            key, value = (_taken(one, part.attended).transpose(0, 1) for one in (keys, values))
+            attended = self._kernel(asked, key, value, part.spans, CAUSAL)
+            out[:, part.rows] = attended.reshape(-1, kv_heads, width).transpose(0, 1)
 
 
-@lru_cache(maxsize=1)
-def _varlen() -> Any | None:
-    try:
-        from torch.nn.attention.varlen import varlen_attn
-    except ImportError:
-        return None
-    return varlen_attn
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Askings that attend in one call.
+
+    Attributes:
+        rows: of the batch.
+        attended: rows of the pool, one segment after the other.
+    """
+
+    rows: slice
+    attended: torch.Tensor | slice
+    spans: Spans
 
 
-def moved(tensor: torch.Tensor, device: str) -> torch.Tensor:
-    """Return a tensor of the CPU on a device; a GPU copies it from pinned memory, without a wait."""
-    if device.startswith("cuda"):
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device)
+def _cut(askings: Sequence[Asking]) -> Iterator[list[Asking]]:
+    """Yield askings that follow one another; a prefix is laid out anew for each that attends to it."""
+    some: list[Asking] = []
+    attended = 0
+    for one in askings:
+        attended += one.past + one.length
+        if some and attended > MOST_ATTENDED:
+            yield some
+            some, attended = [], one.past + one.length
+        some.append(one)
+    yield some
+
+
+def _part(askings: Sequence[Asking], device: str) -> _Part:
+    lengths = [one.length for one in askings]
+    first = askings[0].rows[0]
+    firsts, counts = torch.tensor([span for one in askings for span in one.attended]).T
+    begins = firsts - (counts.cumsum(0) - counts)  # less what lies before each span
+    attended: torch.Tensor | slice
+    if bool((begins == begins[0]).all()):  # one after the other in the pool as well
+        attended = slice(int(firsts[0]), int(firsts[0] + counts.sum()))
+    else:
+        rows = torch.arange(int(counts.sum())) + begins.repeat_interleave(counts)
+        attended = moved(rows, device)
+    spans = spans_of(lengths, [one.past + one.length for one in askings], device)
+    return _Part(slice(first, first + sum(lengths)), attended, spans)
+
+
+def _taken(pool: torch.Tensor, rows: torch.Tensor | slice) -> torch.Tensor:
+    return pool[:, rows] if isinstance(rows, slice) else pool.index_select(1, rows)

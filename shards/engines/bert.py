@@ -53,12 +53,12 @@ class FloatLayer:
     def project(self, states: torch.Tensor, starts: torch.Tensor | None = None) -> torch.Tensor:
         tokens, hidden = states.shape
         products = states.new_empty(tokens, 3 * hidden)
-        for rows in tiles(tokens):
+        for rows in tiles(states):
             products[rows] = self.qkv(states[rows])
         return products.view(tokens, 3, self.heads, -1)
 
     def finish(self, attended: torch.Tensor, states: torch.Tensor) -> None:
-        for rows in tiles(len(states)):
+        for rows in tiles(states):
             product = self.out(attended[rows])
             some = self.between.normed(product, states[rows], self.attention_norm)
             states[rows] = self.between.normed(self.down(self.up(some)), some, self.norm)

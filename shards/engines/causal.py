@@ -132,8 +132,8 @@ def load(spec: ShardSpec, report: Report) -> CausalEngine:
         report=report,
         exact_margins=lambda: known(passing_body(weights)),
     )
-    if is_packed:
-        notes.extend(said_of_kernels(device, settled.dtype))
+    if head_dim := weights.shape.head_dim if weights.shape else decoder and decoder.head_dim:
+        notes.extend(said_of_kernels(device, settled.dtype, head_dim))
     if decoder is None and (spec.dtype, settled.dtype, device) == ("auto", "bf16", "cpu"):
         notes.append(said_of_int8(checkpoint.sizes))
     facts = Facts(

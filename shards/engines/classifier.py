@@ -72,7 +72,7 @@ def load(spec: ShardSpec, report: Report) -> ClassifierEngine:
     )
     head_in_fp32(loaded, checkpoint)
     is_packed = family_of(loaded.config) is not None
-    weights = torch.tensor(parts.label_weights, device=device)
+    weights = torch.tensor(parts.label_weights).to(device)
     settled = settled_in(
         dtype,
         loaded,
@@ -84,7 +84,8 @@ def load(spec: ShardSpec, report: Report) -> ClassifierEngine:
     )
     if spec.dtype == "auto" and dtype == "bf16" and device == "cpu" and is_packed:
         notes.append(said_of_int8(checkpoint.sizes))
-    kernels = said_of_kernels(device, settled.dtype) if is_packed else ()
+    dim = loaded.config.hidden_size // loaded.config.num_attention_heads
+    kernels = said_of_kernels(device, settled.dtype, dim) if is_packed else ()
     facts = Facts(
         engine="classifier",
         device=device,

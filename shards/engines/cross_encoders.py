@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import torch
 
 from shards.checkpoint import Checkpoint
+from shards.devices import moved
 from shards.engines.padding import padded_inputs
 from shards.engines.unpadded import FlatBatch, flatten
 from shards.pairs import Batch
@@ -40,7 +41,8 @@ class Padded:
         inputs = padded_inputs(batch, pad_id=self._pad_id, types=self._has_types)
         if bool(inputs["attention_mask"].all()):
             del inputs["attention_mask"]
-        on_device = {name: tensor.to(self._model.device) for name, tensor in inputs.items()}
+        device = str(self._model.device)
+        on_device = {name: moved(tensor, device) for name, tensor in inputs.items()}
         logits: torch.Tensor = self._model(**on_device).logits
         return logits.float()
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from shards.devices import moved
 from shards.engines.flat import FlatBody, pack_linears
 from shards.engines.padding import padded_ids, warm_up_batches
 from shards.engines.plain import NotPlain, attending_flat
@@ -49,9 +50,9 @@ class PaddedBody:
 
     def last_states(self, batch: Batch) -> torch.Tensor:
         """See `bodies.Body`."""
-        ids = padded_ids(batch, pad_id=0).to(self._device)
+        ids = moved(padded_ids(batch, pad_id=0), self._device)
         states: torch.Tensor = self._body(input_ids=ids, use_cache=False).last_hidden_state
-        ends = torch.tensor([len(pair) - 1 for pair in batch], device=self._device)
+        ends = moved(torch.tensor([len(pair) - 1 for pair in batch]), self._device)
         self.last_work = padded_work(batch)
         return states[torch.arange(len(batch), device=self._device), ends]
 
@@ -71,6 +72,11 @@ class Decoder:
     @property
     def is_flat(self) -> bool:
         return isinstance(self.body, FlatBody)
+
+    @property
+    def head_dim(self) -> int:
+        """How wide the heads of our attention are; 0 where it is not used."""
+        return self.body.heads.head_dim if isinstance(self.body, FlatBody) else 0
 
 
 def decoder_of(

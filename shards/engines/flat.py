@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 import torch
 
-from shards.engines.attention import attention_for, moved
+from shards.devices import moved
+from shards.engines.attention import attention_for
 from shards.engines.linears import Linear, pack, takes_any_rows
 from shards.engines.padding import warm_up_batches
 from shards.engines.pool import Heads, Pool, rows_and_one
@@ -62,14 +63,18 @@ def attend(
 
 
 class FlatBody:
-    """A transformers model whose attention is the plain kind, over flat rows; see `bodies.Body`."""
+    """A transformers model whose attention is the plain kind, over flat rows; see `bodies.Body`.
+
+    Attributes:
+        heads: of each layer.
+    """
 
     def __init__(self, body: Any, heads: Heads, device: str, cache: PrefixCache) -> None:
         """Take a model that has been told to use the attention function `NAME`."""
         self.last_work = Work([], [])
         self.on_step: Callable[[], None] = lambda: None
         self._body = body
-        self._heads = heads
+        self.heads = heads
         self._device = device
         self.prefixes = cache
         self._step = STEP if device == "cpu" and makes_kernels(body) else 1
@@ -89,7 +94,7 @@ class FlatBody:
 
     def _last_states(self, batch: Batch) -> torch.Tensor:
         plan = plan_batch(batch, self.prefixes, self._step)
-        one_pass = _Pass(plan, self._heads, self._body.dtype, self._device, self.on_step)
+        one_pass = _Pass(plan, self.heads, self._body.dtype, self._device, self.on_step)
         states: torch.Tensor = self._body(
             input_ids=moved(plan.token_ids, self._device)[None],
             position_ids=moved(plan.positions, self._device)[None],

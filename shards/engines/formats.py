@@ -13,10 +13,11 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
+from shards.engines import varlen
 from shards.engines.agreement import compare, disagreement
 from shards.engines.elementwise import steps_for
 from shards.engines.int8 import int8_works
-from shards.engines.linears import pack
+from shards.engines.linears import FORMATS, pack
 from shards.heap import give_back
 from shards.native.library import found_kernels
 from shards.native.rows import Rows
@@ -97,8 +98,10 @@ def said_of_int8(sizes: tuple[int, int]) -> str:
     return f"int8 measured {gain:.1f} times as fast as bf16; it changes scores, so it is asked for by name"
 
 
-def said_of_kernels(device: str, dtype: str) -> tuple[str, ...]:
-    """Return what an operator should know of our kernels, where there is something to use them for."""
+def said_of_kernels(device: str, dtype: str, dim: int) -> tuple[str, ...]:
+    """Return what an operator should know of the kernels in use for heads `dim` wide, if there are any."""
+    if device.startswith("cuda"):
+        return (varlen.choice(device, FORMATS[dtype], dim).said,)
     return (str(found_kernels()),) if device == "cpu" and dtype != "fp32" else ()
 
 

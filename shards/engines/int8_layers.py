@@ -86,12 +86,12 @@ class PlainLayer:
         self._attended_shares = torch.ones_like(shares)
 
     def project(self, states: torch.Tensor, starts: torch.Tensor | None = None) -> torch.Tensor:
-        some = [self._of(states[rows], self._shares, self._qkv) for rows in tiles(len(states))]
+        some = [self._of(states[rows], self._shares, self._qkv) for rows in tiles(states)]
         return torch.cat(some).view(len(states), 3, self._heads, -1)
 
     def finish(self, attended: torch.Tensor, states: torch.Tensor) -> None:
         rest = self._rest
-        for rows in tiles(len(states)):
+        for rows in tiles(states):
             product = self._of(attended[rows], self._attended_shares, self._out)
             normed = _normed(product.add_(states[rows]), rest.first)
             codes = self._up.gelu_codes(

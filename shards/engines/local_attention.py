@@ -1,6 +1,6 @@
 """Attention of an encoder whose tokens see only those near them, over a flat batch, see `unpadded`.
 
-The kernel of `pair_attention` sees as far as it is told. Where it cannot be used, pairs so short that
+The kernels of `pair_attention` see as far as they are told. Where none can be used, pairs so short that
 every token is near every other attend as a whole; longer ones are cut into blocks of queries; each block
 meets the keys that are near any of them, and those too far from one of them are hidden from it. In both
 ways the work grows with the length of a pair, not with its square.
@@ -12,6 +12,7 @@ from itertools import accumulate
 
 import torch
 
+from shards.devices import moved
 from shards.engines.pair_attention import PairAttention, attention_for, kernel_for
 
 _ROWS = 64  # of queries in a block
@@ -101,10 +102,10 @@ def _laid_out(firsts: torch.Tensor, reach: int, device: str, form: torch.dtype) 
     hidden = torch.zeros(is_seen.shape, dtype=form).masked_fill_(~is_seen, float("-inf"))
     return Blocks(
         slice(int(first[0]), int(queries[-1, -1]) + 1),
-        is_real.view(-1).nonzero()[:, 0].to(device),
-        queries.to(device),
-        keys.maximum(start).minimum(end - 1).to(device),
-        hidden[:, None].to(device),
+        moved(is_real.view(-1).nonzero()[:, 0], device),
+        moved(queries, device),
+        moved(keys.maximum(start).minimum(end - 1), device),
+        moved(hidden[:, None], device),
     )
 
 

@@ -135,7 +135,7 @@ class ModernBert:
     ) -> torch.Tensor:
         tokens, hidden = states.shape
         products = torch.empty((tokens, 3 * hidden), dtype=self._form, device=states.device)
-        for rows in tiles(tokens):
+        for rows in tiles(states):
             products[rows] = layer.project(states[rows])
             self._turn(products[rows, : 2 * hidden], seen.turns[rows])
         attended = torch.empty_like(states)
@@ -151,7 +151,7 @@ class ModernBert:
 
 def _finish(layer: Layer, attended: torch.Tensor, states: torch.Tensor) -> None:
     """Bring states behind a layer, in place."""
-    for rows in tiles(len(states)):
+    for rows in tiles(states):
         states[rows] = layer.finish(attended[rows], states[rows])
 
 

@@ -1,7 +1,8 @@
 """Attention of an encoder over a flat batch: each pair to itself, see `unpadded`.
 
-Two ways, the first that can be used:
+Three ways, the first that can be used:
 
+- On a GPU, flash attention over rows of any length, see `varlen`.
 - On a CPU in bf16, a kernel of our own, `shards.native.attention`. It knows no groups.
 - Plain batched products over groups of pairs of like length: at the lengths of queries and documents
   these are faster on a CPU than `scaled_dot_product_attention`, whose fused kernel is made for long rows.
@@ -16,6 +17,8 @@ from typing import Protocol
 
 import torch
 
+from shards.devices import moved
+from shards.engines import varlen
 from shards.native.attention import Attending
 from shards.native.library import kernels
 from shards.native.sizes import takes_heads
@@ -55,10 +58,13 @@ def attention_for(
 def kernel_for(
     lengths: Sequence[int], dim: int, device: str, form: torch.dtype, reach: int | None = None
 ) -> tuple[PairAttention, PairAttention] | None:
-    """Return the same by the kernel, each token to those at most `reach` away.
+    """Return the same by a kernel, each token to those at most `reach` away.
 
-    `None` where it cannot be used.
+    `None` where none can be used.
     """
+    flash = varlen.kernel_for(device, form, dim)
+    if flash is not None:
+        return _flash(flash, lengths, device, reach)
     library = kernels()
     if device != "cpu" or form != torch.bfloat16 or library is None or not takes_heads(dim):
         return None
@@ -83,6 +89,61 @@ class _Whole:
         split = products.permute(1, 2, 0, 3)
         by_head = out.view(len(out), products.shape[2], -1).transpose(0, 1)
         self.attending(split[0], split[1], split[2], by_head)
+
+
+def _flash(
+    kernel: varlen.Kernel, lengths: Sequence[int], device: str, reach: int | None
+) -> tuple[PairAttention, PairAttention]:
+    window = varlen.FULL if reach is None else (reach, reach)
+    spans = varlen.spans_of(lengths, lengths, device)
+    starts = torch.tensor([0, *lengths[:-1]]).cumsum(0)
+    near = [length if reach is None else min(length, reach + 1) for length in lengths]
+    counts = torch.tensor(near)
+    before = counts.cumsum(0) - counts
+    attended = torch.arange(sum(near)) + (starts - before).repeat_interleave(counts)
+    of_first = _FlashFirst(
+        kernel,
+        moved(starts, device),
+        moved(attended, device),
+        varlen.spans_of([1] * len(lengths), near, device),
+    )
+    return _Flash(kernel, spans, window), of_first
+
+
+@dataclass(frozen=True, slots=True)
+class _Flash:
+    """Flash attention of all rows."""
+
+    kernel: varlen.Kernel
+    spans: varlen.Spans
+    window: varlen.Window
+
+    def __call__(self, products: torch.Tensor, out: torch.Tensor) -> None:
+        """See `PairAttention`."""
+        queries, keys, values = products.unbind(1)
+        out.copy_(self.kernel(queries, keys, values, self.spans, self.window).flatten(1))
+
+
+@dataclass(frozen=True, slots=True)
+class _FlashFirst:
+    """Flash attention of first rows alone.
+
+    Attributes:
+        starts: where pairs begin.
+        attended: the rows that their first rows see, one pair after the other.
+    """
+
+    kernel: varlen.Kernel
+    starts: torch.Tensor
+    attended: torch.Tensor
+    spans: varlen.Spans
+
+    def __call__(self, products: torch.Tensor, out: torch.Tensor) -> None:
+        """See `PairAttention`."""
+        queries = products[:, 0].index_select(0, self.starts)
+        keys, values = (products[:, part].index_select(0, self.attended) for part in (1, 2))
+        attended = self.kernel(queries, keys, values, self.spans, varlen.FULL)
+        out.index_copy_(0, self.starts, attended.flatten(1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +215,9 @@ def _grouped(
         rows,
         len(lengths),
         length,
-        filled.view(-1).to(device),
-        is_real.view(-1).nonzero()[:, 0].to(device),
-        hidden[:, None, None].to(device),
+        moved(filled.view(-1), device),
+        moved(is_real.view(-1).nonzero()[:, 0], device),
+        moved(hidden[:, None, None], device),
     )
 
 

@@ -19,7 +19,8 @@ from typing import Protocol
 
 import torch
 
-from shards.engines.attention import attention_for, moved
+from shards.devices import moved
+from shards.engines.attention import attention_for
 from shards.engines.elementwise import Steps, steps_for, turns
 from shards.engines.linears import FORMATS, takes_any_rows
 from shards.engines.pool import Heads, Pool, rows_and_one

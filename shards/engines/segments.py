@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 
+from shards.devices import moved
 from shards.engines.prefixes import PrefixCache
 from shards.pairs import Batch, Part
 from shards.work import Work, packed_work
@@ -68,10 +69,9 @@ class Group:
 
     def on(self, device: str) -> "Group":
         """Return the group on another device."""
-        left = None if self.left is None else self.left.to(device)
-        return replace(
-            self, rows=self.rows.to(device), attended=self.attended.to(device), left=left
-        )
+        left = None if self.left is None else moved(self.left, device)
+        rows, attended = moved(self.rows, device), moved(self.attended, device)
+        return replace(self, rows=rows, attended=attended, left=left)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,40 +12,13 @@ from shards.engines import attention, load_engine, qwen3
 from shards.engines.attention import Flash, Grouped
 from shards.engines.elementwise import IN_PLACE, PLAIN, turns
 from shards.engines.segments import Asking, group
+from shards.engines.varlen import by_torch
 from shards.wire.spec import ShardSpec
 from tests import checkpoints
+from tests.shards.engines.varlens import varlen_attn
 
 KV_HEADS, SHARE, DIM = 2, 3, 8
-
-
-def varlen(
-    queries: torch.Tensor,
-    keys: torch.Tensor,
-    values: torch.Tensor,
-    query_ends: torch.Tensor,
-    key_ends: torch.Tensor,
-    longest_query: int,
-    longest_key: int,
-    *,
-    scale: float,
-    window_size: tuple[int, int],
-    enable_gqa: bool,
-) -> torch.Tensor:
-    """What PyTorch's `varlen_attn` says it does, by its documentation, one row after the other."""
-    assert (scale, window_size, enable_gqa) == (1.0, (-1, 0), True)
-    out = []
-    share = queries.shape[1] // keys.shape[1]
-    for at in range(len(query_ends) - 1):
-        asked = queries[query_ends[at] : query_ends[at + 1]]
-        seen = slice(int(key_ends[at]), int(key_ends[at + 1]))
-        key, value = (one[seen].repeat_interleave(share, 1) for one in (keys, values))
-        assert len(asked) <= longest_query
-        assert len(key) <= longest_key
-        scores = torch.einsum("qhd,khd->hqk", asked, key)
-        hidden = torch.ones(len(asked), len(key)).triu(1 + len(key) - len(asked)).bool()
-        weights = scores.masked_fill(hidden, float("-inf")).softmax(-1)
-        out.append(torch.einsum("hqk,khd->qhd", weights, value))
-    return torch.cat(out)
+KERNEL = by_torch(varlen_attn)
 
 
 def askings_of(lengths: Sequence[tuple[int, int]], kept: int) -> list[Asking]:
@@ -69,6 +42,7 @@ def test_groups_equal_flash_attention(
 ) -> None:
     draw = random.Random(seed)
     monkeypatch.setattr(attention, "MOST_SCORES", draw.choice([50, 2000, 1 << 20]))
+    monkeypatch.setattr(attention, "MOST_ATTENDED", draw.choice([1, 30, 1 << 16]))
     monkeypatch.setattr(attention, "STEP", step)
     form = torch.float64 if step > 1 else torch.float32  # fp32 needs no steps
     kept = 9
@@ -79,7 +53,7 @@ def test_groups_equal_flash_attention(
     queries = torch.randn(KV_HEADS, rows + 1, SHARE * DIM, dtype=form)
     keys, values = torch.randn(2, KV_HEADS, kept + rows, DIM, dtype=form)
     found = []
-    for attend in (Grouped(askings, rows, "cpu", form), Flash(askings, "cpu", varlen)):
+    for attend in (Grouped(askings, rows, "cpu", form), Flash(askings, "cpu", KERNEL)):
         out = torch.full_like(queries, float("nan"))
         attend(queries.clone(), keys, values, out)
         found.append(out[:, :-1])
@@ -120,7 +94,7 @@ def test_the_way_of_a_gpu_gives_the_same_margins(
     expected = margins()
 
     def flash(askings: Sequence[Asking], rows: int, device: str, form: Any, dim: int) -> Flash:
-        return Flash(askings, device, varlen)
+        return Flash(askings, device, KERNEL)
 
     monkeypatch.setattr(qwen3, "attention_for", flash)
     monkeypatch.setattr(qwen3, "STEP", 1)

@@ -20,6 +20,7 @@ from shards.work import Work
 
 _CANCELLED = ("cancelled", "the client left")
 _OVERDUE = ("deadline", "the deadline passed before the pairs were scored")
+_SOON_SECONDS = 1.0  # in which more of a request comes, if it is on its way
 _PORTION_BATCHES = 2  # of one job, before others have their turn
 
 
@@ -124,7 +125,8 @@ class Desk:
     def next_batch(self) -> list[WaitingPair]:
         """Return what is to be scored together now; empty when no pair waits."""
         with self._lock:
-            self._prefixes.hold(self._jobs.awaited())
+            if self._batcher:
+                self._prefixes.hold(self._jobs.awaited())
             batch = self._batcher.next_batch(self._jobs, self._prefixes)
             if batch:
                 self._flights.append(Counter(waiting.job for waiting in batch))
@@ -137,7 +139,11 @@ class Desk:
             return bool(self._batcher) or self._is_finished or or_until()
 
         with self._lock:
-            self._pairs_changed.wait_for(is_over, seconds)
+            soon = _SOON_SECONDS if seconds is None else min(seconds, _SOON_SECONDS)
+            if self._pairs_changed.wait_for(is_over, soon):
+                return
+            self._prefixes.rest(self._jobs.awaited())
+            self._pairs_changed.wait_for(is_over, None if seconds is None else seconds - soon)
 
     def wake(self) -> None:
         """Have `wait_for_pairs` look again; called by any thread."""

@@ -5,9 +5,10 @@ other: system prompt and instruction, which every request of a model has; then t
 two shelves:
 
 - What is *awaited*: pairs that are not scored yet will need it. It stays until the last of them has been
-  scored or dropped, for without it each batch of a request would compute its query anew. It has four
-  times the bound; beyond that the prefix used last stays, however long it is, as it had to lie in
-  memory for its own batch anyway.
+  scored or dropped, for without it each batch of a request would compute its query anew; and for a few
+  batches more, as the next job of the request may still be on its way. It has four times the bound;
+  beyond that the prefix used last stays, however long it is, as it had to lie in memory for its own
+  batch anyway.
 - Of all the rest the parts used last stay, for queries that are repeated.
 
 So both together take at most five times the bound, or the bound and one prefix.
@@ -20,6 +21,7 @@ from typing import Any
 from shards.pairs import Part, Prefix
 
 _AWAITED_TIMES = 4  # three queries of 3,000 tokens, with the usual bound and Qwen3-0.6B in bf16
+_BATCHES_AFTER = 4  # others have their turn between two jobs of a request, a portion each
 
 
 class PrefixCache:
@@ -27,7 +29,8 @@ class PrefixCache:
 
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
-        self._wanted: dict[Part, None] = {}
+        self._holds = 0
+        self._wanted: dict[Part, int] = {}  # when: by the number of `hold`
         self._awaited = _Shelf(_AWAITED_TIMES * most_bytes, spares_last=True)
         self._others = _Shelf(most_bytes)
 
@@ -58,19 +61,31 @@ class PrefixCache:
             self._set_aside(part, states)
 
     def hold(self, awaited: Iterable[Prefix]) -> None:
-        """Take the prefixes of all pairs that are not scored yet, until the next call."""
-        self._wanted = {part: None for prefix in awaited for part in prefix.parts}
-        for part in [part for part in self._awaited.states if part not in self._wanted]:
-            self._set_aside(part, self._awaited.take(part))
-        for part in [part for part in self._wanted if part in self._others.states]:
+        """Take the prefixes of all pairs that are not scored yet; to be called before each batch."""
+        self._holds += 1
+        wanted = {part: self._holds for prefix in awaited for part in prefix.parts}
+        self._wanted |= wanted
+        self._release(self._holds - _BATCHES_AFTER)
+        for part in [part for part in wanted if part in self._others.states]:
             self._awaited.put(part, self._others.take(part))
             self._awaited.states.move_to_end(part, last=False)  # it has not been used yet
         self._awaited.shrink()
+
+    def rest(self, awaited: Iterable[Prefix]) -> None:
+        """Take the prefixes that are awaited all the same when there has been no batch for a while."""
+        self.hold(awaited)
+        self._release(self._holds)
 
     def clear(self) -> None:
         """Keep nothing that is there now, awaited or not; to give memory back."""
         self._awaited.clear()
         self._others.clear()
+
+    def _release(self, hold: int) -> None:
+        """Set aside what was not awaited since then."""
+        self._wanted = {part: at for part, at in self._wanted.items() if at >= hold}
+        for part in [part for part in self._awaited.states if part not in self._wanted]:
+            self._set_aside(part, self._awaited.take(part))
 
     def _set_aside(self, part: Part, states: Any) -> None:
         if states.nbytes <= self._most_bytes:  # or it would only drive out all the others

@@ -40,10 +40,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass
 class Watched:
-    """An engine whose batches wait for `gate`, and are noted."""
+    """An engine whose batches wait for `gate`, which each one closes again if asked, and are noted."""
 
     engine: CausalEngine
     gate: threading.Event = field(default_factory=threading.Event)
+    one_by_one: bool = False
     busy: threading.Event = field(default_factory=threading.Event)
     batches: list[list[EncodedPair]] = field(default_factory=list)
     held_bytes: list[int] = field(default_factory=list)
@@ -51,6 +52,8 @@ class Watched:
     def score(self, batch: Batch) -> list[float]:
         self.busy.set()
         assert self.gate.wait(20)
+        if self.one_by_one:
+            self.gate.clear()
         margins = type(self.engine).score(self.engine, batch)
         self.batches.append(list(batch))
         self.held_bytes.append(self.engine.prefixes.held_bytes)
@@ -140,6 +143,31 @@ def test_jobs_with_the_same_query_share_it_even_if_one_comes_while_the_other_is_
     assert sum(one.saved_tokens for one in answers) == len(prefix) * (len(_DOCUMENTS) - 1)
     margins = [margin for one in answers for margin in one.margins]
     _are_right(folder, query, margins)
+
+
+def test_a_job_that_comes_late_finds_its_query_kept_though_others_had_their_turn(
+    folder: Path,
+) -> None:
+    query, other = _text(1400, seed=89), _text(1400, seed=88)
+    with shard(folder, cache_mb=1) as (watched, client):
+        prefix = watched.prefix(query)
+        assert len(prefix) * _bytes_a_token(watched) > 1 << 20  # not kept but for those that wait
+        watched.gate.clear()
+        watched.one_by_one = True
+        client.score(1, _DOCUMENTS[:3], queries=(query,))
+        assert watched.busy.wait(20)
+        client.score(2, _DOCUMENTS[:3], queries=(other,))
+        client.until_encoded(2)
+        watched.gate.set()
+        assert set(client.answers(1)) == {1}  # and nobody in the shard waits for its query
+        client.score(3, _DOCUMENTS[3:6], queries=(query,))
+        client.until_encoded(3)
+        watched.one_by_one = False
+        watched.gate.set()
+        answers = client.answers(2)
+    third = answers[3]
+    assert isinstance(third, Scores)
+    assert third.saved_tokens == 3 * len(prefix)
 
 
 def test_the_query_of_a_job_that_is_cancelled_is_kept_for_another_that_has_it(folder: Path) -> None:

@@ -77,7 +77,7 @@ def test_what_is_awaited_no_longer_is_what_was_used_last() -> None:
     cache.keep(part(2), States(15))
     cache.hold([prefix(1)])
     cache.keep(part(1), States(25))
-    cache.hold([])
+    cache.rest([])
     assert [name for name in (1, 2) if part(name) in cache] == [1]
 
 
@@ -87,8 +87,32 @@ def test_what_is_awaited_no_longer_and_too_large_goes_and_drives_nothing_out() -
     cache.hold([prefix(1)])
     cache.keep(part(1), States(31))
     assert part(1) in cache
-    cache.hold([])
+    cache.rest([])
     assert [name for name in (1, 2) if part(name) in cache] == [2]
+
+
+def test_what_is_awaited_no_longer_stays_for_some_batches_of_others() -> None:
+    cache = PrefixCache(30)
+    cache.hold([prefix(1)])
+    cache.keep(part(1), States(50))
+    for name in (2, 3, 4, 5):
+        cache.hold([prefix(name)])
+        cache.keep(part(name), States(1))
+        assert part(1) in cache
+    cache.hold([prefix(6)])
+    assert part(1) not in cache
+
+
+def test_what_is_awaited_again_meanwhile_stays() -> None:
+    cache = PrefixCache(30)
+    for name in (1, 2, 3, 4, 1, 5, 6, 7, 8):
+        cache.hold([prefix(name)])
+        cache.keep(part(name), States(50 if name == 1 else 10))
+        assert part(1) in cache
+    cache.rest([prefix(1)])
+    assert part(1) in cache
+    cache.rest([])
+    assert part(1) not in cache
 
 
 def test_what_was_kept_before_and_is_awaited_now_stays() -> None:
@@ -122,24 +146,18 @@ def test_both_bounds_hold_whatever_comes_and_is_awaited(
     for name, size, awaited in kept:
         cache.hold([prefix(one) for one in awaited])
         cache.keep(part(name), States(size))
-        found = {one: states for one in range(10) if (states := peek(cache, part(one)))}
-        assert cache.held_bytes == sum(states.nbytes for states in found.values())
-        wanted = [states.nbytes for one, states in found.items() if one in awaited]
-        assert sum(wanted) <= 400 or len(wanted) == 1
-        assert cache.held_bytes - sum(wanted) <= 100
-        assert name not in awaited or name in found
+        awaited_bytes, other_bytes = (
+            [states.nbytes for states in shelf.states.values()]
+            for shelf in (cache._awaited, cache._others)
+        )
+        assert cache.held_bytes == sum(awaited_bytes) + sum(other_bytes)
+        assert sum(awaited_bytes) <= 400 or len(awaited_bytes) == 1
+        assert sum(other_bytes) <= 100
+        assert name not in awaited or part(name) in cache
+    cache.rest([])
+    assert cache.held_bytes <= 100
     cache.clear()
     assert (len(cache), cache.held_bytes) == (0, 0)
-
-
-def peek(cache: PrefixCache, one: Part) -> States | None:
-    """What is kept of a part, which does not count as a use."""
-    for shelf in (cache._awaited, cache._others):
-        if one in shelf.states:
-            found = shelf.states[one]
-            assert isinstance(found, States)
-            return found
-    return None
 
 
 def test_what_is_awaited_is_kept_again_after_all_was_given_up() -> None:

@@ -92,10 +92,9 @@ static void give_heads(const void *to, long row, long column, const float *numbe
         some = least(dim - at, count - done);
         struct rows out = {heads->all->out, NULL, dim, heads->all->states.form};
         char *start = place(&out, head * heads->all->count + heads->first + row, at);
-        long size = out.form == FP32 ? sizeof(float) : sizeof(bf16);
         for (long lane = 0; lane < some; lane += LANES) {
             __mmask16 lanes = first_lanes(some - lane);
-            store_form(start + lane * size, out.form, lanes, load_floats(numbers + done + lane, lanes));
+            store_form(start + lane * size_of(out.form), out.form, lanes, load_floats(numbers + done + lane, lanes));
         }
     }
 }
@@ -183,12 +182,12 @@ static void finish_some(void *data, long at)
 
     take_codes(&all->attended, share, NULL, width, codes, unsaid);
     times_weights(codes, width, unsaid, share.count, all->out, give_numbers, &product);
-    norm_rows(&norm, 0, share.count);
+    norm_rows(&norm);
     times_weights(codes, width, NULL, share.count, all->up, give_gelu, &grown);
     times_weights(grown_codes, wide, NULL, share.count, all->down, give_numbers, &product);
     norm = (struct normed){product, states, states, all->second.weight, all->second.bias, NULL, NULL,
         all->second.eps, share.count, width};
-    norm_rows(&norm, 0, share.count);
+    norm_rows(&norm);
 }
 
 EXPORT void native_project(const struct project *all)

@@ -16,28 +16,21 @@ static inline __m512 silu(__m512 x)
     return _mm512_div_ps(x, _mm512_add_ps(one, power));
 }
 
-static inline void one_row(const struct gated *all, long row)
-{
-    float numbers[all->width] __attribute__((aligned(64)));
-    const __m512 scale = _mm512_set1_ps(scale_of(&all->product, row));
-    for (long at = 0; at < all->width; at += LANES) {
-        __mmask16 lanes = first_lanes(all->width - at);
-        __m512 gate = _mm512_mul_ps(load(&all->product, row, at, lanes), scale);
-        __m512 up = _mm512_mul_ps(load(&all->product, row, all->width + at, lanes), scale);
-        store_floats(numbers + at, lanes, _mm512_mul_ps(silu(gate), up));
-    }
-    put_row(&all->out, row, numbers, all->width);
-}
-
-static void some_rows(void *data, long part)
+static void one_row(const void *data, long row)
 {
     const struct gated all = *(const struct gated *)data; /* its own: no store changes it */
-    long some = rows_at_a_time(all.width), first = part * some;
-    for (long row = first; row < all.count && row < first + some; row++)
-        one_row(&all, row);
+    float numbers[all.width] __attribute__((aligned(64)));
+    const __m512 scale = _mm512_set1_ps(scale_of(&all.product, row));
+    for (long at = 0; at < all.width; at += LANES) {
+        __mmask16 lanes = first_lanes(all.width - at);
+        __m512 gate = _mm512_mul_ps(load(&all.product, row, at, lanes), scale);
+        __m512 up = _mm512_mul_ps(load(&all.product, row, all.width + at, lanes), scale);
+        store_floats(numbers + at, lanes, _mm512_mul_ps(silu(gate), up));
+    }
+    put_row(&all.out, row, numbers, all.width);
 }
 
-EXPORT void native_gated(struct gated *all)
+EXPORT void native_gated(const struct gated *all)
 {
-    in_parts(some_rows, all, parts_of(all->count, all->width));
+    over_rows(one_row, all, all->count, all->width);
 }

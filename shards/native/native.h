@@ -25,6 +25,9 @@ static inline long rounded_up(long count, long step)
 /* Run `part(data, at)` for each `at` in [0, parts), on the threads that PyTorch has, in any order. */
 void in_parts(void (*part)(void *data, long at), void *data, long parts);
 
+/* Run `one(all, row)` for each of `count` rows of `width` numbers in the same way, some at a time. */
+void over_rows(void (*one)(const void *all, long row), const void *all, long count, long width);
+
 /* How many threads these are. */
 long team_size(void);
 

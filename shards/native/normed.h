@@ -80,11 +80,10 @@ static inline void norm_row(const struct normed *all, long row)
         put_steps(all, row, numbers);
 }
 
-/* Norm the rows from `first` on, `count` of them. */
-static inline void norm_rows(const struct normed *given, long first, long count)
+static inline void norm_rows(const struct normed *given)
 {
     const struct normed all = *given; /* its own: no store changes it */
-    for (long row = first; row < all.count && row < first + count; row++)
+    for (long row = 0; row < all.count; row++)
         norm_row(&all, row);
 }
 

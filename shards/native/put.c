@@ -9,50 +9,36 @@ struct put {
     int64_t count, width;
 };
 
-static inline void put_one(const struct put *all, long row)
-{
-    float numbers[all->width] __attribute__((aligned(64)));
-    const __m512 scale = _mm512_set1_ps(scale_of(&all->rows, row));
-    for (long at = 0; at < all->width; at += LANES) {
-        __mmask16 lanes = first_lanes(all->width - at);
-        store_floats(numbers + at, lanes, _mm512_mul_ps(load(&all->rows, row, at, lanes), scale));
-    }
-    put_row(&all->out, row, numbers, all->width);
-}
-
-static inline void add_one(const struct put *all, long row)
-{
-    const __m512 scale = _mm512_set1_ps(scale_of(&all->rows, row));
-    for (long at = 0; at < all->width; at += LANES) {
-        __mmask16 lanes = first_lanes(all->width - at);
-        __m512 some = _mm512_mul_ps(load(&all->rows, row, at, lanes), scale);
-        some = _mm512_add_ps(some, load(&all->out, row, at, lanes));
-        store_form(place(&all->out, row, at), all->out.form, lanes, some);
-    }
-}
-
-static void put_some(void *data, long part)
+static void put_one(const void *data, long row)
 {
     const struct put all = *(const struct put *)data; /* its own: no store changes it */
-    long some = rows_at_a_time(all.width), first = part * some;
-    for (long row = first; row < all.count && row < first + some; row++)
-        put_one(&all, row);
+    float numbers[all.width] __attribute__((aligned(64)));
+    const __m512 scale = _mm512_set1_ps(scale_of(&all.rows, row));
+    for (long at = 0; at < all.width; at += LANES) {
+        __mmask16 lanes = first_lanes(all.width - at);
+        store_floats(numbers + at, lanes, _mm512_mul_ps(load(&all.rows, row, at, lanes), scale));
+    }
+    put_row(&all.out, row, numbers, all.width);
 }
 
-static void add_some(void *data, long part)
+static void add_one(const void *data, long row)
 {
     const struct put all = *(const struct put *)data; /* its own: no store changes it */
-    long some = rows_at_a_time(all.width), first = part * some;
-    for (long row = first; row < all.count && row < first + some; row++)
-        add_one(&all, row);
+    const __m512 scale = _mm512_set1_ps(scale_of(&all.rows, row));
+    for (long at = 0; at < all.width; at += LANES) {
+        __mmask16 lanes = first_lanes(all.width - at);
+        __m512 some = _mm512_mul_ps(load(&all.rows, row, at, lanes), scale);
+        some = _mm512_add_ps(some, load(&all.out, row, at, lanes));
+        store_form(place(&all.out, row, at), all.out.form, lanes, some);
+    }
 }
 
-EXPORT void native_put(struct put *all)
+EXPORT void native_put(const struct put *all)
 {
-    in_parts(put_some, all, parts_of(all->count, all->width));
+    over_rows(put_one, all, all->count, all->width);
 }
 
-EXPORT void native_add(struct put *all)
+EXPORT void native_add(const struct put *all)
 {
-    in_parts(add_some, all, parts_of(all->count, all->width));
+    over_rows(add_one, all, all->count, all->width);
 }

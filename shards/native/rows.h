@@ -15,7 +15,6 @@ enum form { FP32, BF16, CODES };
 
 enum {
     MOST_WIDTH = 1 << 15, /* of a row: 128 KB of a thread's stack */
-    PART = 1 << 13,       /* numbers at a time: less is not worth another thread */
     ZERO = 128,           /* the code of 0 */
     LEVELS = 127,         /* of each sign */
     MOST_CODE = 255,
@@ -29,27 +28,21 @@ struct rows {
     int64_t form;
 };
 
-static inline long rows_at_a_time(long width)
-{
-    return width >= PART ? 1 : PART / (width ? width : 1);
-}
-
-static inline long parts_of(long rows, long width)
-{
-    long some = rows_at_a_time(width);
-    return (rows + some - 1) / some;
-}
-
 static inline float scale_of(const struct rows *rows, long row)
 {
     return rows->scales ? rows->scales[row] : 1.0f;
 }
 
+/* Of a number in a form of floats. */
+static inline long size_of(int64_t form)
+{
+    return form == FP32 ? sizeof(float) : sizeof(bf16);
+}
+
 /* Where column `at` of a row is; of floats. */
 static inline void *place(const struct rows *rows, long row, long at)
 {
-    long size = rows->form == FP32 ? sizeof(float) : sizeof(bf16);
-    return (char *)rows->at + (row * rows->step + at) * size;
+    return (char *)rows->at + (row * rows->step + at) * size_of(rows->form);
 }
 
 /* The lanes from column `at` on. Whole vectors take the plain instructions: masked stores are slow. */

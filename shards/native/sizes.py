@@ -25,7 +25,7 @@ LAID_ROWS = 16
 
 def takes_rows(*widths: int) -> bool:
     """Whether kernels write rows of so many numbers."""
-    return all(0 < width <= MOST_WIDTH for width in widths)
+    return min(widths) > 0 and max(widths) <= MOST_WIDTH
 
 
 def takes_heads(dim: int) -> bool:

@@ -24,9 +24,9 @@ struct split {
 
 static inline void *place_of(const struct room *room, long row, long head, long dim)
 {
-    long size = room->form == FP32 ? sizeof(float) : sizeof(bf16);
     long group = head / room->share, beside = head % room->share;
-    return (char *)room->at + (row * room->row_step + group * room->group_step + beside * dim) * size;
+    long at = row * room->row_step + group * room->group_step + beside * dim;
+    return (char *)room->at + at * size_of(room->form);
 }
 
 static inline void copy(const struct split *all, long row, long head)
@@ -34,20 +34,20 @@ static inline void copy(const struct split *all, long row, long head)
     const __m512 scale = _mm512_set1_ps(scale_of(&all->product, row));
     const struct room *room = &all->values;
     char *to = place_of(room, row, head, all->dim);
-    long size = room->form == FP32 ? sizeof(float) : sizeof(bf16);
     for (long at = 0; at < all->dim; at += LANES) {
         __mmask16 lanes = first_lanes(all->dim - at);
         __m512 some = _mm512_mul_ps(load(&all->product, row, head * all->dim + at, lanes), scale);
-        store_form(to + at * size, room->form, lanes, some);
+        store_form(to + at * size_of(room->form), room->form, lanes, some);
     }
 }
 
-/* One head: the product's from column `from` on goes to `to`. */
-static inline void turn(const struct split *all, long row, long from, char *to, int64_t form, const float *norm)
+/* Head `head` of a room; `turned` counts those of keys and queries together. */
+static inline void turn(const struct split *all, long row, const struct room *room, long head, long turned)
 {
     const __m512 scale = _mm512_set1_ps(scale_of(&all->product, row));
-    const float *turns = all->turns + row * all->dim;
-    long size = form == FP32 ? sizeof(float) : sizeof(bf16);
+    const float *norm = all->norms + turned * all->dim, *turns = all->turns + row * all->dim;
+    const long from = (all->values.heads + turned) * all->dim;
+    char *to = place_of(room, row, head, all->dim);
     __m512 squares = _mm512_setzero_ps();
     for (long at = 0; at < all->dim; at += LANES) {
         __m512 some = _mm512_mul_ps(load(&all->product, row, from + at, first_lanes(all->dim - at)), scale);
@@ -62,21 +62,19 @@ static inline void turn(const struct split *all, long row, long from, char *to, 
         __m512 angles = load_floats(turns + at, lanes);
         __m512 across = _mm512_mul_ps(_mm512_permute_ps(some, 0xb1), _mm512_movehdup_ps(angles));
         some = _mm512_fmaddsub_ps(some, _mm512_moveldup_ps(angles), across);
-        store_form(to + at * size, form, lanes, some);
+        store_form(to + at * size_of(room->form), room->form, lanes, some);
     }
 }
 
-static inline void one_row(const struct split *all, long row)
+static void one_row(const void *data, long row)
 {
-    long from = all->values.heads * all->dim;
-    const float *norm = all->norms;
-    for (long head = 0; head < all->values.heads; head++)
-        copy(all, row, head);
-    for (int which = 0; which < 2; which++) {
-        const struct room *room = which ? &all->queries : &all->keys;
-        for (long head = 0; head < room->heads; head++, from += all->dim, norm += all->dim)
-            turn(all, row, from, place_of(room, row, head, all->dim), room->form, norm);
-    }
+    const struct split all = *(const struct split *)data; /* its own: no store changes it */
+    for (long head = 0; head < all.values.heads; head++)
+        copy(&all, row, head);
+    for (long head = 0; head < all.keys.heads; head++)
+        turn(&all, row, &all.keys, head, head);
+    for (long head = 0; head < all.queries.heads; head++)
+        turn(&all, row, &all.queries, head, all.keys.heads + head);
 }
 
 static inline long width_of(const struct split *all)
@@ -84,15 +82,7 @@ static inline long width_of(const struct split *all)
     return (all->values.heads + all->keys.heads + all->queries.heads) * all->dim;
 }
 
-static void some_rows(void *data, long part)
+EXPORT void native_split(const struct split *all)
 {
-    const struct split all = *(const struct split *)data; /* its own: no store changes it */
-    long some = rows_at_a_time(width_of(&all)), first = part * some;
-    for (long row = first; row < all.count && row < first + some; row++)
-        one_row(&all, row);
-}
-
-EXPORT void native_split(struct split *all)
-{
-    in_parts(some_rows, all, parts_of(all->count, width_of(all)));
+    over_rows(one_row, all, all->count, width_of(all));
 }

@@ -10,6 +10,8 @@
 
 #include "native.h"
 
+enum { PART = 1 << 13 }; /* numbers at a time: less is not worth another thread */
+
 extern void GOMP_parallel(void (*member)(void *), void *data, unsigned threads, unsigned flags);
 
 extern int omp_get_max_threads(void);
@@ -40,6 +42,27 @@ void in_parts(void (*part)(void *data, long at), void *data, long parts)
         GOMP_parallel(member, &team, 0, 0);
     else
         member(&team);
+}
+
+struct rows {
+    void (*one)(const void *all, long row);
+    const void *all;
+    long count, some;
+};
+
+static void some_rows(void *data, long part)
+{
+    const struct rows *rows = data;
+    long first = part * rows->some, last = least(first + rows->some, rows->count);
+    for (long row = first; row < last; row++)
+        rows->one(rows->all, row);
+}
+
+void over_rows(void (*one)(const void *all, long row), const void *all, long count, long width)
+{
+    long some = width < PART ? PART / width : 1;
+    struct rows rows = {one, all, count, some};
+    in_parts(some_rows, &rows, (count + some - 1) / some);
 }
 
 long team_size(void)

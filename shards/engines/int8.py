@@ -4,7 +4,7 @@ Each row of states is quantised to u8 around a zero point of 128, multiplied, an
 row by row. No calibration set is needed, and a row's result does not depend on the rows beside it.
 
 Where kernels of our own run, they give the codes and their scales (`Scaled`), and multiply them
-(`shards.native.codes`). Elsewhere, and for weights of odd sizes, oneDNN multiplies (`Int8Linear`). Three
+(`shards.native.int8_product`). Elsewhere, and for weights of odd sizes, oneDNN multiplies (`Int8Linear`). Three
 things about that are not obvious:
 
 - u8 states take the CPU's VNNI instructions; s8 ones fall into a reference kernel, 1000 times slower.
@@ -15,15 +15,13 @@ Every step is an in-place operation on fp32 or bf16 alone: mixed types take PyTo
 it some hundred rows at a time, so that what lies between two steps stays in the cache.
 """
 
-import ctypes
 from collections.abc import Sequence
 from typing import overload
 
 import torch
 
-from shards.native.codes import CodedProduct
+from shards.native.int8_product import Int8Product
 from shards.native.library import kernels
-from shards.native.put import put_by
 from shards.native.rows import ZERO, Rows, Scaled
 from shards.native.sizes import takes_weights
 
@@ -34,7 +32,7 @@ _SMALLEST = 1e-8  # a row of zeros keeps a scale
 
 def int8_linear(
     weights: Sequence[torch.Tensor], bias: torch.Tensor | None = None
-) -> "KernelLinear | Int8Linear":
+) -> "Int8Product | Int8Linear":
     """Return `states @ weight.T + bias` in int8 for weights that lie one below the other.
 
     Args:
@@ -43,26 +41,8 @@ def int8_linear(
     """
     library = kernels()
     if library is not None and takes_weights(one.shape for one in weights):
-        return KernelLinear(library, weights, bias)
+        return Int8Product(library, weights, bias)
     return Int8Linear(torch.cat(list(weights)), bias)
-
-
-class KernelLinear:
-    """The product by kernels of our own, for states in bf16 or fp32, or their codes."""
-
-    def __init__(
-        self, library: ctypes.CDLL, weights: Sequence[torch.Tensor], bias: torch.Tensor | None
-    ) -> None:
-        """Take weights of sizes that `takes_weights`."""
-        exact = [one.float() if one.dtype == torch.float16 else one for one in weights]
-        self._product = CodedProduct(library, exact, bias)
-        self._coded = put_by(library, torch.uint8)
-
-    def __call__(self, states: Rows) -> torch.Tensor:
-        """Return `[rows, outputs]` in bf16 for `[rows, inputs]`."""
-        codes = states if isinstance(states, Scaled) else self._coded(states)
-        assert isinstance(codes, Scaled)
-        return self._product(codes)
 
 
 class Int8Linear:

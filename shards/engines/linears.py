@@ -2,7 +2,7 @@
 
 oneDNN multiplies weights that it has reordered for itself 1.1 to 2 times as fast as plain ones, and
 small batches most of all: a plain weight is reordered again at every call. In bf16 a kernel of our own
-(`shards/native/wide.c`) is faster still at some ten to a hundred rows, and takes any number of them; where
+(`shards/native/bf16_product.c`) is faster still at some ten to a hundred rows, and takes any number of them; where
 GELU follows, and for odd sizes, oneDNN multiplies.
 """
 
@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch.nn import functional
 
-from shards.engines.int8 import KernelLinear, int8_linear
+from shards.engines.int8 import int8_linear
+from shards.native.bf16_product import Bf16Product
+from shards.native.int8_product import Int8Product
 from shards.native.library import kernels
 from shards.native.sizes import takes_weights
-from shards.native.wide import WideProduct
 
 Linear = Callable[[torch.Tensor], torch.Tensor]
 """Takes `[rows, inputs]` in any float format and returns `[rows, outputs]` in that of the states."""
@@ -64,7 +65,7 @@ def _pack(
     library = kernels()
     is_ours = (dtype, device, activation) == ("bf16", "cpu", "none")
     if library and is_ours and takes_weights(one.shape for one in weights):
-        return _Wide(WideProduct(library, weights, bias))
+        return Bf16Product(library, weights, bias)
     weight = torch.cat(list(weights)) if len(weights) > 1 else weights[0]
     form = FORMATS[dtype]
     bias = None if bias is None else bias.to(device, form)
@@ -99,17 +100,7 @@ def _onednn_takes(form: torch.dtype) -> bool:
 
 def takes_any_rows(linear: object) -> bool:
     """Whether a product is as fast for any number of rows, for it makes no kernel for each."""
-    return isinstance(linear, KernelLinear | _Wide)
-
-
-class _Wide:
-    """A product in bf16 by a kernel of our own."""
-
-    def __init__(self, product: WideProduct) -> None:
-        self._product = product
-
-    def __call__(self, states: torch.Tensor) -> torch.Tensor:
-        return self._product(states.to(torch.bfloat16).contiguous())
+    return isinstance(linear, Int8Product | Bf16Product)
 
 
 class _Packed:

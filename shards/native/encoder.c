@@ -10,8 +10,8 @@
    Sizes: what a thread needs of its stack is about ROOM; or what SIX rows take where that is more, for fewer are never
    taken together: 1.2 MB for the widest rows that are taken at all (`sizes.py`), and 128 KB for the norm of one. */
 
-#include "codes.h"
 #include "gelu.h"
+#include "near_product.h"
 #include "normed.h"
 
 enum {

@@ -57,7 +57,7 @@ class _Laying(ctypes.Structure):
 def in_panels(library: ctypes.CDLL, weights: Sequence[torch.Tensor]) -> torch.Tensor:
     """Return weights that lie one below the other in panels, as they are: int8 or bf16."""
     form, inputs = weights[0].dtype, weights[0].shape[1]
-    lay = kernel(library, "native_lay_rows", ctypes.POINTER(_Laying), ctypes.c_int64)
+    lay = kernel(library, "native_lay", ctypes.POINTER(_Laying), ctypes.c_int64)
     panels = torch.empty(sum(map(len, weights)) * inputs, dtype=form)
     first = 0
     for weight in weights:

@@ -2,7 +2,8 @@
 
    A row is fp32, bf16, or u8 codes around 128. Where rows have scales, a row's numbers are to be multiplied
    by its scale: so a product of codes need not be scaled before the next kernel reads it anyway. Between
-   reading and writing a row is fp32, in a room of its thread that stays in the first cache. */
+   reading and writing a row is fp32, on the stack of its thread, where it stays in the first cache: 128 KB of it
+   for the widest rows that are taken (`sizes.py`). */
 
 #ifndef ROWS_H
 #define ROWS_H
@@ -14,9 +15,8 @@
 enum form { FP32, BF16, CODES };
 
 enum {
-    MOST_WIDTH = 1 << 15, /* of a row: 128 KB of a thread's stack */
-    ZERO = 128,           /* the code of 0 */
-    LEVELS = 127,         /* of each sign */
+    ZERO = 128,   /* the code of 0 */
+    LEVELS = 127, /* of each sign */
     MOST_CODE = 255,
 };
 

@@ -44,7 +44,7 @@ void in_parts(void (*part)(void *data, long at), void *data, long parts)
         member(&team);
 }
 
-struct rows {
+struct dealt {
     void (*one)(const void *all, long row);
     const void *all;
     long count, some;
@@ -52,7 +52,7 @@ struct rows {
 
 static void some_rows(void *data, long part)
 {
-    const struct rows *rows = data;
+    const struct dealt *rows = data;
     long first = part * rows->some, last = least(first + rows->some, rows->count);
     for (long row = first; row < last; row++)
         rows->one(rows->all, row);
@@ -61,7 +61,7 @@ static void some_rows(void *data, long part)
 void over_rows(void (*one)(const void *all, long row), const void *all, long count, long width)
 {
     long some = width < PART ? PART / width : 1;
-    struct rows rows = {one, all, count, some};
+    struct dealt rows = {one, all, count, some};
     in_parts(some_rows, &rows, (count + some - 1) / some);
 }
 

@@ -23,14 +23,14 @@ CALLS = """
 import ctypes, math, mmap, sys
 import torch
 from shards.native.attention import Attending
-from shards.native.codes import CodedProduct
+from shards.native.int8_product import Int8Product
 from shards.native.encoder import Codes, Finish, Projection, Rest
 from shards.native.gated import gated_by
 from shards.native.normed import Norm, Norms
 from shards.native.put import add_by, put_by
 from shards.native.rows import Scaled
 from shards.native.split import split_by
-from shards.native.wide import WideProduct
+from shards.native.bf16_product import Bf16Product
 
 library = ctypes.CDLL(sys.argv[1])
 torch.set_num_threads(2)
@@ -94,9 +94,9 @@ def encode(rows: int, width: int, wide: int, form: torch.dtype) -> None:
 def product(rows: int, inputs: int, outputs: int, form: torch.dtype) -> None:
     weights = [ones(16, inputs, form=form), ones(outputs - 16, inputs, form=form)]
     codes, scales = ones(rows, inputs, form=torch.uint8), ones(rows, form=torch.float32)
-    found = CodedProduct(library, weights, ones(outputs, form=torch.float32))(Scaled(codes, scales))
+    found = Int8Product(library, weights, ones(outputs, form=torch.float32))(Scaled(codes, scales))
     assert bool(found.isfinite().all())
-    found = WideProduct(library, weights, ones(outputs, form=form))(ones(rows, inputs, form=torch.bfloat16))
+    found = Bf16Product(library, weights, ones(outputs, form=form))(ones(rows, inputs, form=torch.bfloat16))
     assert bool(found.isfinite().all())
 
 forms = (torch.float32, torch.bfloat16)

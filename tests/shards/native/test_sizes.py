@@ -8,9 +8,10 @@ import torch
 
 from shards.native.arguments import WrongArgument
 from shards.native.attention import Attending
-from shards.native.codes import CodedProduct
+from shards.native.bf16_product import Bf16Product
 from shards.native.encoder import Codes, Panels
 from shards.native.gated import gated_by
+from shards.native.int8_product import Int8Product
 from shards.native.normed import Norms
 from shards.native.put import put_by
 from shards.native.sizes import (
@@ -21,7 +22,6 @@ from shards.native.sizes import (
     takes_rows,
     takes_weights,
 )
-from shards.native.wide import WideProduct
 from tests.shards.native.here import library, needs_kernels
 
 pytestmark = needs_kernels
@@ -72,8 +72,8 @@ def test_heads(dim: int) -> None:
 def test_weights(shapes: list[tuple[int, int]], taken: bool) -> None:
     assert takes_weights(shapes) == taken
     weights = [torch.ones(shape) for shape in shapes]
-    expect(taken, lambda: CodedProduct(library(), weights))
-    expect(taken, lambda: WideProduct(library(), weights))
+    expect(taken, lambda: Int8Product(library(), weights))
+    expect(taken, lambda: Bf16Product(library(), weights))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 /* Products of codes in u8 with weights in int8, while what comes out is near: see `fours.h`. */
 
-#ifndef CODES_H
-#define CODES_H
+#ifndef NEAR_PRODUCT_H
+#define NEAR_PRODUCT_H
 
 #include "fours.h"
 

@@ -1,4 +1,4 @@
-"""Products of bf16 with weights in bf16, summed up in fp32. See `wide.c`."""
+"""Products of bf16 with weights in bf16, summed up in fp32. See `bf16_product.c`."""
 
 import ctypes
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from shards.native.panels import Bias, CProduct, CWeights, check_sizes, in_panel
 _FORM = torch.bfloat16
 
 
-class WideProduct:
-    """`states @ weight.T + bias`; all is bf16, and rounded once."""
+class Bf16Product:
+    """`states @ weight.T + bias` in bf16; the result is rounded once."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class WideProduct:
             WrongArgument: the kernel does not take them, see `sizes.takes_weights`.
         """
         check_sizes(weights)
-        self._kernel = kernel(library, "native_wide_product", ctypes.POINTER(CProduct))
+        self._kernel = kernel(library, "native_bf16_product", ctypes.POINTER(CProduct))
         self._outputs, self._inputs = sum(map(len, weights)), weights[0].shape[1]
         self._panels = in_panels(library, [one.to(_FORM).contiguous() for one in weights])
         self._bias = Bias(bias, self._outputs)
@@ -38,9 +38,10 @@ class WideProduct:
         self._weights = CWeights(*places, self._inputs * _FORM.itemsize, self._outputs)
 
     def __call__(self, states: torch.Tensor) -> torch.Tensor:
-        """Return `[rows, outputs]` for `[rows, inputs]`."""
+        """Return `[rows, outputs]` in bf16 for `[rows, inputs]` in any float format."""
         count = len(states)
-        states_at = address("states", states, _FORM, count, self._inputs)
+        rounded = states.to(_FORM).contiguous()
+        states_at = address("states", rounded, _FORM, count, self._inputs)
         out = torch.empty(count, self._outputs, dtype=_FORM)
         self._kernel(CProduct(states_at, None, self._weights, out.data_ptr(), count))
         return out

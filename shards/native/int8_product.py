@@ -1,4 +1,4 @@
-"""Products of codes with weights in int8: exact sums, scaled once. See `codes.c`."""
+"""Products in int8 of states and weights: exact sums of codes, scaled once. See `int8_product.c`."""
 
 import ctypes
 from collections.abc import Sequence
@@ -7,10 +7,11 @@ import torch
 
 from shards.native.arguments import address, kernel
 from shards.native.panels import Bias, CProduct, CWeights, check_sizes
-from shards.native.rows import CRows, Scaled, read
+from shards.native.put import put_by
+from shards.native.rows import CRows, Rows, Scaled, read
 
 
-class _Laying(ctypes.Structure):
+class _Quantising(ctypes.Structure):
     _fields_ = (
         ("rows", CRows),
         *((name, ctypes.c_void_p) for name in ("panels", "starts", "scales")),
@@ -19,8 +20,8 @@ class _Laying(ctypes.Structure):
     )
 
 
-class CodedProduct:
-    """`codes @ weight.T + bias` for weights that were quantised by output; the result is bf16."""
+class Int8Product:
+    """`states @ weight.T + bias` in int8: weights quantised by output, states by row; the result is bf16."""
 
     def __init__(
         self,
@@ -31,14 +32,15 @@ class CodedProduct:
         """Quantise weights that lie one below the other, and lay them out.
 
         Args:
-            weights: `[outputs, inputs]` each, fp32 or bf16.
+            weights: `[outputs, inputs]` each, fp32, bf16 or fp16.
             bias: of all outputs.
 
         Raises:
             WrongArgument: the kernel does not take them, see `sizes.takes_weights`.
         """
         check_sizes(weights)
-        self._kernel = kernel(library, "native_coded_product", ctypes.POINTER(CProduct))
+        self._coded = put_by(library, torch.uint8)
+        self._kernel = kernel(library, "native_int8_product", ctypes.POINTER(CProduct))
         outputs, self._inputs = sum(map(len, weights)), weights[0].shape[1]
         self._panels = torch.empty(outputs * self._inputs, dtype=torch.int8)
         self._scales = torch.empty(outputs)
@@ -49,18 +51,21 @@ class CodedProduct:
         self._lay(library, weights)
 
     def _lay(self, library: ctypes.CDLL, weights: Sequence[torch.Tensor]) -> None:
-        lay = kernel(library, "native_lay_weights", ctypes.POINTER(_Laying), ctypes.c_int64)
+        quantise = kernel(library, "native_quantise", ctypes.POINTER(_Quantising), ctypes.c_int64)
         first = 0
         for weight in weights:
-            rows = read("weight", weight, len(weight), self._inputs)
-            lay(_Laying(rows, *self._places, self._inputs, first), len(weight))
+            exact = weight.float() if weight.dtype == torch.float16 else weight
+            rows = read("weight", exact, len(weight), self._inputs)
+            quantise(_Quantising(rows, *self._places, self._inputs, first), len(weight))
             first += len(weight)
 
-    def __call__(self, states: Scaled) -> torch.Tensor:
-        """Return `[rows, outputs]` in bf16 for codes `[rows, inputs]` with their scales."""
-        count, outputs = len(states.numbers), len(self._scales)
-        codes_at = address("codes", states.numbers, torch.uint8, count, self._inputs)
-        scales_at = address("scales", states.scales, torch.float32, count)
+    def __call__(self, states: Rows) -> torch.Tensor:
+        """Return `[rows, outputs]` for `[rows, inputs]` in fp32 or bf16, or codes with their scales."""
+        codes = states if isinstance(states, Scaled) else self._coded(states)
+        assert isinstance(codes, Scaled)
+        count, outputs = len(codes.numbers), len(self._scales)
+        codes_at = address("codes", codes.numbers, torch.uint8, count, self._inputs)
+        scales_at = address("scales", codes.scales, torch.float32, count)
         out = torch.empty(count, outputs, dtype=torch.bfloat16)
         self._kernel(CProduct(codes_at, scales_at, self._weights, out.data_ptr(), count))
         return out

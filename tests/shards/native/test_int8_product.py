@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shards.native.arguments import WrongArgument
-from shards.native.codes import CodedProduct
+from shards.native.int8_product import Int8Product
 from shards.native.rows import Scaled
 from tests.shards.native.here import library, needs_kernels
 from tests.shards.native.steps import ROUNDED
@@ -54,7 +54,7 @@ def test_the_product_of_codes(
     states = states_of(rows, inputs, seed)
     weights = [weight_of(count, inputs, form, seed + count) for count in outputs]
     bias = torch.randn(sum(outputs)) if biased else None
-    found = CodedProduct(library(), weights, bias)(states).double()
+    found = Int8Product(library(), weights, bias)(states).double()
     exact = expected(states, weights, bias)
     # numbers half way between two codes may go to either of them
     slack = 2e-3 * exact.abs().amax(0) + 1e-9
@@ -63,7 +63,7 @@ def test_the_product_of_codes(
 
 def test_a_row_does_not_depend_on_how_many_there_are() -> None:
     """Rows go through in blocks and groups of any size."""
-    product = CodedProduct(library(), [weight_of(64, 128, torch.bfloat16)])
+    product = Int8Product(library(), [weight_of(64, 128, torch.bfloat16)])
     states = states_of(600, 128)
     whole = product(states)
     for first, last in ((0, 1), (3, 290), (250, 600), (599, 600)):
@@ -72,20 +72,20 @@ def test_a_row_does_not_depend_on_how_many_there_are() -> None:
 
 
 def test_zeros_stay_zero() -> None:
-    product = CodedProduct(library(), [torch.zeros(64, 64)])
+    product = Int8Product(library(), [torch.zeros(64, 64)])
     assert not product(states_of(3, 64)).any()
     of_zeros = Scaled(torch.full((2, 64), 128, dtype=torch.uint8), torch.ones(2))
-    assert not CodedProduct(library(), [weight_of(64, 64, torch.float32)])(of_zeros).any()
+    assert not Int8Product(library(), [weight_of(64, 64, torch.float32)])(of_zeros).any()
 
 
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(WrongArgument, match=r"weights are \[\[33, 64\]\]"):
-        CodedProduct(library(), [torch.ones(33, 64)])
+        Int8Product(library(), [torch.ones(33, 64)])
     with pytest.raises(WrongArgument, match="weight is"):
-        CodedProduct(library(), [torch.ones(64, 64, dtype=torch.float16)])
+        Int8Product(library(), [torch.ones(64, 64, dtype=torch.float64)])
     with pytest.raises(WrongArgument, match="bias is"):
-        CodedProduct(library(), [torch.ones(64, 64)], torch.ones(31))
-    product = CodedProduct(library(), [torch.ones(64, 64)])
+        Int8Product(library(), [torch.ones(64, 64)], torch.ones(31))
+    product = Int8Product(library(), [torch.ones(64, 64)])
     with pytest.raises(WrongArgument, match="codes is"):
         product(states_of(2, 60))
     with pytest.raises(WrongArgument, match="scales is"):

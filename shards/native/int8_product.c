@@ -1,11 +1,11 @@
 /* Products of codes by themselves: rows of u8 codes around 128, each row with its scale, times weights in s8, each
    output with its scale. Sums are exact; what comes out is bf16, scaled, with a bias where there is one.
-   `native_lay_weights` quantises weights by output and puts them into panels in one pass. */
+   `native_quantise` quantises weights by output and puts them into panels in one pass. */
 
 #include "laying.h"
 #include "panels.h"
 
-struct laying {
+struct quantising {
     struct rows rows;
     struct {
         int8_t *panels;
@@ -41,9 +41,9 @@ static inline __m512i codes_of(const struct rows *rows, long row, long at, long 
 }
 
 /* Sixteen rows become a quarter of a panel. */
-static void lay_some(void *data, long part)
+static void quantise_some(void *data, long part)
 {
-    const struct laying all = *(const struct laying *)data;
+    const struct quantising all = *(const struct quantising *)data;
     const long row = part * LANES, output = all.first + row;
     int8_t *quarter = quarter_of(all.to.panels, output, all.width);
     float shares[LANES];
@@ -66,10 +66,10 @@ static void lay_some(void *data, long part)
         all.to.starts[output + at] = -ZERO * _mm512_reduce_add_epi32(sums[at]);
 }
 
-/* Lay out `count` rows of weights, a multiple of 16. */
-EXPORT void native_lay_weights(struct laying *all, int64_t count)
+/* Quantise and lay out `count` rows of weights, a multiple of 16. */
+EXPORT void native_quantise(struct quantising *all, int64_t count)
 {
-    in_parts(lay_some, all, count / LANES);
+    in_parts(quantise_some, all, count / LANES);
 }
 
 static void some_panels_of_codes(void *data, long part)
@@ -77,7 +77,7 @@ static void some_panels_of_codes(void *data, long part)
     some_panels(data, part, CODES);
 }
 
-EXPORT void native_coded_product(struct product *all)
+EXPORT void native_int8_product(struct product *all)
 {
     in_panels(some_panels_of_codes, all);
 }

@@ -8,7 +8,7 @@ static void some_panels_of_bf16(void *data, long part)
     some_panels(data, part, BF16);
 }
 
-EXPORT void native_wide_product(struct product *all)
+EXPORT void native_bf16_product(struct product *all)
 {
     in_panels(some_panels_of_bf16, all);
 }

@@ -23,9 +23,7 @@ from shards.native.normed import Norms
 from shards.native.put import add_by, put_by
 from shards.native.rows import Rows, Scaled
 from shards.native.sizes import takes_rows
-from shards.native.split import split_by
-
-Room = torch.Tensor | None
+from shards.native.split import Rooms, split_by
 
 _TAKEN = {"fp32": torch.float32, "bf16": torch.bfloat16, "int8": torch.uint8}  # by products
 
@@ -49,16 +47,13 @@ class Steps(Protocol):
         norms: torch.Tensor,
         turns: torch.Tensor,
         eps: float,
-        values: Room,
-        keys: Room,
-        queries: Room,
+        rooms: Rooms,
     ) -> None:
-        """Fill what is not `None` from a product of values, keys and queries, in this order.
+        """Fill rooms from a product of values, keys and queries, in this order.
 
         Args:
             norms: of the heads of keys, then of queries, `[heads, head_dim]`; heads are normed.
             turns: what heads are turned by then, `[rows, 1, head_dim / 2]`.
-            values, keys, queries: `[groups, rows, heads side by side]`.
         """
         ...
 
@@ -145,10 +140,9 @@ class Formulas:
         norms: torch.Tensor,
         turns: torch.Tensor,
         eps: float,
-        values: Room,
-        keys: Room,
-        queries: Room,
+        rooms: Rooms,
     ) -> None:
+        values, keys, queries = rooms.values, rooms.keys, rooms.queries
         flat, dim = _plain(product), norms.shape[1]
         first = 0
         if values is not None:

@@ -27,6 +27,7 @@ from shards.engines.pool import Heads, Pool, rows_and_one
 from shards.engines.prefixes import PrefixCache
 from shards.engines.segments import STEP, Plan, plan_batch
 from shards.native.rows import Rows
+from shards.native.split import Rooms
 from shards.pairs import Batch
 from shards.work import Work
 
@@ -206,7 +207,7 @@ class _Pass:
         product = layer.q(setting.steps.normed(last, layer.norm, shape.eps))
         queries = self._rows_and_one(len(ends))
         norms, turned = layer.turned_norms[shape.kv_heads :], self._turns[ends]
-        setting.steps.split(product, norms, turned, shape.eps, None, None, queries[:, :-1])
+        setting.steps.split(product, norms, turned, shape.eps, Rooms(queries=queries[:, :-1]))
         attended = self._rows_and_one(len(ends))
         attend = attention_for(
             self._plan.last_askings, len(ends), setting.device, setting.form, shape.head_dim
@@ -223,9 +224,9 @@ class _Pass:
         for rows in self._setting.tiles(len(states)):
             product = layer.vkq(steps.normed(states[rows], layer.norm, shape.eps))
             placed = slice(pool.first + rows.start, pool.first + rows.stop)
-            values, keys = pool.values[:, placed], pool.keys[:, placed]
             queries = self._queries[:, rows] if layer.q is None else None
-            steps.split(product, norms, self._turns[rows], shape.eps, values, keys, queries)
+            rooms = Rooms(pool.values[:, placed], pool.keys[:, placed], queries)
+            steps.split(product, norms, self._turns[rows], shape.eps, rooms)
         pool.take_new(at)
 
     def _after(self, layer: Layer, attended: torch.Tensor, states: torch.Tensor) -> None:

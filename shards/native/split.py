@@ -2,24 +2,28 @@
 
 import ctypes
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 
 from shards.native.arguments import WrongArgument, address, kernel
 from shards.native.rows import CRows, Rows, numbers_of, read
 
-Split = Callable[
-    [
-        Rows,
-        torch.Tensor,
-        torch.Tensor,
-        float,
-        torch.Tensor | None,
-        torch.Tensor | None,
-        torch.Tensor | None,
-    ],
-    None,
-]
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What a product of values, keys and queries fills; `None` is not in the product.
+
+    Attributes:
+        values, keys, queries: fp32 or bf16, `[groups, rows, heads side by side]`, in steps of any size.
+    """
+
+    values: torch.Tensor | None = None
+    keys: torch.Tensor | None = None
+    queries: torch.Tensor | None = None
+
+
+Split = Callable[[Rows, torch.Tensor, torch.Tensor, float, Rooms], None]
 
 
 class _Room(ctypes.Structure):
@@ -50,11 +54,9 @@ def split_by(library: ctypes.CDLL) -> Split:
         norms: torch.Tensor,
         turns: torch.Tensor,
         eps: float,
-        values: torch.Tensor | None,
-        keys: torch.Tensor | None,
-        queries: torch.Tensor | None,
+        rooms: Rooms,
     ) -> None:
-        """Fill values, keys and queries, `[groups, rows, heads side by side]`, any of them missing.
+        """Fill rooms.
 
         Args:
             product: values, keys and queries side by side, `[rows, all heads * dim]`.
@@ -66,22 +68,21 @@ def split_by(library: ctypes.CDLL) -> Split:
         """
         count, width = numbers_of(product).shape
         heads, dim = norms.shape
-        rooms = [
-            _room(name, room, count, dim)
-            for name, room in (("values", values), ("keys", keys), ("queries", queries))
-        ]
-        if (
-            sum(room.heads for room in rooms) * dim != width
-            or heads != rooms[1].heads + rooms[2].heads
-        ):
+        found = (
+            _room("values", rooms.values, count, dim),
+            _room("keys", rooms.keys, count, dim),
+            _room("queries", rooms.queries, count, dim),
+        )
+        of_values, *turned = (room.heads for room in found)
+        if (of_values + sum(turned)) * dim != width or heads != sum(turned):
             raise WrongArgument(
                 f"a product of {width} columns with norms of {heads} heads of {dim} does not fill rooms of "
-                f"{[room.heads for room in rooms]} heads"
+                f"{[of_values, *turned]} heads"
             )
         run(
             _Split(
                 read("product", product, count, width),
-                *rooms,
+                *found,
                 address("norms", norms, torch.float32, heads, dim),
                 address("turns", turns, torch.complex64, count, 1, dim // 2),
                 *(eps, count, dim),

@@ -29,7 +29,7 @@ from shards.native.gated import gated_by
 from shards.native.normed import Norm, Norms
 from shards.native.put import add_by, put_by
 from shards.native.rows import Scaled
-from shards.native.split import split_by
+from shards.native.split import Rooms, split_by
 from shards.native.bf16_product import Bf16Product
 
 library = ctypes.CDLL(sys.argv[1])
@@ -78,7 +78,7 @@ def split(rows: int, groups: int, share: int, dim: int, form: torch.dtype) -> No
     product, norms = ones(rows, heads * dim, form=form), ones(heads - groups, dim, form=torch.float32)
     turns = ones(rows, 1, dim // 2, form=torch.complex64)
     rooms = [ones(groups, rows, wide * dim, form=form) for wide in (1, 1, share)]
-    split_by(library)(product, norms, turns, 1e-6, *rooms)
+    split_by(library)(product, norms, turns, 1e-6, Rooms(*rooms))
 
 def encode(rows: int, width: int, wide: int, form: torch.dtype) -> None:
     def codes(outputs: int, inputs: int) -> Codes:

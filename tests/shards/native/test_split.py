@@ -9,7 +9,7 @@ from shards.engines.elementwise import PLAIN, Native, steps_for, turns
 from shards.native.arguments import WrongArgument
 from shards.native.library import without_kernels
 from shards.native.sizes import MOST_WIDTH
-from shards.native.split import split_by
+from shards.native.split import Rooms, split_by
 from tests.shards.native.here import library, needs_kernels
 from tests.shards.native.steps import drawn, exact, forms, near
 
@@ -58,8 +58,8 @@ def test_it_equals_the_plain_formulas(
             rooms(torch.float32, *sizes, rows_first=False),
         )
     )
-    split_by(library())(product, norms, turned, EPS, *found)
-    PLAIN.split(exact(product), norms, turned, EPS, *expected)
+    split_by(library())(product, norms, turned, EPS, Rooms(*found))
+    PLAIN.split(exact(product), norms, turned, EPS, Rooms(*expected))
     for ours, right in zip(found, expected, strict=True):
         if ours is not None and right is not None:
             near(ours, right, out, 1e-5)
@@ -72,7 +72,7 @@ def test_what_does_not_fit_is_refused() -> None:
 
     def refused(match: str, product: torch.Tensor, *rest: torch.Tensor | None) -> None:
         with pytest.raises(WrongArgument, match=match):
-            split(product, norms, turned, EPS, *rest)
+            split(product, norms, turned, EPS, Rooms(*rest))
 
     refused("does not fill", torch.ones(3, 33), values, values, None)
     refused("does not fill", torch.ones(3, 48), values, values, values)

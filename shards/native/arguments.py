@@ -26,18 +26,21 @@ def address(name: str, tensor: torch.Tensor, form: torch.dtype, *shape: int) -> 
     )
 
 
-def kernel(library: ctypes.CDLL, name: str, *arguments: Any) -> Callable[..., None]:
+def kernel(
+    library: ctypes.CDLL, name: str, *arguments: Any, gives: Any = None
+) -> Callable[..., Any]:
     """Return a kernel by its name.
 
     Args:
         arguments: the ctypes of what it takes; of a structure the pointer to it, which ctypes makes itself.
+        gives: the ctype of what it returns, if it does.
     """
     found = getattr(library, name)
     found.argtypes = arguments
-    found.restype = None
+    found.restype = gives
 
-    def called(*values: Any) -> None:
+    def called(*values: Any) -> Any:
         torch.get_num_threads()  # has PyTorch tell OpenMP on this thread too, see threads.c
-        found(*values)
+        return found(*values)
 
     return called

@@ -50,7 +50,9 @@ struct tile {
     long head, first, rows; /* query rows, of all heads that share this key head */
     long width;             /* elements of a head, filled up */
     long block;             /* how many keys are taken at a time */
-    bool adds;              /* whether there is a result already, of earlier blocks */
+    long start, end;        /* the keys that any of the rows sees */
+    bool from_zeros;        /* whether all blocks are added to zeros, for not every row sees keys of the first */
+    bool adds;              /* whether there is a result already that the block in hand is added to */
     const bf16 *key_rows[KEYS], *value_rows[KEYS];
     struct row row[TILE];
     pair keys[KEYS * ELEMENTS / 2] __attribute__((aligned(64)));
@@ -167,10 +169,10 @@ static void attend(struct tile *tile, long strip, long first, long count)
     if (seen <= skipped * PANEL)
         return;
     long columns = rounded_up(seen - skipped * PANEL, LANES);
-    product(tile->queries + strip * width, width, tile->keys + skipped * width / 2 * PANEL, width / 2 * PANEL, width / 2,
+    times_panels(tile->queries + strip * width, width, tile->keys + skipped * width / 2 * PANEL, width / 2 * PANEL, width / 2,
         tile->scores, KEYS, false, rows, columns);
     weigh(tile, strip, rows, first + skipped * PANEL, columns);
-    product(tile->weights, KEYS, tile->values + skipped * PANEL / 2 * PANEL, tile->block / 2 * PANEL, columns / 2,
+    times_panels(tile->weights, KEYS, tile->values + skipped * PANEL / 2 * PANEL, tile->block / 2 * PANEL, columns / 2,
         tile->result + strip * width, width, tile->adds, rows, width);
 }
 
@@ -192,37 +194,48 @@ static inline long fitting(long most, long dim)
     return dim > ELEMENTS ? most / 2 : most;
 }
 
-EXPORT long native_tile_rows(long dim)
+EXPORT int64_t native_tile_rows(int64_t dim)
 {
     return fitting(TILE, dim);
 }
 
+static void lay_out(struct tile *tile, const struct attention *all, long at)
+{
+    const int64_t *place = all->tiles + at / all->heads * 2;
+    tile->all = all;
+    tile->asking = all->askings + place[0];
+    tile->head = at % all->heads;
+    tile->first = place[1];
+    tile->rows = least(native_tile_rows(all->dim), tile->asking->length * all->share - tile->first);
+    tile->width = rounded_up(all->dim, 2 * LANES);
+    tile->block = fitting(KEYS, all->dim);
+    tile->start = first_seen_by(tile, 0);
+    tile->end = seen_by(tile, tile->rows - 1);
+    tile->from_zeros = all->reach >= 0;
+}
+
+/* Have all rows attend to the block of keys from `first` on. */
+static void one_block(struct tile *tile, long first)
+{
+    long count = least(tile->block, tile->end - first);
+    tile->adds = tile->from_zeros || first > tile->start;
+    take_keys(tile, first, count);
+    if (first == tile->start) /* now they are near */
+        take_queries(tile);
+    for (long strip = 0; strip < tile->rows; strip += STRIP)
+        attend(tile, strip, first, count);
+}
+
 static void one_tile(void *data, long at)
 {
-    const struct attention *all = data;
-    const int64_t *place = all->tiles + at / all->heads * 2;
     struct tile tile;
-    tile.all = all;
-    tile.asking = all->askings + place[0];
-    tile.head = at % all->heads;
-    tile.first = place[1];
-    tile.rows = least(native_tile_rows(all->dim), tile.asking->length * all->share - tile.first);
-    tile.width = rounded_up(all->dim, 2 * LANES);
-    tile.block = fitting(KEYS, all->dim);
+    lay_out(&tile, data, at);
     for (long row = 0; row < tile.rows; row++)
-        fetch(query_of(&tile, &all->queries, row), all->dim);
-    long seen = seen_by(&tile, tile.rows - 1), start = first_seen_by(&tile, 0);
-    if (all->reach >= 0) /* not every row sees keys of the first block */
+        fetch(query_of(&tile, &tile.all->queries, row), tile.all->dim);
+    if (tile.from_zeros)
         memset(tile.result, 0, rounded_up(tile.rows, GROUP) * tile.width * sizeof *tile.result);
-    for (long first = start; first < seen; first += tile.block) {
-        long count = least(tile.block, seen - first);
-        tile.adds = first > start || all->reach >= 0;
-        take_keys(&tile, first, count);
-        if (first == start) /* now they are near */
-            take_queries(&tile);
-        for (long strip = 0; strip < tile.rows; strip += STRIP)
-            attend(&tile, strip, first, count);
-    }
+    for (long first = tile.start; first < tile.end; first += tile.block)
+        one_block(&tile, first);
     give_result(&tile);
 }
 

@@ -54,7 +54,7 @@ class Attending:
                 from its own. Not with `causal`.
         """
         self._attend = kernel(library, "native_attention", ctypes.POINTER(_Attention))
-        self._tile_rows = library.native_tile_rows
+        self._tile_rows = kernel(library, "native_tile_rows", ctypes.c_int64, gives=ctypes.c_int64)
         self._askings = sorted(askings, key=_cost, reverse=True)  # the largest first
         self._causal = causal
         self._reach = -1 if reach is None else reach

@@ -4,7 +4,7 @@
 #define LAYING_H
 
 #include "fours.h"
-#include "packing.h"
+#include "transposed.h"
 
 /* Where the sixteen rows go that become the outputs from `output` on. */
 static inline int8_t *quarter_of(int8_t *panels, long output, long bytes)

@@ -7,8 +7,8 @@
 
    Steps of A are in its elements, those of B in pairs. */
 
-#ifndef PRODUCT_H
-#define PRODUCT_H
+#ifndef SMALL_PRODUCT_H
+#define SMALL_PRODUCT_H
 
 #include <stdbool.h>
 #include <string.h>
@@ -71,7 +71,7 @@ static inline void group_times_panel(
 }
 
 /* `rows` of `a`, a multiple of GROUP, times `columns` of `b`, whose panels are `b_step` pairs apart. */
-static inline void product(
+static inline void times_panels(
     const bf16 *a, long a_step, const pair *b, long b_step, long pairs, float *c, long c_step, bool adds,
     long rows, long columns)
 {

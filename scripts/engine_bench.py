@@ -176,8 +176,8 @@ def largest_difference(engines: dict[str, tuple[Engine, Path]]) -> dict[str, flo
 @click.option("--plain", is_flag=True, help="PyTorch's operations instead of our kernels in C.")
 @click.option(
     "--transformers",
-    is_flag=True,
-    help="Beside each engine the same weights through transformers' modules: flat, and padded.",
+    default="",
+    help=f"The same weights through transformers' modules as well: of {', '.join(THROUGH)}, by comma.",
 )
 @click.option("--json", "as_json", is_flag=True)
 def main(
@@ -191,7 +191,7 @@ def main(
     busy: bool,
     cpu_time: bool,
     plain: bool,
-    transformers: bool,
+    transformers: str,
     as_json: bool,
 ) -> None:
     """Measure engines on CHECKPOINT; without one, on random weights of Qwen3-Reranker-0.6B's size.
@@ -203,7 +203,7 @@ def main(
     folder = decoder_folder(checkpoint)
     engines: dict[str, tuple[Engine, Path]] = {}
     loading = {}
-    for one, through in product(dtype.split(","), THROUGH if transformers else ("",)):
+    for one, through in product(dtype.split(","), ["", *filter(None, transformers.split(","))]):
         started = time.perf_counter()
         with passing(through):
             engine = load(folder, one, device=device, threads=threads, token_budget=token_budget)

@@ -7,17 +7,22 @@ from unittest.mock import patch
 from shards.engines import bodies, decoders
 from shards.engines.plain import NotPlain
 
-THROUGH = ("", "flat", "padded")
-"""As it would be served; by transformers' modules over flat rows; by these, padded."""
+THROUGH = ("flat", "padded", "plain")
+"""Of transformers' modules: over flat rows; padded, with linears laid out; padded, as they are."""
 
 
 @contextmanager
 def passing(through: str) -> Iterator[None]:
-    """Have decoders that are loaded meanwhile computed in one of the ways of `THROUGH`."""
+    """Have decoders that are loaded meanwhile computed in one of the ways of `THROUGH`.
+
+    An empty string stands for the way in which they would be served.
+    """
     with ExitStack() as changed:
         if through:
             changed.enter_context(patch.object(bodies, "shape_of", lambda config: None))
-        if through == "padded":
+        if through in ("padded", "plain"):
             asked = NotPlain("as was asked for")
             changed.enter_context(patch.object(decoders, "attending_flat", side_effect=asked))
+        if through == "plain":
+            changed.enter_context(patch.object(decoders, "pack_linears"))
         yield

@@ -41,6 +41,32 @@ def test_a_row_for_each_workload_and_its_query_repeated(tmp_path: Path) -> None:
     assert 0 < said["largest_difference"]["bf16"] < 0.5
 
 
+@pytest.mark.usefixtures("same_environment")
+def test_the_same_weights_go_through_transformers_flat_and_padded(tmp_path: Path) -> None:
+    folder = checkpoints.qwen3(tmp_path)
+    arguments = [
+        str(folder),
+        "--dtype",
+        "fp32",
+        "--transformers",
+        "flat,padded,plain",
+        "--rounds",
+        "1",
+        "--json",
+    ]
+    run = CliRunner().invoke(
+        engine_bench.main, [*arguments, "--threads", "1", "--workload", "short3"]
+    )
+    assert run.exit_code == 0, run.output
+    said = json.loads(run.stdout)
+    tokens = [row["tokens"] for row in said["rows"] if row["workload"] == "short3"]
+    assert 0 < tokens[0] == tokens[1] < tokens[2] == tokens[3]  # own, flat, padded, plain
+    assert [note for note in said["notes"]["fp32 padded"] if "as was asked for" in note]
+    first, *others = said["largest_difference"].values()
+    assert first == 0
+    assert all(0 < one < 1e-4 for one in others)  # other ways to compute the same
+
+
 def test_documents_have_the_lengths_of_the_workloads() -> None:
     draw = random.Random(0)
     assert all(10 <= length <= 20 for length in document_lengths("short3", draw))

@@ -62,10 +62,10 @@ def _model(name: str, source: str, folder: Path | None, *, offline: bool) -> Fin
         return _absent(title, source, offline=offline)
     if not (folder / "config.json").is_file():
         return bad(title, f"{folder} has no config.json", "name the folder that holds the model")
-    if not any(folder.glob("*.safetensors")):
+    if not _weight_files(folder):
         return bad(
             title,
-            f"{folder} has no *.safetensors",
+            f"{folder} has no *.safetensors and no *.onnx",
             "pickled weights can run code and are not loaded: look for a converted copy",
         )
     if not (folder / "tokenizer.json").is_file():
@@ -83,7 +83,14 @@ def _absent(title: str, source: str, *, offline: bool) -> Finding:
 
 
 def _weights(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    return sum(file.stat().st_size for file in _weight_files(folder))
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """Return what is read of a folder; of exported graphs the largest, for only one of them serves."""
+    graphs = [*folder.glob("*.onnx*"), *folder.glob("onnx/*.onnx*")]
+    largest = sorted(graphs, key=lambda file: file.stat().st_size)[-1:]
+    return list(folder.glob("*.safetensors")) or largest
 
 
 def port_finding(host: str, port: int, problem: str) -> Finding:

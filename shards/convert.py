@@ -70,7 +70,10 @@ def _converted(asked: argparse.Namespace) -> dict[str, Any]:
         anyway=asked.anyway,
         report=report,
     )
-    return {"folder": str(folder), "record": as_json(record), "notes": notes_of(record)}
+    notes = list(notes_of(record))
+    if record.agreement:
+        notes.append(f"int8 against bf16: {record.agreement}")
+    return {"folder": str(folder), "record": as_json(record), "notes": notes}
 
 
 def read_calibration(path: Path, encoder: Any) -> list[EncodedPair]:

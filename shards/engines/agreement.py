@@ -66,6 +66,11 @@ def margins_of_known_pairs(encoder: Encoder, score: Score) -> list[float]:
     return list(score(pairs))
 
 
+def how_many_known() -> int:
+    """Return how many known pairs there are."""
+    return len(_known())
+
+
 def compare(first: Sequence[float], second: Sequence[float]) -> Agreement:
     """Compare two formats by the margins that they gave the known pairs."""
     known = _known()

@@ -1,8 +1,9 @@
 """A checkpoint converted for OpenVINO: where it lies, what is known of it, whether it may serve.
 
 It lies in the checkpoint's folder, `openvino/DTYPE/`, with a record beside it: a hash of the weights
-that it was made from, a hash of itself, how far its scores were from theirs, and how far int8 agrees
-with bf16. The record is written last, after the check, so a conversion without one has not been checked.
+that it was made from, a hash of itself, how far its scores were from theirs, and for int8 what bf16
+gives the known pairs, for how far they agree is measured again on the machine that serves. The record is
+written last, after the check, so a conversion without one has not been checked.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from shards.checkpoint import Checkpoint
-from shards.engines.agreement import Agreement
+from shards.engines.agreement import Agreement, how_many_known
 from shards.refusal import Refusal
 from shards.wire.exit_codes import ExitCode
 
@@ -34,7 +35,8 @@ class Record:
         openvino: the version that made it.
         largest_difference: of a margin from the exact one, over all pairs of the check.
         shapes: of the batches of the check, pairs and tokens.
-        agreement: of int8 with bf16 on known pairs; `None` for other formats.
+        agreement: of int8 with bf16 on known pairs, when it was converted; `None` for other formats.
+        bf16_margins: of the known pairs; empty for other formats.
         calibration: the pairs that int8 took its ranges from, in words; empty for other formats.
     """
 
@@ -44,6 +46,7 @@ class Record:
     largest_difference: float
     shapes: tuple[tuple[int, int], ...]
     agreement: Agreement | None = None
+    bf16_margins: tuple[float, ...] = ()
     calibration: str = ""
 
 
@@ -82,10 +85,8 @@ def notes_of(record: Record) -> tuple[str, ...]:
         f"converted by OpenVINO {record.openvino}; margins were at most "
         f"{record.largest_difference:.2g} from the checkpoint's"
     )
-    if record.agreement is None:
-        return (made,)
     ranges = f"int8 takes its ranges from {record.calibration}"
-    return made, ranges, f"int8 against bf16 when it was converted: {record.agreement}"
+    return (made, ranges) if record.calibration else (made,)
 
 
 def as_json(record: Record) -> dict[str, Any]:
@@ -103,13 +104,20 @@ def write_record(folder: Path, record: Record) -> None:
 def _read_record(folder: Path) -> Record:
     stored: dict[str, Any] = json.loads((folder / _RECORD).read_bytes())
     shapes = tuple((int(pairs), int(tokens)) for pairs, tokens in stored.pop("shapes"))
-    figures = stored.pop("agreement", None)
-    if not isinstance(
-        figures, dict
-    ):  # older records have a sentence, which nothing can be read from
-        return Record(shapes=shapes, **stored)
+    bf16 = tuple(map(float, stored.pop("bf16_margins", ())))
+    return Record(
+        shapes=shapes,
+        bf16_margins=bf16,
+        agreement=_read_agreement(stored.pop("agreement")),
+        **stored,
+    )
+
+
+def _read_agreement(figures: Any) -> Agreement | None:
+    if not isinstance(figures, dict):  # older records have a sentence, which tells nothing
+        return None
     del figures["suffices"]  # it follows from the others
-    return Record(shapes=shapes, agreement=Agreement(**figures), **stored)
+    return Agreement(**figures)
 
 
 def converted(checkpoint: Checkpoint) -> list[str]:
@@ -142,7 +150,7 @@ def checked_record(checkpoint: Checkpoint, dtype: str) -> Record:
         raise _refused(
             checkpoint, dtype, f"has a conversion in {folder} that is not what was checked"
         )
-    if dtype == "int8" and record.agreement is None:
+    if dtype == "int8" and len(record.bf16_margins) != how_many_known():
         raise _refused(
             checkpoint,
             dtype,

@@ -5,9 +5,11 @@ unchecked or of other weights is refused with what to run. One in int8 that does
 serves only where the operator says so; where this engine was asked for by name its bf16 serves instead.
 """
 
+from dataclasses import replace
+
 from shards import devices
 from shards.checkpoint import Checkpoint, expect_engine, open_checkpoint
-from shards.engines.agreement import disagreement
+from shards.engines.agreement import compare, disagreement, margins_of_known_pairs
 from shards.engines.around import around
 from shards.engines.base import Facts
 from shards.engines.conversion import (
@@ -37,8 +39,16 @@ def load(spec: ShardSpec, report: Report) -> GraphEngine:
         )
     checkpoint = open_checkpoint(spec, report)
     expect_engine(checkpoint, "classifier")
-    report("checking the conversion")
-    dtype, record, warnings = _settled(spec, checkpoint)
+    dtype = _dtype(spec, checkpoint)
+    engine, record = _made(spec, checkpoint, dtype, report)
+    return engine if dtype != "int8" else _settled(engine, record, spec, checkpoint, report)
+
+
+def _made(
+    spec: ShardSpec, checkpoint: Checkpoint, dtype: str, report: Report
+) -> tuple[GraphEngine, Record]:
+    report(f"checking the conversion in {dtype}")
+    record = checked_record(checkpoint, dtype)
     parts = around(spec, checkpoint)
     report("compiling the graph")
     run, inputs = compiled(
@@ -55,10 +65,10 @@ def load(spec: ShardSpec, report: Report) -> GraphEngine:
         languages=checkpoint.languages,
         fingerprint=f"openvino {record.graph}",
         notes=notes_of(record),
-        warnings=parts.doubts + warnings,
+        warnings=parts.doubts,
         doubts=parts.doubts,
     )
-    return GraphEngine(
+    engine = GraphEngine(
         run,
         inputs,
         label_weights=parts.label_weights,
@@ -66,29 +76,35 @@ def load(spec: ShardSpec, report: Report) -> GraphEngine:
         encoder=parts.encoder,
         facts=facts,
     )
+    return engine, record
 
 
-def _settled(spec: ShardSpec, checkpoint: Checkpoint) -> tuple[str, Record, tuple[str, ...]]:
-    """Return the format that serves, its record, and why it is not the one that was asked for.
+def _settled(
+    int8: GraphEngine, record: Record, spec: ShardSpec, checkpoint: Checkpoint, report: Report
+) -> GraphEngine:
+    """Return what serves where int8 was asked for.
 
     Raises:
-        Refusal: no conversion may serve.
+        Refusal: int8 may not, and there is nothing else.
     """
-    dtype = _dtype(spec, checkpoint)
-    record = checked_record(checkpoint, dtype)
-    agreement = record.agreement
-    if agreement is None or agreement.suffices or spec.int8_anyway:
-        return dtype, record, ()
+    found = compare(record.bf16_margins, margins_of_known_pairs(int8.encoder, int8.score))
+    measured = f"int8 against bf16: {found}"
+    report(measured)
+    if found.suffices or spec.int8_anyway:
+        int8.facts = replace(int8.facts, notes=(*int8.facts.notes, measured))
+        return int8
+    why = disagreement(found)
     if spec.engine == "openvino" and "bf16" in converted(checkpoint):
-        return (
-            "bf16",
-            checked_record(checkpoint, "bf16"),
-            (f"{disagreement(agreement)}: {INSTEAD}",),
+        bf16, _ = _made(spec, checkpoint, "bf16", report)
+        facts, refused = bf16.facts, f"{why}: {INSTEAD}"
+        bf16.facts = replace(
+            facts, notes=(*facts.notes, measured), warnings=(*facts.warnings, refused)
         )
+        return bf16
     raise Refusal(
-        f"{disagreement(agreement)}: calibrate it with texts of your own (`gateway convert "
-        f"{checkpoint.name} --dtype int8 --calibration FILE`) or make one in bf16 (`gateway convert "
-        f"{checkpoint.name}`); `int8_anyway = true` serves it all the same",
+        f"{why}: calibrate it with texts of your own (`gateway convert {checkpoint.name} --dtype int8 "
+        f"--calibration FILE`) or make one in bf16 (`gateway convert {checkpoint.name}`); "
+        "`int8_anyway = true` serves it all the same",
         ExitCode.SPEC,
     )
 

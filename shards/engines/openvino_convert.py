@@ -132,6 +132,7 @@ def convert(
         largest_difference=largest,
         shapes=shapes,
         agreement=agreement,
+        bf16_margins=tuple(expected),
         calibration=str(calibration) if agreement else "",
     )
     write_record(folder, record)

@@ -58,7 +58,7 @@ def test_int8_takes_its_ranges_from_the_users_pairs(bert: Path, tmp_path: Path) 
     lines = done.stdout.splitlines()
     assert lines[0].startswith(f"{tmp_path / 'm'}: int8 for OpenVINO 20")
     assert lines[2] == "int8 takes its ranges from 3 pairs (mine.jsonl)"
-    assert lines[3].startswith("int8 against bf16 when it was converted: Spearman ")
+    assert lines[3].startswith("int8 against bf16: Spearman ")
     stored = json.loads((tmp_path / "m" / "openvino" / "int8" / "record.json").read_text())
     assert stored["calibration"] == "3 pairs (mine.jsonl)"
     served = 'Serve it: engine = "openvino", dtype = "int8"'

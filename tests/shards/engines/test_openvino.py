@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 
 from shards.checkpoint import open_checkpoint
 from shards.engines import formats, load_engine, openvino_convert, race
-from shards.engines.agreement import Agreement
+from shards.engines.agreement import Agreement, margins_of_known_pairs
 from shards.engines.around import around
 from shards.engines.base import Engine
 from shards.engines.bert_formats import pairs_to_measure
@@ -154,10 +153,6 @@ def test_a_conversion_that_gives_other_scores_is_not_left_to_serve(
     assert not (folder_of(checkpoint, "fp32") / "record.json").exists()
 
 
-AGREES = Agreement(pairs=27, spearman=0.999, queries=9, same_best=9, largest=0.02)
-DISAGREES = Agreement(pairs=27, spearman=0.96, queries=9, same_best=8, largest=0.4)
-
-
 @pytest.fixture(scope="module")
 def rounded(models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint with conversions in bf16 and in int8."""
@@ -168,16 +163,27 @@ def rounded(models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -
     return copied
 
 
-def recorded(folder: Path, copy: Path, agreement: Agreement | str) -> Path:
-    """Return a copy of a model, of whose conversion to int8 this is on record.
+def copy_of(folder: Path, copy: Path, *, agrees: bool) -> Path:
+    """Return a copy of a model whose bf16 gave the known pairs what its int8 gives them, or the reverse.
 
-    That it suffices is always said: the figures count.
+    The record says the contrary of that: what is measured counts.
     """
     shutil.copytree(folder, copy)
-    path = copy / "openvino" / "int8" / "record.json"
-    figures = agreement if isinstance(agreement, str) else asdict(agreement) | {"suffices": True}
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"agreement": figures}))
+    spec = spec_of(folder, engine="openvino", dtype="int8", int8_anyway=True)
+    engine = load_engine(spec, quiet)
+    margins = margins_of_known_pairs(engine.encoder, engine.score)
+    record = changed(copy, bf16_margins=margins if agrees else [-margin for margin in margins])
+    figures = record["agreement"] | {"spearman": -1.0 if agrees else 1.0, "suffices": not agrees}
+    changed(copy, agreement=figures)
     return copy
+
+
+def changed(folder: Path, **changes: Any) -> dict[str, Any]:
+    """Change the record of a conversion to int8."""
+    path = folder / "openvino" / "int8" / "record.json"
+    record: dict[str, Any] = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps(record))
+    return record
 
 
 def test_int8_and_bf16_stay_near(rounded: Path) -> None:
@@ -189,7 +195,7 @@ def test_int8_and_bf16_stay_near(rounded: Path) -> None:
         assert engine.facts.warnings == ()
         assert margins_of(engine, DOCUMENTS) == pytest.approx(exact, abs=bound)
     assert engine.facts.notes[1] == "int8 takes its ranges from 72 pairs (built-in)"
-    assert engine.facts.notes[2].startswith("int8 against bf16 when it was converted: Spearman ")
+    assert engine.facts.notes[2].startswith("int8 against bf16: Spearman ")
 
 
 def test_the_record_says_how_int8_agrees_with_bf16(rounded: Path) -> None:
@@ -208,24 +214,24 @@ def test_the_record_says_how_int8_agrees_with_bf16(rounded: Path) -> None:
 
 
 def test_int8_that_agrees_serves(rounded: Path, tmp_path: Path) -> None:
-    folder = recorded(rounded, tmp_path / "m", AGREES)
+    folder = copy_of(rounded, tmp_path / "m", agrees=True)
     facts = load_engine(spec_of(folder, engine="openvino", dtype="int8"), quiet).facts
     assert (facts.engine, facts.dtype, facts.warnings) == ("openvino", "int8", ())
 
 
 def test_where_int8_does_not_agree_bf16_of_the_engine_serves(rounded: Path, tmp_path: Path) -> None:
-    folder = recorded(rounded, tmp_path / "m", DISAGREES)
+    folder = copy_of(rounded, tmp_path / "m", agrees=False)
     facts = load_engine(spec_of(folder, engine="openvino", dtype="int8"), quiet).facts
     assert (facts.engine, facts.dtype) == ("openvino", "bf16")
     (warning,) = facts.warnings
-    assert warning.startswith("int8 does not agree with bf16 (Spearman 0.9600 over 27 known pairs")
+    assert warning.startswith("int8 does not agree with bf16 (Spearman -1.0000 over 27 known pairs")
     assert warning.endswith("bf16 is used; `int8_anyway = true` serves int8 all the same")
 
 
 def test_where_int8_does_not_agree_and_no_bf16_is_there_it_is_refused(
     rounded: Path, tmp_path: Path
 ) -> None:
-    folder = recorded(rounded, tmp_path / "m", DISAGREES)
+    folder = copy_of(rounded, tmp_path / "m", agrees=False)
     shutil.rmtree(folder / "openvino" / "bf16")
     with pytest.raises(Refusal, match=r"does not agree with bf16 .*`gateway convert .*int8_anyway"):
         load_engine(spec_of(folder, engine="openvino", dtype="int8"), quiet)
@@ -236,7 +242,7 @@ def test_auto_leaves_int8_that_does_not_agree_to_the_other_engine(
 ) -> None:
     seconds = {"classifier": 3.0, "openvino": 2.0}
     monkeypatch.setattr(race, "_seconds", lambda engine, batch: seconds[engine.facts.engine])
-    folder = recorded(rounded, tmp_path / "m", DISAGREES)
+    folder = copy_of(rounded, tmp_path / "m", agrees=False)
     shutil.rmtree(folder / "openvino" / "bf16")
     facts = load_engine(spec_of(folder, dtype="int8"), quiet).facts
     assert facts.engine == "classifier"
@@ -253,7 +259,7 @@ def test_auto_serves_bf16_of_the_faster_engine_and_why_it_is_not_int8(
     seconds = {"classifier": 3.0, "openvino": 2.0}
     monkeypatch.setattr(race, "_seconds", lambda engine, batch: seconds[engine.facts.engine])
     monkeypatch.setattr(formats, "int8_gain", lambda *sizes: 1.0)
-    folder = recorded(rounded, tmp_path / "m", DISAGREES)
+    folder = copy_of(rounded, tmp_path / "m", agrees=False)
     facts = load_engine(spec_of(folder, dtype="int8"), quiet).facts
     assert (facts.engine, facts.dtype) == ("openvino", "bf16")
     assert (
@@ -261,7 +267,7 @@ def test_auto_serves_bf16_of_the_faster_engine_and_why_it_is_not_int8(
         == "int8 measured 1.0 times as fast as bf16 at this model's size: bf16 is used"
     )
     assert "in int8 is not used: int8 does not agree" in facts.warnings[1]
-    folder = recorded(rounded, tmp_path / "agreeing", AGREES)
+    folder = copy_of(rounded, tmp_path / "agreeing", agrees=True)
     facts = load_engine(spec_of(folder, dtype="int8"), quiet).facts
     assert (facts.engine, facts.dtype, facts.warnings) == ("openvino", "int8", ())
 
@@ -269,7 +275,8 @@ def test_auto_serves_bf16_of_the_faster_engine_and_why_it_is_not_int8(
 def test_a_record_that_does_not_tell_the_agreement_is_not_enough(
     rounded: Path, tmp_path: Path
 ) -> None:
-    folder = recorded(rounded, tmp_path / "m", "Spearman 0.9990 over 27 known pairs")
+    shutil.copytree(rounded, folder := tmp_path / "m")
+    changed(folder, agreement="Spearman 0.9990 over 27 known pairs", bf16_margins=[])
     spec = spec_of(folder, engine="openvino", dtype="int8", int8_anyway=True)
     with pytest.raises(
         Refusal, match=r"agreement with bf16 is not known: run `gateway convert .* --dtype int8`"

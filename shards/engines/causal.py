@@ -35,8 +35,10 @@ from shards.engines.bodies import (
 )
 from shards.engines.decoders import Decoder, decoder_of
 from shards.engines.formats import said_of_int8, said_of_kernels, settle
+from shards.engines.fused import fusing
 from shards.engines.later import later, runs_by_itself
 from shards.engines.prefixes import PrefixCache
+from shards.engines.qwen3 import sizes_of
 from shards.pairs import Batch
 from shards.refusal import Refusal, Report, notes_of
 from shards.wire.spec import ShardSpec
@@ -134,6 +136,9 @@ def load(spec: ShardSpec, report: Report) -> CausalEngine:
     )
     if head_dim := weights.shape.head_dim if weights.shape else decoder and decoder.head_dim:
         notes.extend(said_of_kernels(device, settled.dtype, head_dim))
+    if weights.shape and device.startswith("cuda"):
+        sizes = sizes_of(weights.shape, checkpoint.sizes[0])
+        notes.append(fusing(device, settled.dtype, sizes).said)
     if decoder is None and (spec.dtype, settled.dtype, device) == ("auto", "bf16", "cpu"):
         notes.append(said_of_int8(checkpoint.sizes))
     facts = Facts(

@@ -3,7 +3,7 @@
 On a CPU they are kernels of our own (`shards.native`) where these can be used. Otherwise they are few
 in-place passes over some hundred rows, which stay in the cache; nothing is compiled, so nothing has to
 be compiled at start. On a GPU each pass would go through memory, so the same formulas, written plainly,
-are fused by `torch.compile`.
+are fused by `torch.compile` (`fused`).
 
 A *turn* is a rotary position: the two halves of a head stand side by side (`qwen3_weights` permutes
 the weights so), so each pair of numbers is a complex one, turned by a complex one of length 1.
@@ -67,13 +67,11 @@ class Steps(Protocol):
 
 
 def steps_for(device: str, dtype: str, *widths: int) -> Steps:
-    """Return the steps for a device and a number format: the fastest that can be used there.
+    """Return the steps for a device and a number format: those of a GPU are not compiled, see `fused`.
 
     Args:
         widths: of all rows that steps make: of states, of what attention gives, of what is gated.
     """
-    if device.startswith("cuda") and _has_triton():
-        return _fused()
     library = kernels()
     if device == "cpu" and dtype in _TAKEN and library is not None and takes_rows(*widths):
         return Native(library, _TAKEN[dtype])
@@ -216,8 +214,15 @@ def _plain_normed(states: torch.Tensor, weight: torch.Tensor, eps: float) -> tor
 def _plain_turned(
     flat: torch.Tensor, norms: torch.Tensor, turns: torch.Tensor, eps: float
 ) -> torch.Tensor:
+    return real_turned(flat, norms, torch.view_as_real(turns), eps)
+
+
+def real_turned(
+    flat: torch.Tensor, norms: torch.Tensor, turns: torch.Tensor, eps: float
+) -> torch.Tensor:
+    """See `Formulas.turn`; turns are `[rows, 1, head_dim / 2, 2]`, real."""
     normed = _plain_normed(flat.view(len(flat), *norms.shape), norms, eps)
-    cos, sin = torch.view_as_real(turns).unbind(-1)
+    cos, sin = turns.unbind(-1)
     first, second = normed.view(len(flat), len(norms), -1, 2).unbind(-1)
     both = (first * cos - second * sin, first * sin + second * cos)
     return torch.stack(both, dim=-1).flatten(-2).to(flat.dtype)
@@ -229,18 +234,3 @@ def _plain_gated(product: torch.Tensor) -> torch.Tensor:
 
 
 PLAIN = Formulas(_plain_normed, _plain_turned, _plain_gated)
-
-
-def _fused() -> Steps:
-    return Formulas(
-        *(
-            torch.compile(step, dynamic=True)
-            for step in (_plain_normed, _plain_turned, _plain_gated)
-        )
-    )
-
-
-def _has_triton() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("triton") is not None

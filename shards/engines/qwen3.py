@@ -21,7 +21,8 @@ import torch
 
 from shards.devices import moved
 from shards.engines.attention import attention_for
-from shards.engines.elementwise import Steps, steps_for, turns
+from shards.engines.elementwise import Steps, turns
+from shards.engines.fused import Sizes, steps_on
 from shards.engines.linears import FORMATS, takes_any_rows
 from shards.engines.pool import Heads, Pool, rows_and_one
 from shards.engines.prefixes import PrefixCache
@@ -82,6 +83,11 @@ class Layers(Protocol):
     def __getitem__(self, at: int, /) -> Layer: ...
 
 
+def sizes_of(shape: Shape, hidden: int) -> Sizes:
+    """Return what the steps of a model work on."""
+    return Sizes(hidden, shape.inner, shape.heads, shape.kv_heads, shape.head_dim)
+
+
 class Qwen3:
     """The layers of a model, with its embeddings and without its final norm.
 
@@ -110,8 +116,7 @@ class Qwen3:
         device = str(table.device)
         powers = torch.arange(0, shape.head_dim, 2, dtype=torch.float32) / shape.head_dim
         speeds = (1.0 / shape.theta**powers).to(device)
-        widths = (table.shape[1], shape.heads * shape.head_dim, shape.inner)
-        steps = steps_for(device, dtype, *widths)
+        steps = steps_on(device, dtype, sizes_of(shape, table.shape[1]))
         self._setting = _Setting(shape, steps, speeds, FORMATS[dtype], device)
         self._step = STEP if device == "cpu" and not takes_any_rows(layers[0].vkq) else 1
 

@@ -98,7 +98,7 @@ def test_the_way_of_a_gpu_gives_the_same_margins(
 
     monkeypatch.setattr(qwen3, "attention_for", flash)
     monkeypatch.setattr(qwen3, "STEP", 1)
-    monkeypatch.setattr(qwen3, "steps_for", lambda *_: PLAIN)
+    monkeypatch.setattr(qwen3, "steps_on", lambda *_: PLAIN)
     assert margins() == pytest.approx(expected, abs=1e-4)
 
 

@@ -36,10 +36,11 @@ def test_a_gpu_of_today_computes_in_bf16_without_padding(model: str, tmp_path: P
     with pretended_gpu():
         facts = margins_of_all(MODELS[model](tmp_path), "auto")
     assert (facts.device, facts.dtype) == (DEVICE, "bf16")
-    assert facts.notes == (
+    assert facts.notes[:2] == (
         "dtype bf16: this GPU computes it as fast as fp16, and it has fp32's range",
         "attention is PyTorch's varlen_attn",
     )
+    assert facts.notes[2:] in ((), ("steps between products are not fused: Triton is missing",))
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,9 @@ def test_an_older_gpu_computes_in_fp16_or_fp32_by_products_over_groups(
     with pretended_gpu(capability=(7, 5)):
         facts = margins_of_all(MODELS[model](tmp_path), dtype)
     assert facts.dtype == ("fp32" if dtype == "fp32" else "fp16")
-    assert facts.notes[-1].startswith("attention is batched products over groups: flash attention ")
+    assert facts.notes[-1 - (model == "qwen3")].startswith(
+        "attention is batched products over groups: flash attention "
+    )
 
 
 def test_what_is_left_on_the_cpu_is_found_out() -> None:

@@ -33,13 +33,15 @@ def check_plot(path: Path) -> None:
         ) from None
 
 
-def save_plot(path: Path, draw: "Callable[[Figure], None]") -> None:
-    """Have a figure drawn, and write it; the same data gives the same bytes."""
+def save_plot(
+    path: Path, draw: "Callable[[Figure], None]", size: tuple[float, float] = (8, 5)
+) -> None:
+    """Have a figure of so many inches drawn, and write it; the same data gives the same bytes."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     with mpl.rc_context({"svg.hashsalt": "rerank-gateway", "font.size": 9, "axes.grid": True}):
-        figure = Figure(figsize=(8, 5), layout="constrained")
+        figure = Figure(figsize=size, layout="constrained")
         draw(figure)
         metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
         figure.savefig(path, dpi=144, metadata=metadata)

@@ -34,7 +34,11 @@ from scripts.full_size import lasting, qwen3_06b, rubert_base
 
 PARTS = ("documents", "gateway")
 NAMES = (*(one.name for one in CONTESTANTS), *PARTS)
-NOT_QUICK = {"card", "sentence-transformers", "bert-sentence-transformers", "openvino-loop-fp32"}
+_NEEDED = {"naive", "bert-naive"}
+NOT_QUICK = {
+    "openvino-loop-fp32",
+    *(one.name for one in CONTESTANTS if one.rounds_alone and one.name not in _NEEDED),
+}
 _OVERHEAD_SECONDS = {True: 4, False: 10}
 _MOST_DOCUMENTS = {True: 1000, False: 10_000}
 
@@ -64,19 +68,19 @@ class Choice:
         """Return what the contestants of a family are asked."""
         if family == "classifier":
             return Plan(
-                workloads=["rag40"], slow_workloads=["rag40"], rounds=self.rounds, repeats=False
+                workloads=["rag40"], workloads_alone=["rag40"], rounds=self.rounds, repeats=False
             )
         return Plan(
             workloads=["short3", "rag20"],
             once=[] if self.quick else ["rag100"],
-            slow_workloads=["short3", "rag20"],
+            workloads_alone=["short3", "rag20"],
             rounds=self.rounds,
         )
 
     def steps(self) -> int:
         """Return how many times the bar moves."""
         chosen = [*self.contestants("causal"), *self.contestants("classifier")]
-        asked = sum(2 if one.slow else 1 + self.rounds for one in chosen)
+        asked = sum(1 + (one.rounds_alone or self.rounds) for one in chosen)
         counts = 2 * len(document_counts(_MOST_DOCUMENTS[self.quick]))
         return asked + ("gateway" in self.names) + counts * ("documents" in self.names)
 

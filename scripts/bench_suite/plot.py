@@ -1,10 +1,11 @@
 """The plot that the document shows: seconds of each contestant, one panel a workload."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.plots import save_plot
-from scripts.bench_suite.contestants import CONTESTANTS
+from scripts.bench_suite.contestants import CONTESTANTS, Contestant
 from scripts.bench_suite.figures import Findings
 
 if TYPE_CHECKING:
@@ -21,23 +22,28 @@ _OURS, _OTHERS = "#2a6f4e", "#b0b0b0"
 
 def plot(findings: Findings, path: Path) -> None:
     """Write the plot; workloads that nobody was asked are left out."""
-    panels = {
-        workload: title
-        for workload, title in _PANELS.items()
-        if any(findings.seconds(name, workload) for name in findings.contestants)
+    asked = {
+        workload: [one for one in CONTESTANTS if findings.seconds(one.name, workload)]
+        for workload in _PANELS
     }
+    panels = {workload: shown for workload, shown in asked.items() if shown}
 
     def draw(figure: "Figure") -> None:
-        axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
-        for (workload, title), axis in zip(panels.items(), axes, strict=True):
-            _bars(axis, findings, workload)
-            axis.set(title=title, xlabel="seconds a request, logarithmic", xscale="log")
+        heights = [len(shown) for shown in panels.values()]
+        axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+        for (workload, shown), axis in zip(panels.items(), axes, strict=True):
+            _bars(axis, findings, workload, shown)
+            axis.set(title=_PANELS[workload], xscale="log")
+        axes[-1].set(xlabel="seconds a request, logarithmic; less is better")
 
-    save_plot(path, draw)
+    inches = 1 + 0.25 * sum(map(len, panels.values()))
+    save_plot(path, draw, size=(8, inches))
 
 
-def _bars(axis: "Axes", findings: Findings, workload: str) -> None:
-    shown = [one for one in CONTESTANTS if findings.seconds(one.name, workload)][::-1]
+def _bars(
+    axis: "Axes", findings: Findings, workload: str, contestants: Sequence[Contestant]
+) -> None:
+    shown = contestants[::-1]
     seconds = [findings.seconds(one.name, workload) or 0.0 for one in shown]
     bars = axis.barh(
         [one.name for one in shown],

@@ -29,14 +29,14 @@ class Plan:
 
     Attributes:
         workloads: of each round.
-        once: more workloads for the first round, of those that are not slow.
-        slow_workloads: of the one round of slow contestants.
+        once: more workloads for the first round of the others.
+        workloads_alone: of the rounds of those that are measured by themselves.
         repeats: whether queries are asked again with other documents.
     """
 
     workloads: Sequence[str]
     once: Sequence[str] = ()
-    slow_workloads: Sequence[str] = ()
+    workloads_alone: Sequence[str] = ()
     rounds: int = 3
     repeats: bool = True
 
@@ -154,23 +154,24 @@ def measured(
     say: Say,
     before_round: Callable[[], None] = lambda: None,
 ) -> Iterator[Field]:
-    """Measure the slow ones, then the others round by round; these are up while the block runs.
+    """Measure some by themselves, then the others round by round; these are up while the block runs.
 
     Args:
         before_round: called when nobody runs.
     """
     field = Field(places, say)
     for one in contestants:
-        if one.slow:
+        if one.rounds_alone:
             with field.up(one):
-                field.ask(one.name, steps(plan.slow_workloads, 0, repeats=False))
-    fast = [one for one in contestants if not one.slow]
+                for number in range(one.rounds_alone):
+                    field.ask(one.name, steps(plan.workloads_alone, number, repeats=False))
+    together = [one for one in contestants if not one.rounds_alone]
     with ExitStack() as stack:
-        for one in fast:
+        for one in together:
             stack.enter_context(field.up(one))
             field.warm(one.name, steps(plan.workloads, _WARM_UP, repeats=False))
         for number in range(plan.rounds):
             before_round()
-            for one in fast if number % 2 == 0 else fast[::-1]:
+            for one in together if number % 2 == 0 else together[::-1]:
                 field.ask(one.name, plan.steps(number))
         yield field

@@ -110,9 +110,13 @@ def _rest(findings: Findings) -> list[str]:
         costs = [f"{seconds * 1e3:.2f} ms at {int(count):,}" for count, seconds in cost.items()]
         if costs:
             said.append(f"One document of one request ({what}): {', '.join(costs)}.")
-    slow = [one.name for one in CONTESTANTS if one.slow and one.name in findings.contestants]
-    if slow:
-        said.append(f"Measured in one round, by themselves: {', '.join(slow)}.")
+    alone = [
+        f"{one.name} ({one.rounds_alone})"
+        for one in CONTESTANTS
+        if one.rounds_alone and one.name in findings.contestants
+    ]
+    if alone:
+        said.append(f"Measured by themselves, in so many rounds: {', '.join(alone)}.")
     said += [f"Not measured: {name}: {why}" for name, why in findings.skipped.items()]
     return said
 

@@ -1,12 +1,12 @@
 """What is asked of every contestant: the same requests, round by round. Pure.
 
 A step is one request that is timed. Its documents are always new; `repeated` ones have the query of
-the step before, so that a server may use what it kept of it.
+the step before, so that a server may use what it kept of it, and documents as long as its documents.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass
+from itertools import cycle, islice
 
 from gateway.bench.workloads import Asked, requests
 
@@ -43,7 +43,14 @@ def _of_workload(workload: str, number: int, *, times: int, repeats: bool) -> It
     for first, again in islice(zip(source, source, strict=False), times):
         yield Step(workload, first)
         if repeats:
-            yield Step(workload + REPEATED, replace(again, query=first.query))
+            documents = _as_long(again.documents, first.documents)
+            yield Step(workload + REPEATED, Asked(first.query, documents))
+
+
+def _as_long(documents: Sequence[str], as_these: Sequence[str]) -> tuple[str, ...]:
+    """Return documents of the words of `documents`, each with as many words as one of the others."""
+    words = cycle(" ".join(documents).split())
+    return tuple(" ".join(islice(words, len(one.split()))) for one in as_these)
 
 
 def _requests(workload: str, seed: int) -> Iterator[Asked]:

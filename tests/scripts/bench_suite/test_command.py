@@ -49,6 +49,8 @@ def test_the_page_gets_tables_plot_and_json(tmp_path: Path) -> None:
     )
 
 
-def test_the_page_has_the_marks() -> None:
+def test_the_page_has_the_marks_and_shows_the_plot() -> None:
     text = (ROOT / "docs" / "performance.md").read_text()
+    assert "](bench.svg)" in text
+    assert (ROOT / "docs" / "bench.svg").is_file()
     assert page.with_tables(text, "new\n") != text

@@ -114,7 +114,7 @@ def test_the_tables_show_everybody_and_who_is_missing() -> None:
     assert "| naive worker: fp32, batches of 8, full logits | 40 | 1.0x | 4.0 s | 8.0 GiB |" in text
     assert "| **ours, bf16** | 2.5 | 20.0x |" in text
     assert "Not measured: card: it did not start" in text
-    assert "Measured in one round, by themselves: naive." in text
+    assert "Measured by themselves, in so many rounds: naive (2)." in text
 
 
 def test_tables_go_between_the_marks_of_a_page_and_nowhere_else() -> None:

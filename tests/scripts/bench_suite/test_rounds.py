@@ -52,14 +52,14 @@ def small(name: str, ledger: Path) -> Server:
     return Server(command=command, ready_path="/", patience_seconds=30)
 
 
-def contestant(name: str, ledger: Path, *, slow: bool = False) -> Contestant:
+def contestant(name: str, ledger: Path, *, rounds_alone: int = 0) -> Contestant:
     return Contestant(
         name=name,
         title=name,
         family="causal",
         dtype="fp32",
         server=lambda _: small(name, ledger),
-        slow=slow,
+        rounds_alone=rounds_alone,
     )
 
 
@@ -79,9 +79,9 @@ def until(process: psutil.Process, status: str) -> None:
 def test_the_slow_go_first_and_the_others_in_turn(tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
     field_of = [contestant(name, ledger) for name in ("one", "two")]
-    field_of.insert(1, contestant("slow", ledger, slow=True))
+    field_of.insert(1, contestant("slow", ledger, rounds_alone=2))
     places = Places(checkpoint=tmp_path, scratch=tmp_path)
-    plan = Plan(workloads=["rag20"], once=["rag100"], slow_workloads=["rag20"], rounds=2)
+    plan = Plan(workloads=["rag20"], once=["rag100"], workloads_alone=["rag20"], rounds=2)
     said: list[str] = []
     before = set(alive(psutil.Process()))
     with measured(field_of, places, plan, said.append) as field:
@@ -92,7 +92,7 @@ def test_the_slow_go_first_and_the_others_in_turn(tmp_path: Path) -> None:
     assert not set(alive(psutil.Process())) - before
     asked = [tuple(line.split()) for line in ledger.read_text().splitlines()]
     assert asked == [
-        ("slow", "8"), ("slow", "3"), ("slow", "20"),
+        ("slow", "8"), *[("slow", "3"), ("slow", "20")] * 2,
         ("one", "8"), ("one", "3"), ("one", "20"), ("two", "8"), ("two", "3"), ("two", "20"),
         ("one", "3"), ("one", "20"), ("one", "20"), ("one", "100"),
         ("two", "3"), ("two", "20"), ("two", "20"), ("two", "100"),

@@ -15,6 +15,8 @@ def test_a_repeated_query_has_new_documents() -> None:
     for new, repeated in zip(asked[::2], asked[1::2], strict=True):
         assert repeated.asked.query == new.asked.query
         assert set(repeated.asked.documents).isdisjoint(new.asked.documents)
+        lengths = [[len(one.split()) for one in step.asked.documents] for step in (new, repeated)]
+        assert lengths[0] == lengths[1]
     assert len({step.asked.query for step in asked}) == 3
 
 

@@ -178,7 +178,7 @@ async def _until_ready(gateway: Gateway) -> None:
 @click.argument("checkpoint", type=click.Path(path_type=Path), required=False)
 @click.option("--dtype", default="bf16,int8", show_default=True, help="Formats, by comma.")
 @click.option("--requests", "count", default=2000, show_default=True, help="Of the soak; 0: none.")
-@click.option("--long-words", default=0, help="Words of one long document, 24000 for 32K tokens.")
+@click.option("--long-words", default=0, help="Words of one long document, 32000 for 32K tokens.")
 @click.option("--json", "as_json", is_flag=True)
 def main(checkpoint: Path | None, dtype: str, count: int, long_words: int, as_json: bool) -> None:
     """Measure CHECKPOINT; without one, random weights of Qwen3-Reranker-0.6B's size."""

@@ -5,6 +5,8 @@ cannot be used, products are oneDNN's, GELU and its codes inside them, and PyTor
 some rows at a time.
 """
 
+import math
+
 import torch
 from torch.nn import functional
 
@@ -94,22 +96,30 @@ class PlainLayer:
         for rows in tiles(states):
             product = self._of(attended[rows], self._attended_shares, self._out)
             normed = _normed(product.add_(states[rows]), rest.first)
-            codes = self._up.gelu_codes(
-                _coded(normed.float().mul_(rest.shares)), rest.gelu, rest.down.zero
-            )
+            steps = _steps(normed, rest.shares)
+            codes = self._up.gelu_codes(_coded(steps), rest.gelu, rest.down.zero)
             states[rows] = _normed(self._down(codes).add_(normed), rest.second)
 
     @staticmethod
     def _of(states: torch.Tensor, shares: torch.Tensor, product: Product) -> torch.Tensor:
-        """Return a product of states; what is no number in a row, which codes cannot say, is added again."""
-        steps = states.float() * shares
-        unsaid = steps.sum(1, keepdim=True).mul_(0).to(torch.bfloat16)
-        return product(_coded(steps)).add_(unsaid)
+        """Return a product of states; rows that are no numbers, which codes cannot say, are none in it."""
+        steps = _steps(states, shares)
+        are_numbers = math.isfinite(float(steps.sum()))
+        found = product(_coded(steps))
+        return (
+            found
+            if are_numbers
+            else found.add_(_steps(states, shares).sum(1, keepdim=True).mul_(0))
+        )
 
 
 def _normed(states: torch.Tensor, norm: Norm) -> torch.Tensor:
     weight, bias = norm.weight.to(states.dtype), norm.bias.to(states.dtype)
     return functional.layer_norm(states, weight.shape, weight, bias, norm.eps)
+
+
+def _steps(states: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
+    return states.to(torch.float32, copy=True).mul_(shares)
 
 
 def _coded(steps: torch.Tensor) -> torch.Tensor:

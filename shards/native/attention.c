@@ -169,8 +169,8 @@ static void attend(struct tile *tile, long strip, long first, long count)
     if (seen <= skipped * PANEL)
         return;
     long columns = rounded_up(seen - skipped * PANEL, LANES);
-    times_panels(tile->queries + strip * width, width, tile->keys + skipped * width / 2 * PANEL, width / 2 * PANEL, width / 2,
-        tile->scores, KEYS, false, rows, columns);
+    times_panels(tile->queries + strip * width, width, tile->keys + skipped * width / 2 * PANEL, width / 2 * PANEL,
+        width / 2, tile->scores, KEYS, false, rows, columns);
     weigh(tile, strip, rows, first + skipped * PANEL, columns);
     times_panels(tile->weights, KEYS, tile->values + skipped * PANEL / 2 * PANEL, tile->block / 2 * PANEL, columns / 2,
         tile->result + strip * width, width, tile->adds, rows, width);

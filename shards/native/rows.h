@@ -87,7 +87,7 @@ static inline __m512 load(const struct rows *rows, long row, long at, __mmask16 
    as 0, and whoever asks for codes has to say it otherwise. */
 static inline void store_codes(uint8_t *to, __mmask16 lanes, __m512 steps, int32_t zero)
 {
-    steps = _mm512_min_ps(_mm512_set1_ps(MOST_CODE), steps); /* whole numbers have an end, beyond it they are negative */
+    steps = _mm512_min_ps(_mm512_set1_ps(MOST_CODE), steps); /* beyond 32 bits they would become negative */
     __m512i codes = _mm512_add_epi32(_mm512_cvtps_epi32(steps), _mm512_set1_epi32(zero));
     codes = _mm512_max_epi32(codes, _mm512_setzero_si512());
     __m128i bytes = _mm512_cvtusepi32_epi8(codes);

@@ -17,6 +17,7 @@ from shards.engines.padding import padded_ids, warm_up_batches
 from shards.engines.plain import NotPlain, attending_flat
 from shards.engines.prefixes import PrefixCache
 from shards.pairs import Batch, EncodedPair, Prefix
+from shards.refusal import Refusal
 from shards.work import Work, padded_work
 
 MOST_APART = {"fp32": 1e-3, "bf16": 0.1, "fp16": 0.03}
@@ -87,6 +88,9 @@ def decoder_of(
     Args:
         max_length: the most tokens of a pair.
         cache: for the prefixes that pairs share.
+
+    Raises:
+        Refusal: neither way gives a pair the same state in any batch.
     """
     padded = PaddedBody(body, device)
     pairs = _trial_pairs(body.get_input_embeddings().weight.shape[0])
@@ -97,6 +101,7 @@ def decoder_of(
         with attending_flat(body, max_length=max_length, device=device) as heads:
             _expect_same(FlatBody(body, heads, device, PrefixCache(_ROOM)), pairs, expected, dtype)
     except NotPlain as why:
+        _expect_padding_unseen(padded, pairs, dtype)
         return Decoder(padded, (f"batches are padded, and prefixes are not shared: {why}",))
     return Decoder(FlatBody(body, heads, device, cache))
 
@@ -118,12 +123,31 @@ def _expect_same(body: FlatBody, pairs: Batch, expected: torch.Tensor, dtype: st
     """
     plain = [replace(pair, prefix=None) for pair in pairs]
     for batch, how in ((pairs, "new"), (pairs, "kept"), (plain, "no")):
-        apart = (_states(body, batch) - expected).norm(dim=1) / expected.norm(dim=1)
-        if not apart.max() <= MOST_APART[dtype]:  # NaN is not
+        apart = _apart(_states(body, batch), expected)
+        if not apart <= MOST_APART[dtype]:  # NaN is not
             raise NotPlain(
-                f"over flat rows, with {how} prefix, a state is {float(apart.max()):.1%} off, and "
+                f"over flat rows, with {how} prefix, a state is {apart:.1%} off, and "
                 f"{MOST_APART[dtype]:.1%} is the most for {dtype}"
             )
+
+
+def _expect_padding_unseen(body: PaddedBody, pairs: Batch, dtype: str) -> None:
+    """Have pairs of different lengths computed padded, and alone.
+
+    Raises:
+        Refusal: padding changes states, so that scores would depend on the batch.
+    """
+    alone = torch.cat([_states(body, [pair]) for pair in pairs])
+    apart = _apart(_states(body, pairs), alone)
+    if not apart <= MOST_APART[dtype]:
+        raise Refusal(
+            f"the decoder gives a pair another state where a longer one is beside it ({apart:.1%} off), as "
+            "if tokens saw those after them: only causal decoders are scored; use another checkpoint"
+        )
+
+
+def _apart(states: torch.Tensor, expected: torch.Tensor) -> float:
+    return float(((states - expected).norm(dim=1) / expected.norm(dim=1)).max())
 
 
 @torch.inference_mode()

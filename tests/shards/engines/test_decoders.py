@@ -18,6 +18,7 @@ from shards.engines.causal import CausalEngine
 from shards.engines.decoders import Decoder, decoder_of
 from shards.engines.prefixes import PrefixCache
 from shards.pairs import EncodedPair
+from shards.refusal import Refusal
 from shards.wire.spec import ShardSpec
 from tests import checkpoints
 from tests.shards.engines import reference
@@ -236,6 +237,14 @@ def test_what_is_not_plain_is_padded_and_noted(model_type: str) -> None:
     torch.testing.assert_close(
         chosen.body.last_states(batch), torch.cat(alone), atol=1e-4, rtol=1e-4
     )
+
+
+def test_a_decoder_that_sees_later_tokens_is_refused() -> None:
+    """Padding would change its scores; only its masks say so, its attention does not."""
+    with pytest.raises(
+        Refusal, match=r"another state where a longer one is beside it \(\d+\.\d% off"
+    ):
+        decoder("llama", is_causal=False)
 
 
 def test_positions_that_only_longer_pairs_change_do_no_harm() -> None:

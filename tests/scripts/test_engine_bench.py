@@ -1,9 +1,7 @@
 """The engine bench measures what it says, on a small checkpoint."""
 
 import json
-import os
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,15 +12,6 @@ from scripts.engine_bench import Figure, linear_flop
 from scripts.engine_requests import document_lengths
 from scripts.full_size import QWEN3_06B
 from tests import checkpoints
-
-
-@pytest.fixture
-def same_environment() -> Iterator[None]:
-    """The bench prepares its own process, which here is that of the tests."""
-    before = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
 
 
 @pytest.mark.usefixtures("same_environment")

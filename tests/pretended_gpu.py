@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from shards.engines import varlen
+from shards.engines import fused, varlen
 
 DEVICE = "cuda:0"
 
@@ -40,11 +40,14 @@ class _Pretending(TorchFunctionMode):
     ) -> Any:
         kwargs = {name: value for name, value in (kwargs or {}).items() if name != "pin_memory"}
         if function is torch.Tensor.pin_memory:
+            self._held.pinned.append(args[0])
             return args[0]
         if not any(map(_concerns_gpu, tree_leaves((args, kwargs)))):
             return function(*args, **kwargs)
         if function is torch.Tensor.copy_ and not isinstance(args[0], FakeTensor):
             return args[0].zero_()  # what comes back from the GPU
+        if not any(isinstance(one, FakeTensor) for one in tree_leaves((args, kwargs))):
+            self._held.note(function, args, is_free=kwargs.pop("non_blocking", False))
         kwargs.pop("non_blocking", None)
         with self._fakes, self._held:
             return _SPELLED.get(function, function)(*args, **kwargs)
@@ -60,12 +63,23 @@ class Held(TorchDispatchMode):
 
     Attributes:
         peak_bytes: the most so far.
+        pinned: tensors of the CPU that were pinned.
+        waits: copies to the GPU for which Python waits.
     """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.peak_bytes = 0
+        self.pinned: list[torch.Tensor] = []
+        self.waits: list[str] = []
         self._alive: dict[int, tuple[StorageWeakRef, int]] = {}
+
+    def note(self, function: Callable[..., Any], args: Sequence[Any], *, is_free: bool) -> None:
+        """Note a copy to the GPU, unless it is one that nobody waits for."""
+        if function is torch.Tensor.to and not (
+            is_free and any(one is args[0] for one in self.pinned)
+        ):
+            self.waits.append(f"a copy of {tuple(args[0].shape)}, not pinned")
 
     def __torch_dispatch__(
         self,
@@ -178,6 +192,7 @@ def pretended_gpu(capability: tuple[int, int] = (9, 0)) -> Iterator[Held]:
         patch.setattr(FakeTensor, "tolist", _zeros)
         patch.setattr(torch.nn.Module, "float", _in_fp32)
         patch.setattr(varlen, "prove", lambda *asked: None)  # it looks at numbers
+        patch.setattr(fused, "find_spec", lambda name: None)  # nothing is compiled for it
         varlen.choice.cache_clear()
         try:
             held = Held()
@@ -185,3 +200,4 @@ def pretended_gpu(capability: tuple[int, int] = (9, 0)) -> Iterator[Held]:
                 yield held
         finally:
             varlen.choice.cache_clear()
+            fused.fusing.cache_clear()

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from shards.engines import load_engine
-from shards.engines.base import Facts
+from shards.engines.base import Engine, Facts
 from shards.wire.spec import ShardSpec
 from tests import checkpoints
 from tests.pretended_gpu import DEVICE, pretended_gpu
@@ -19,10 +19,14 @@ MODELS: dict[str, Callable[[Path], Path]] = {
 }
 
 
+def loaded(folder: Path, dtype: str) -> Engine:
+    spec = ShardSpec(name="m/cuda:0", model="m", source=str(folder), dtype=dtype, device=DEVICE)
+    return load_engine(spec, lambda line: None)
+
+
 def margins_of_all(folder: Path, dtype: str) -> Facts:
     """Load a model in a format, score some pairs, and return what is said of it."""
-    spec = ShardSpec(name="m/cuda:0", model="m", source=str(folder), dtype=dtype, device=DEVICE)
-    engine = load_engine(spec, lambda line: None)
+    engine = loaded(folder, dtype)
     engine.warm_up()
     documents = (*checkpoints.SAMPLES, "", "x")
     for query in ("one", "another query", "one"):
@@ -41,6 +45,25 @@ def test_a_gpu_of_today_computes_in_bf16_without_padding(model: str, tmp_path: P
         "attention is PyTorch's varlen_attn",
     )
     assert facts.notes[2:] in ((), ("steps between products are not fused: Triton is missing",))
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("capability", [(9, 0), (7, 5)])
+def test_nothing_of_a_batch_is_waited_for(
+    model: str, capability: tuple[int, int], tmp_path: Path
+) -> None:
+    """Numbers come to the GPU from pinned memory, whatever computes attention."""
+    with pretended_gpu(capability) as held:
+        engine = loaded(MODELS[model](tmp_path), "auto")
+        engine.warm_up()
+        pairs = engine.encoder.encode(
+            "one", checkpoints.SAMPLES, instruction="", max_document_tokens=0
+        )
+        held.waits.clear()
+        engine.score(pairs)
+        assert held.waits == []
+        torch.ones(3).to(DEVICE)
+        assert held.waits == ["a copy of (3,), not pinned"]
 
 
 @pytest.mark.parametrize(

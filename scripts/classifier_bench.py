@@ -10,6 +10,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -193,7 +194,8 @@ def convert_once(folder: Path, dtype: str) -> None:
     except Refusal:
         parts = around(spec, checkpoint)
         known = Calibration(pairs_to_measure(parts.encoder), "built-in")
-        convert(checkpoint, parts, dtype=dtype, calibration=known, anyway=True, report=_say)
+        with redirect_stdout(sys.stderr):  # NNCF draws bars there, where our JSON goes
+            convert(checkpoint, parts, dtype=dtype, calibration=known, anyway=True, report=_say)
 
 
 def _say(line: str) -> None:

@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
 # The gateway in a container: `--target cpu` (the default) or `--target cuda`. No model is in it: mount
-# a folder at /models, or let it serve the embedded ones. docs/operations.md, "Containers".
+# a folder at /models, or let it serve the embedded ones. docs/install.md, "Containers".
 ARG PYTHON=3.12-slim-bookworm
 
 FROM python:${PYTHON} AS build
@@ -19,7 +19,7 @@ COPY shards shards
 RUN python -m venv .venv \
     && .venv/bin/pip install --no-cache-dir --constraint scripts/constraints.txt pip \
     && .venv/bin/pip install --no-cache-dir --constraint scripts/constraints.txt \
-        ${TORCH_INDEX:+--extra-index-url "${TORCH_INDEX}"} . \
+        ${TORCH_INDEX:+--extra-index-url "${TORCH_INDEX}"} ./shards/models '.[serve]' \
     && .venv/bin/python -m compileall -q .venv gateway shards
 
 FROM python:${PYTHON} AS base

@@ -1,6 +1,7 @@
 """Compiles the kernels when the package is built or installed, see `shards/native/build.py`.
 
-A machine without a compiler gets a package without them, which computes the same, slower, and says so.
+A machine without a compiler gets a package without kernels. That package computes the same, slower,
+and reports the lack.
 """
 
 import runpy

@@ -1,1 +1,1 @@
-"""What developers run. A package only so that tests can import the Python parts."""
+"""Programs for developers. A package only so that tests can import the Python parts."""

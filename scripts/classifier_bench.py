@@ -1,8 +1,9 @@
 """Cross-encoders by themselves, without gateway and pipe: our engines beside plain loops.
 
-Forty pairs of mixed lengths are scored by every contestant in turn, round after round, so that a busy
-machine slows them alike; what counts is the best round, and ratios. Before that every contestant's
-margins are compared with those of the naive loop. The weights are random: `scripts/bench-classifier`.
+Forty pairs of mixed lengths are scored by every contestant in turn, round after round, so that a
+busy machine slows them alike; what counts is the best round, and ratios. Before that every
+contestant's margins are compared with those of the naive loop. The weights are random:
+`scripts/bench-classifier`.
 """
 
 import json
@@ -22,21 +23,21 @@ from scripts.bench_suite.machine import Clock, ceilings
 from scripts.engine_bench import bench_spec, load, measuring
 from scripts.engine_requests import batches, cut
 from scripts.full_size import lasting, modernbert_base, rubert_base
-from shards import devices
 from shards.checkpoint import open_checkpoint
-from shards.engines.around import around
+from shards.cost import packed_work, padded_work
 from shards.engines.base import Engine
-from shards.engines.bert_formats import pairs_to_measure
-from shards.engines.conversion import checked_record
-from shards.engines.openvino_convert import Calibration, convert
-from shards.engines.padding import padded_inputs
-from shards.pairs import EncodedPair
+from shards.engines.encoder.bert_formats import pairs_to_measure
+from shards.engines.encoder.setup import pair_setup
+from shards.engines.graph.conversion import checked_record
+from shards.engines.graph.openvino_convert import Calibration, convert
+from shards.engines.layers.padding import padded_inputs
+from shards.machine import devices
+from shards.pairs import TokenizedPair
 from shards.refusal import Refusal
 from shards.wire.spec import ShardSpec
-from shards.work import packed_work, padded_work
 
-Pairs = Sequence[EncodedPair]
-Batches = Callable[[Pairs], list[list[EncodedPair]]]
+Pairs = Sequence[TokenizedPair]
+Batches = Callable[[Pairs], list[list[TokenizedPair]]]
 
 _PAIRS = 40
 _BOUNDS = {
@@ -85,7 +86,7 @@ class Contestant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """What one contestant did.
+    """Figures of one contestant.
 
     Attributes:
         times_naive: how many times as fast as the naive loop.
@@ -100,22 +101,22 @@ class Row:
     largest_difference: float
 
 
-def mixed_pairs() -> list[EncodedPair]:
+def mixed_pairs() -> list[TokenizedPair]:
     """Return pairs of random tokens; lengths are log-normal, as those of passages."""
     draw = random.Random(0)
     lengths = [int(min(400, max(30, draw.lognormvariate(4.8, 0.5)))) for _ in range(_PAIRS)]
     return [
-        EncodedPair(draw.choices(range(1000, 50_000), k=length), min(15, length), False)
+        TokenizedPair(draw.choices(range(1000, 50_000), k=length), min(15, length), False)
         for length in lengths
     ]
 
 
-def in_order(pairs: Pairs) -> list[list[EncodedPair]]:
+def in_order(pairs: Pairs) -> list[list[TokenizedPair]]:
     """Cut into batches of eight as they come."""
     return [list(pairs[first : first + 8]) for first in range(0, len(pairs), 8)]
 
 
-def by_length(pairs: Pairs) -> list[list[EncodedPair]]:
+def by_length(pairs: Pairs) -> list[list[TokenizedPair]]:
     """Cut into batches of 32, the longest first, as sentence-transformers does."""
     ordered = sorted(pairs, key=len, reverse=True)
     return [ordered[first : first + 32] for first in range(0, len(ordered), 32)]
@@ -192,8 +193,8 @@ def convert_once(folder: Path, dtype: str) -> None:
     try:
         checked_record(checkpoint, dtype)
     except Refusal:
-        parts = around(spec, checkpoint)
-        known = Calibration(pairs_to_measure(parts.encoder), "built-in")
+        parts = pair_setup(spec, checkpoint)
+        known = Calibration(pairs_to_measure(parts.tokenizer), "built-in")
         with redirect_stdout(sys.stderr):  # NNCF draws bars there, where our JSON goes
             convert(checkpoint, parts, dtype=dtype, calibration=known, anyway=True, report=_say)
 
@@ -203,7 +204,7 @@ def _say(line: str) -> None:
 
 
 def measure(found: Sequence[Contestant], pairs: Pairs, rounds: int, clock: Clock) -> list[Row]:
-    """Compare margins, then time everybody in turn."""
+    """Compare margins, then time all contestants in turn."""
     exact = found[0].margins(pairs)
     differences = {one.name: _difference(one, pairs, exact) for one in found}
     best = dict.fromkeys(differences, float("inf"))
@@ -253,7 +254,7 @@ def main(
 ) -> None:
     """Measure cross-encoders on random weights of a usual size, 40 pairs of mixed lengths.
 
-    Exit code 1: somebody's margins are wrong.
+    Exit code 1: the margins of a contestant are wrong.
     """
     devices.prepare(ShardSpec(name="bench/cpu", model="bench", source="", threads=threads))
     if threads:

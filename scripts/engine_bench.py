@@ -1,4 +1,4 @@
-"""How fast one engine is by itself, without gateway and pipe: seconds, tokens, share of the ceiling.
+"""Speed of one engine alone, without gateway and pipe: seconds, tokens, share of the ceiling.
 
 All formats and the ceiling are measured in turn, round after round, so that a busy machine slows
 them alike; what is told is the best round. `scripts/bench-engine --help`, `scripts/bench-gpu`.
@@ -24,13 +24,13 @@ from scripts.bench_suite.machine import Clock, ceiling
 from scripts.engine_requests import batches, request
 from scripts.full_size import decoder_folder
 from scripts.passes import THROUGH, passing
-from shards import devices
+from shards.cost import padded_work
 from shards.engines import load_engine
 from shards.engines.base import CountsWork, Engine
+from shards.machine import devices
 from shards.native.library import without_kernels
-from shards.pairs import EncodedPair
+from shards.pairs import TokenizedPair
 from shards.wire.spec import ShardSpec
-from shards.work import padded_work
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Figure:
 
 
 def time_request(
-    engine: Engine, pairs: Sequence[EncodedPair], clock: Clock = time.perf_counter
+    engine: Engine, pairs: Sequence[TokenizedPair], clock: Clock = time.perf_counter
 ) -> Figure:
     """Score the pairs of one request as a shard does: the longest first, batch by batch."""
     tokens = 0
@@ -177,7 +177,7 @@ def largest_difference(engines: dict[str, tuple[Engine, Path]]) -> dict[str, flo
 @click.option(
     "--transformers",
     default="",
-    help=f"The same weights through transformers' modules as well: of {', '.join(THROUGH)}, by comma.",
+    help=f"Passes of transformers' modules to measure as well: {', '.join(THROUGH)}, by comma.",
 )
 @click.option("--json", "as_json", is_flag=True)
 def main(
@@ -274,9 +274,9 @@ def bench_spec(
 
 def _table(said: dict[str, Any], rows: Sequence[Row]) -> str:
     lines = [
-        f"{row.dtype:12} {row.workload:18} {row.milliseconds:10.2f} ms  p95 {row.p95_milliseconds:10.2f}"
-        f" ms  {row.documents_per_second:9.1f} documents/s  {row.tokens:7} tokens"
-        f"  {row.share_of_ceiling:6.1%} of the bf16 ceiling"
+        f"{row.dtype:12} {row.workload:18} {row.milliseconds:10.2f} ms  "
+        f"p95 {row.p95_milliseconds:10.2f} ms  {row.documents_per_second:9.1f} documents/s  "
+        f"{row.tokens:7} tokens  {row.share_of_ceiling:6.1%} of the bf16 ceiling"
         for row in rows
     ]
     lines += [f"{name}: {value}" for name, value in said.items() if name != "rows"]

@@ -1,9 +1,9 @@
 """Full-size checkpoints with random weights: right for speed and memory, wrong for everything else.
 
-Qwen3-Reranker-0.6B as its config.json says and mxbai-rerank-base-v2, in bf16, and cross-encoders of the size of rubert-base, as
-DiTy's is, and of ModernBERT-base. Their tokenizers are small ones of our own, trained on the prompt and on the texts of the
-workloads, so that a common word is one token, as it is for the real ones. Their ids are the first of
-the vocabulary.
+They have the sizes of Qwen3-Reranker-0.6B and mxbai-rerank-base-v2, in bf16, and of cross-encoders
+like rubert-base (as in DiTy/cross-encoder-russian-msmarco) and ModernBERT-base. Their tokenizers
+are small and our own, trained on the prompt and on the texts of the workloads, so that a common
+word is one token, as it is for the real tokenizers. Their ids are the first of the vocabulary.
 """
 
 import tempfile
@@ -11,8 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from gateway.bench.workloads import requests
-from shards.encoder.templates import TEMPLATES
+from gateway.cli.bench.workloads import requests
+from shards.prompts import TEMPLATES
 from tests import checkpoints
 
 QWEN3_06B: dict[str, Any] = {
@@ -67,25 +67,27 @@ MODERNBERT_BASE: dict[str, Any] = {
 
 
 def lasting(name: str) -> Path:
-    """Return the folder in which a checkpoint is kept from one measurement to the next."""
+    """Return the folder that keeps a checkpoint from one measurement to the next."""
     return Path(tempfile.gettempdir()) / "rerank-gateway-full-size" / name
 
 
 def qwen3_06b(folder: Path, config: dict[str, Any] = QWEN3_06B) -> Path:
-    """Write Qwen3-Reranker-0.6B's shape with random weights (1.2 GB), unless it lies there already."""
-    return _decoder(folder, "Qwen3", config)
+    """Write Qwen3-Reranker-0.6B's shape with random weights (1.2 GB), unless it is there."""
+    folder = _decoder(folder, "Qwen3", config)
+    checkpoints.change_config(folder, _name_or_path="Qwen/Qwen3-Reranker-0.6B")  # names its prompt
+    return folder
 
 
 def qwen2_05b(folder: Path, config: dict[str, Any] = QWEN2_05B) -> Path:
-    """Write mxbai-rerank-base-v2's shape with random weights (1.0 GB), unless it lies there already.
+    """Write mxbai-rerank-base-v2's shape with random weights (1.0 GB), unless it is there.
 
-    Its prompt is found by its name: the folder's must hold `mxbai-rerank`.
+    The name selects the prompt, so the folder's name must contain `mxbai-rerank`.
     """
     return _decoder(folder, "Qwen2", config)
 
 
 def decoder_folder(named: Path | None) -> Path:
-    """Return the folder of a checkpoint; for none, and for `mxbai-rerank`, that of random weights."""
+    """Return the folder of a checkpoint; random weights for none and for `mxbai-rerank`."""
     if named == Path("mxbai-rerank"):
         return qwen2_05b(lasting("mxbai-rerank-base-v2"))
     return named or qwen3_06b(lasting("qwen3-0.6b"))
@@ -97,7 +99,7 @@ def _decoder(folder: Path, family: str, config: dict[str, Any]) -> Path:
     import torch
     import transformers
 
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # untyped
     torch.manual_seed(0)
     default = torch.get_default_dtype()
     torch.set_default_dtype(torch.bfloat16)
@@ -118,7 +120,7 @@ def _decoder(folder: Path, family: str, config: dict[str, Any]) -> Path:
 
 
 def rubert_base(folder: Path, config: dict[str, Any] = RUBERT_BASE) -> Path:
-    """Write a cross-encoder of rubert-base's shape with random weights (0.7 GB), unless it is there."""
+    """Write a cross-encoder like rubert-base with random weights (0.7 GB), unless it is there."""
     if (folder / "model.safetensors").is_file():
         return folder
     checkpoints.encoder(folder, "bert", types=True, **config)
@@ -133,15 +135,14 @@ def rubert_base(folder: Path, config: dict[str, Any] = RUBERT_BASE) -> Path:
 
 
 def modernbert_base(folder: Path) -> Path:
-    """Write a cross-encoder of ModernBERT-base's shape with random weights (0.6 GB), unless it is there."""
+    """Write a cross-encoder like ModernBERT-base, random weights (0.6 GB), unless it is there."""
     if not (folder / "model.safetensors").is_file():
         checkpoints.modernbert(folder, **MODERNBERT_BASE)
     return folder
 
 
 def texts() -> tuple[str, ...]:
-    """Return what tokenizers are trained on: the prompt, and some requests of the workloads."""
+    """Return the training texts of tokenizers: the prompt, and some requests of the workloads."""
     prompt = TEMPLATES["qwen3-reranker"]
-    pieces = (prompt.prefix, prompt.instruct, prompt.query, prompt.document, *prompt.suffix)
-    asked = islice(requests("rag20", 0), 3)
-    return (*pieces, prompt.instruction, *(text for one in asked for text in one.documents))
+    documents = (text for asked in islice(requests("rag20", 0), 3) for text in asked.documents)
+    return (*prompt.literals, prompt.instruction, *documents)

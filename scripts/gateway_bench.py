@@ -1,10 +1,11 @@
-"""The gateway's own time and throughput, with a load generator in C: behind `scripts/bench-gateway`.
+"""Time and throughput of the gateway itself, by a load generator in C: `scripts/bench-gateway`.
 
-The fake engine scores in no time, so what is measured is HTTP, parsing, routing, the pipe to the shard
-and back, and rendering. The gateway has the first core for itself; its shard and wrk share the others.
-Latency is measured with one client, throughput with 64; the CPU time per request is the kernel's
-count for the gateway's process, and is the figure that other work on the machine disturbs least. At last
-requests of ten to ten thousand documents, one after the other: what a document costs the gateway.
+The fake engine scores in no time, so what is measured is HTTP, parsing, routing, the pipe to the
+shard and back, and rendering. The gateway has the first core for itself; its shard and wrk share
+the others. Latency is measured with one client, throughput with 64; the CPU time per request is the
+kernel's count for the gateway's process, and is the figure that other work on the machine disturbs
+least. At last requests of ten to ten thousand documents, one after the other: what a document costs
+the gateway.
 """
 
 import argparse
@@ -23,7 +24,15 @@ from rich.table import Table
 
 from tests.system.running import Gateway, running
 
-_CONFIG = 'log_level = "info"\n[models.fake]\nsource = "fake"\nengine = "fake"\n'
+FAKE_CONFIG = """
+score_cache_mb = 0
+log_level = "info"
+[models.fake]
+source = "fake"
+engine = "fake"
+"""
+"""A gateway whose own cost is all that there is; the same texts are sent again and again."""
+
 _CLIENTS = (1, 64)
 _SIZES = (10, 100, 1000, 10_000)  # documents of one request
 _DOCUMENTS_EACH = 40_000  # sent for each size
@@ -90,7 +99,7 @@ async def measure(seconds: int) -> tuple[list[dict[str, float]], list[dict[str, 
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "rerank.lua"
         script.write_text(_SCRIPT % json.dumps(json.dumps(_BODY)))
-        async with running(_CONFIG, Path(folder)) as gateway:
+        async with running(FAKE_CONFIG, Path(folder)) as gateway:
             await gateway.until_ready()
             pin(gateway)
             process = psutil.Process(gateway.process.pid)

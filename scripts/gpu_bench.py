@@ -1,10 +1,10 @@
-"""What models of three families do on a GPU: speed, share of the ceiling, memory, equality with fp32.
+"""Models of three families on a GPU: speed, share of the ceiling, memory, equality with fp32.
 
-Each model in each number format is measured in a process of its own, so that the memory is its alone: first
-its margins of one `short3` and one `rag20`, then the memory of a batch that is as full as the token budget
-lets it be, then every workload round after round. The clock is read when the device has done all that it was
-asked. The share of the ceiling is that of the linears, against one large product in the same format.
-`scripts/bench-gpu --help`.
+Each model in each number format is measured in a process of its own, so that the memory is its
+alone: first its margins of one `short3` and one `rag20`, then the memory of a batch that is as full
+as the token budget lets it be, then every workload round after round. The clock is read when the
+device has done all that it was asked. The share of the ceiling is that of the linears, against one
+large product in the same format. `scripts/bench-gpu --help`.
 """
 
 import json
@@ -28,7 +28,7 @@ from scripts.engine_bench import Figure, linear_flop, load, measuring, peak_mb, 
 from scripts.engine_requests import request
 from scripts.full_size import lasting, modernbert_base, qwen3_06b, rubert_base
 from shards.engines.base import Engine
-from shards.engines.linears import FORMATS
+from shards.engines.layers.linear import FORMATS
 from tests import checkpoints
 
 FULL: dict[str, Callable[[Path], Path]] = {
@@ -46,15 +46,15 @@ WORKLOADS = {"short3": 1, "rag20": 1, "rag100": 3, "rag1000": 10}
 _TOKENS = 8192
 _CHILD = 900.0  # seconds; a first start compiles
 _NO_GPU = (
-    "this PyTorch ({version}) sees no CUDA device. On a machine with one, scripts/setup dev installs PyPI's "
-    "build, which has CUDA; `nvidia-smi` tells whether the driver is there. --device cpu --quick tries the "
-    "script itself"
+    "this PyTorch ({version}) sees no CUDA device. On a machine with one, scripts/setup dev "
+    "installs PyPI's build, which has CUDA; `nvidia-smi` shows the driver. "
+    "--device cpu --quick tries the script itself"
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One workload; milliseconds and documents a second are those of the median round, but for p95."""
+    """One workload; milliseconds and documents a second are of the median round, but for p95."""
 
     workload: str
     p50_ms: float
@@ -68,13 +68,10 @@ class Row:
 class Measured:
     """One model in one format.
 
-    Attributes:
-        ceiling_tflops: of one product in this format.
-        allocated_mb, reserved_mb: the most while full batches are scored, weights included; on a GPU what
-            tensors took and what PyTorch held, elsewhere what was resident.
-        loading_mb: the most while loading.
-        notes: what the engine chose, and why.
-        margins: of one request of each workload.
+    Attributes: ceiling_tflops: of one product in this format. allocated_mb, reserved_mb: the most
+        while full batches are scored, weights included; on a GPU what tensors took and what PyTorch
+        held, elsewhere what was resident. loading_mb: the most while loading. notes: what the
+        engine chose, and why. margins: of one request of each workload.
     """
 
     model: str
@@ -99,7 +96,7 @@ def measure(
     loading = peak_mb(device)
     draw = random.Random(1)
     margins = {name: _margins(engine, name, draw) for name in ("short3", "rag20")}
-    allocated, reserved = _memory(engine, device, draw)
+    allocated, reserved = _memory(engine, device, workloads, draw)
     used = engine.facts.dtype
     top = ceiling(device, FORMATS[used], lambda: _when_done(device))
     return Measured(
@@ -126,13 +123,19 @@ def _margins(engine: Engine, workload: str, draw: random.Random) -> list[float]:
     return engine.score(request(engine, workload, draw))
 
 
-def _memory(engine: Engine, device: str, draw: random.Random) -> tuple[float, float]:
-    """Return the MiB that full batches take at most: what tensors took, and what PyTorch held."""
+def _memory(
+    engine: Engine, device: str, workloads: Sequence[str], draw: random.Random
+) -> tuple[float, float]:
+    """Return the MiB that full batches take at most: what tensors took, and what PyTorch held.
+
+    The batches are those of rag100, or of the largest workload that is measured.
+    """
     is_gpu = device.startswith("cuda")
     if is_gpu:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
-    time_request(engine, request(engine, "rag100", draw))
+    largest = "rag100" if "rag100" in workloads else workloads[-1]
+    time_request(engine, request(engine, largest, draw))
     reserved = torch.cuda.max_memory_reserved(device) / 2**20 if is_gpu else peak_mb(device)
     return peak_mb(device), reserved
 
@@ -189,7 +192,7 @@ def flop(folder: Path, figure: Figure) -> float:
 
 
 def verdicts(measured: Sequence[Measured], device: str) -> Iterator[dict[str, Any]]:
-    """Yield what was asked, what was found, and whether that is met; equality on every device, the rest on GPUs."""
+    """Yield requirement, figure and verdict; equality on every device, the rest on GPUs."""
     exact = {one.model: one.margins for one in measured if one.dtype == "fp32"}
     for one in measured:
         if one.dtype != "fp32" and one.model in exact:
@@ -245,7 +248,7 @@ def _verdict(one: Measured, what: str, found: float, most: float) -> dict[str, A
 def main(
     device: str, model: str, dtype: str, rounds: int, quick: bool, alone: Path | None, as_json: bool
 ) -> None:
-    """Measure models on a GPU: random weights of the sizes of Qwen3-Reranker-0.6B, rubert-base and ModernBERT-base."""
+    """Measure models like Qwen3-Reranker-0.6B, rubert-base and ModernBERT-base on a GPU."""
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise click.ClickException(_NO_GPU.format(version=torch.__version__))
     rounds = 3 if quick else rounds
@@ -303,8 +306,9 @@ def _table(said: dict[str, Any], measured: Sequence[Measured]) -> str:
     lines = [f"{said['device']}, torch {said['torch']}"]
     for one in measured:
         lines.append(
-            f"{one.model} {one.dtype}: ceiling {one.ceiling_tflops} TFLOP/s, loaded in {one.seconds_to_load} s; MiB "
-            f"while loading {one.loading_mb:.0f}, allocated {one.allocated_mb:.0f}, reserved {one.reserved_mb:.0f}"
+            f"{one.model} {one.dtype}: ceiling {one.ceiling_tflops} TFLOP/s, "
+            f"loaded in {one.seconds_to_load} s; MiB while loading {one.loading_mb:.0f}, "
+            f"allocated {one.allocated_mb:.0f}, reserved {one.reserved_mb:.0f}"
         )
         lines += [f"    {note}" for note in one.notes]
         lines += [

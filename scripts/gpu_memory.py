@@ -1,8 +1,8 @@
-"""What Qwen3-Reranker-0.6B takes on a GPU, computed: its pass is run on a GPU that is pretended.
+"""Memory of Qwen3-Reranker-0.6B on a GPU, computed: the pass runs on a pretended GPU.
 
-Every tensor that our code makes there is counted while it is alive; what kernels and libraries take for
-themselves is not, nor what PyTorch holds back for the next tensor, nor CUDA's own half gigabyte. Steps are
-those that are not fused, which take more. `python -m scripts.gpu_memory`.
+Every tensor that our code makes there is counted while it is alive; what kernels and libraries take
+for themselves is not, nor what PyTorch holds back for the next tensor, nor CUDA's own half
+gigabyte. Steps are those that are not fused, which take more. `python -m scripts.gpu_memory`.
 """
 
 import json
@@ -13,11 +13,11 @@ import click
 import torch
 
 from scripts.full_size import QWEN3_06B
-from shards.engines.bodies import Weights, make_qwen3
-from shards.engines.prefixes import PrefixCache
-from shards.engines.qwen3_weights import body_shapes, shape_of
-from shards.pairs import Batch, EncodedPair, Prefix
-from tests.pretended_gpu import DEVICE, Held, pretended_gpu
+from shards.engines.decoder.body import Weights, make_qwen3
+from shards.engines.decoder.qwen3_weights import body_shapes, shape_of
+from shards.engines.prefix_cache import PrefixCache
+from shards.pairs import Batch, Prefix, TokenizedPair
+from tests.simulated_gpu import DEVICE, Held, simulated_gpu
 
 CONFIG = {"model_type": "qwen3", "hidden_act": "silu", "attention_bias": False, **QWEN3_06B}
 _CACHE = 256 << 20  # as `prefix_cache_mb` has it
@@ -53,7 +53,7 @@ def cases(token_budget: int, names: Iterable[str] = tuple(KINDS)) -> Iterator[Ca
 
     for name in names:
         query, document, together = KINDS[name]
-        with pretended_gpu() as held:
+        with simulated_gpu() as held:
             weights = Weights(None, shape, lambda: tensor, ())
             body = make_qwen3(weights, dtype="bf16", device=DEVICE, cache=PrefixCache(_CACHE))
             start = _begun_anew(held)
@@ -76,7 +76,7 @@ def _begun_anew(held: Held) -> int:
 
 def _batch(token_budget: int, query: int, document: int, together: int) -> Batch:
     """Return pairs whose tokens, prefixes counted once, come to the budget."""
-    pairs: list[EncodedPair] = []
+    pairs: list[TokenizedPair] = []
     left, queries = token_budget - _PROMPT, 0
     while left >= document + query:
         queries += 1
@@ -84,7 +84,7 @@ def _batch(token_budget: int, query: int, document: int, together: int) -> Batch
         prefix = Prefix(tuple(ids), (_PROMPT, _PROMPT + query))
         left -= query
         for _ in range(min(together, left // document)):
-            pairs.append(EncodedPair([*ids, *[1] * document], 0, truncated=False, prefix=prefix))
+            pairs.append(TokenizedPair([*ids, *[1] * document], 0, truncated=False, prefix=prefix))
             left -= document
     return pairs
 
@@ -100,7 +100,8 @@ def main(token_budget: int, as_json: bool) -> None:
         return
     for one in found:
         click.echo(
-            f"{one.batch:24} {one.tokens:6} tokens: {one.peak_gb:.2f} GB at most, of which weights {one.weights_gb:.2f}"
+            f"{one.batch:24} {one.tokens:6} tokens: {one.peak_gb:.2f} GB at most, "
+            f"of which weights {one.weights_gb:.2f}"
         )
 
 

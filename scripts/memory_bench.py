@@ -1,9 +1,9 @@
-"""What one model costs in memory and in time to be ready, over HTTP, and that it stays so.
+"""Cost of one model in memory and in time to ready, over HTTP, at first and after long use.
 
-Each format is served alone by a `gateway serve` of its own. Memory is that of the whole tree, gateway
-and shard: the *peak* is the sum of the most that each process ever had resident (VmHWM), so no
-moment was worse; *anonymous* is what is the process's own, *file* what is mapped from files (libraries,
-rows of embeddings), which the kernel may take back. `scripts/bench-memory --help`.
+Each format is served alone by a `gateway serve` of its own. Memory is that of the whole tree,
+gateway and shard: the *peak* is the sum of the most that each process ever had resident (VmHWM), so
+no moment was worse; *anonymous* is what is the process's own, *file* what is mapped from files
+(libraries, rows of embeddings), which the kernel may take back. `scripts/bench-memory --help`.
 """
 
 import asyncio
@@ -21,11 +21,12 @@ import aiohttp
 import click
 import psutil
 
-from gateway.bench.workloads import Asked, requests
+from gateway.cli.bench.workloads import Request, requests
 from scripts.full_size import qwen3_06b
 from tests.system.running import Gateway, running
 
 _CONFIG = """
+score_cache_mb = 0
 offline = true
 default_timeout_seconds = 3600
 max_timeout_seconds = 3600
@@ -81,7 +82,7 @@ def processes_of(gateway: Gateway) -> list[psutil.Process]:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """How memory went while the same kind of request was sent again and again.
+    """Memory over the course of many requests of one kind.
 
     Attributes:
         requests: how many, half of them to warm up (kernels are made, the heap finds its size).
@@ -95,7 +96,7 @@ class Growth:
     slope: float
 
 
-async def soak(gateway: Gateway, asked: Iterator[Asked], count: int) -> Growth:
+async def soak(gateway: Gateway, asked: Iterator[Request], count: int) -> Growth:
     """Send so many requests, one after the other, and look at the memory meanwhile."""
     samples: list[tuple[int, float]] = []
     for number in range(count):
@@ -114,7 +115,7 @@ def slope(samples: Sequence[tuple[float, float]]) -> float:
     return sum((at - middle) * (value - mean) for at, value in samples) / spread if spread else 0.0
 
 
-def soaking() -> Iterator[Asked]:
+def soaking() -> Iterator[Request]:
     """Yield what a soak asks: mostly short requests, now and then 20 passages; half of the queries
     are asked again and again, the others are new."""
     kinds = cycle([*["short3", "repeat"] * (_SHORTS_PER_RAG // 2), "rag20"])
@@ -122,7 +123,7 @@ def soaking() -> Iterator[Asked]:
     return (next(streams[kind]) for kind in kinds)
 
 
-async def send(gateway: Gateway, asked: Asked) -> int:
+async def send(gateway: Gateway, asked: Request) -> int:
     """Send a request, which must succeed; return how many tokens it had."""
     headers = {"Content-Type": "application/json"}
     timeout = aiohttp.ClientTimeout(total=None)
@@ -135,11 +136,11 @@ async def send(gateway: Gateway, asked: Asked) -> int:
         return int(said["usage"]["total_tokens"])
 
 
-def long_request(words: int) -> Asked:
+def long_request(words: int) -> Request:
     """Return a request with one document of so many words, nearly as many tokens."""
     (passage,) = islice(requests("rag20", seed=2), 1)
     pool = " ".join(passage.documents).split()
-    return Asked(passage.query, (" ".join(random.Random(3).choices(pool, k=words)),))
+    return Request(passage.query, (" ".join(random.Random(3).choices(pool, k=words)),))
 
 
 async def measure(source: Path, dtype: str, count: int, long_words: int) -> dict[str, object]:

@@ -1,13 +1,14 @@
-"""What overload does to a gateway, measured on this machine: the program behind `scripts/overload`.
+"""A gateway under overload, measured on this machine: the program behind `scripts/overload`.
 
 One model with the fake engine, whose batches take a fixed time, so that its capacity is known and
-small enough for the load generator, which has a core of its own beside the gateway's. First the capacity is measured with a few busy
-clients. Then requests come evenly at multiples of it, whether or not earlier ones were answered (an
-open loop), each with a deadline of two seconds. The CPU time of the gateway says what a request costs it,
-however busy the machine is with other things. What a refusal takes is told three times: as the client
-sees it, as the gateway's log has it, and how late the client itself is for its own timers, since it
-shares its core with the shard and sends thousands of requests. Goodput is what was answered in time. At last small
-requests are measured alone and beside requests of 1,000 documents.
+small enough for the load generator, which has a core of its own beside the gateway's. First the
+capacity is measured with a few busy clients. Then requests come evenly at multiples of it, whether
+or not earlier ones were answered (an open loop), each with a deadline of two seconds. The CPU time
+of the gateway says what a request costs it, however busy the machine is with other things. What a
+refusal takes is told three times: as the client sees it, as the gateway's log has it, and how late
+the client itself is for its own timers, since it shares its core with the shard and sends thousands
+of requests. Goodput is what was answered in time. At last small requests are measured alone and
+beside requests of 1,000 documents.
 """
 
 import argparse
@@ -26,11 +27,12 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from gateway.bench.figures import quantile
+from gateway.cli.bench.figures import quantile
 from scripts.gateway_bench import pin
 from tests.system.running import Gateway, running
 
 _CONFIG = """
+score_cache_mb = 0
 [models.fake]
 source = "fake?delay_ms=200"
 engine = "fake"
@@ -47,7 +49,7 @@ _LARGE = [f"document {number}" for number in range(1000)]
 
 @dataclass
 class Stage:
-    """What came of the requests of one stage."""
+    """Outcomes of the requests of one stage."""
 
     name: str
     seconds: float = 0.0

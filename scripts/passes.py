@@ -1,11 +1,12 @@
-"""Which forward pass an engine gets that is loaded to be measured: its own, or one of transformers' modules."""
+"""The forward pass of an engine under measurement: its own, or one of transformers' modules."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
 
-from shards.engines import bodies, decoders
-from shards.engines.plain import NotPlain
+from shards.engines.decoder import body as bodies
+from shards.engines.decoder import generic as decoders
+from shards.engines.decoder.packing_probe import NotPlain
 
 THROUGH = ("flat", "padded", "plain")
 """Of transformers' modules: over flat rows; padded, with linears laid out; padded, as they are."""

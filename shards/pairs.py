@@ -1,4 +1,4 @@
-"""What encoder, batcher and engines hand to each other: pairs as token ids."""
+"""Pairs as token ids: what tokenizers return, the batcher groups and engines score."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,11 +7,13 @@ from itertools import pairwise
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some tokens of a prefix, named by all tokens up to their end: their numbers depend on all.
+    """Some tokens of a prefix, identified by all tokens up to their end.
+
+    The keys and values of the part depend on all of these.
 
     Attributes:
-        start: how many tokens come before the part.
-        token_ids: these, and then the part's own.
+        start: the number of tokens before the part.
+        token_ids: these tokens, then the part's own.
     """
 
     start: int
@@ -21,7 +23,7 @@ class Part:
         return len(self.token_ids) - self.start
 
     def builds_on(self, other: "Part") -> bool:
-        """Whether a prefix with this part has that one as well; it has itself."""
+        """Return whether a prefix with this part has the other one as well; true of itself."""
         return self.token_ids[: len(other.token_ids)] == other.token_ids
 
 
@@ -31,9 +33,9 @@ class Prefix:
 
     Attributes:
         token_ids: these tokens.
-        ends: after how many of them other queries may go on otherwise, ascending; the last is the
+        ends: the lengths after which other queries may go on otherwise, ascending; the last is the
             length of `token_ids`.
-        parts: what lies between these ends, in order; none is empty.
+        parts: the tokens between these ends, in order; none is empty.
     """
 
     token_ids: tuple[int, ...]
@@ -53,7 +55,7 @@ class Prefix:
 
 
 @dataclass(frozen=True, slots=True)
-class EncodedPair:
+class TokenizedPair:
     """One (query, document) pair as token ids.
 
     Attributes:
@@ -61,21 +63,24 @@ class EncodedPair:
         document_start: index of the first token that a two-segment model types 1; the length of
             `token_ids` when the model has one segment only.
         truncated: whether the document was cut.
-        prefix: what the engine need not compute again for each pair of the query; shorter than the
+        prefix: tokens that the engine computes once for all pairs of the query; shorter than the
             pair. `None` where the engine shares nothing.
+        is_apart: whether the prefix, which is the query, and the tokens behind it are two inputs
+            of the model, each with its limit.
     """
 
     token_ids: list[int]
     document_start: int
     truncated: bool
     prefix: Prefix | None = None
+    is_apart: bool = False
 
     def __len__(self) -> int:
         return len(self.token_ids)
 
     @property
     def own_tokens(self) -> int:
-        """How many tokens are this pair's alone."""
+        """The number of tokens behind the prefix."""
         return len(self.token_ids) - (len(self.prefix) if self.prefix else 0)
 
     @property
@@ -84,7 +89,16 @@ class EncodedPair:
         return self.prefix.parts if self.prefix else ()
 
 
-Batch = Sequence[EncodedPair]
+Batch = Sequence[TokenizedPair]
+
+
+def side_texts(pair: TokenizedPair) -> list[TokenizedPair]:
+    """Return the inputs of a model for a pair, each of one segment if they are two."""
+    start = pair.document_start
+    if not pair.is_apart:
+        return [pair]
+    sides = (pair.token_ids[:start], pair.token_ids[start:])
+    return [TokenizedPair(ids, len(ids), False) for ids in sides]
 
 
 class QueryTooLong(Exception):
@@ -92,14 +106,23 @@ class QueryTooLong(Exception):
 
     Attributes:
         tokens: tokens of the prompt without any document.
-        max_length: the model's limit in tokens.
+        max_length: the limit in tokens, that of the model or of the request.
     """
 
-    def __init__(self, tokens: int, max_length: int, passage: int = 0) -> None:
+    def __init__(
+        self,
+        tokens: int,
+        max_length: int,
+        passage: int = 0,
+        *,
+        limit: str = "the model's limit",
+        is_apart: bool = False,
+    ) -> None:
         needed = f", and a passage needs {passage}" if passage else ""
+        counted = "of a query" if is_apart else "for query and document together"
         super().__init__(
-            f"query and instruction take {tokens} tokens, the model's limit is {max_length} "
-            f"tokens for query and document together{needed}: shorten the query"
+            f"query and instruction take {tokens} tokens, {limit} is {max_length} tokens "
+            f"{counted}{needed}: shorten the query"
         )
         self.tokens = tokens
         self.max_length = max_length

@@ -1,18 +1,18 @@
-"""How the parts of a shard say that a spec cannot be served, and how far loading has come."""
+"""The exception for a spec that cannot be served, and the reports of a load in progress."""
 
 from collections.abc import Callable
 
 from shards.wire.exit_codes import ExitCode
 
 Report = Callable[[str], None]
-"""Called while loading with one line on what is being done (`loading weights, 120 of 310`)."""
+"""A callback for one line of progress while loading (`loading weights, 120 of 310`)."""
 
 
 class Refusal(Exception):
-    """This spec cannot be served. The message says what was found, expected, and what to do.
+    """This spec cannot be served. The message names the finding, the expectation and the remedy.
 
     Attributes:
-        exit_code: how the shard ends; tells the supervisor whether trying again can help.
+        exit_code: the exit code of the shard, by which the supervisor restarts it or does not.
     """
 
     def __init__(self, message: str, exit_code: ExitCode = ExitCode.MODEL) -> None:
@@ -21,7 +21,7 @@ class Refusal(Exception):
 
 
 def notes_of(report: Report) -> tuple[list[str], Report]:
-    """Return a list, and a report that also notes each line in it."""
+    """Return a list, and a report that also appends each line to it."""
     notes: list[str] = []
 
     def note(line: str) -> None:

@@ -1,8 +1,8 @@
 """Small checkpoints with random weights, in the folder layout of the hub.
 
 Weights are drawn wide, so that margins differ between documents and a wrong token shows. Tokenizers
-are trained here on a few lines, so that every test runs everywhere; the real Qwen3 tokenizer is used
-where it lies beside the project (`REAL_TOKENIZER`).
+are trained here on a few lines, so that every test runs everywhere. The real Qwen3 tokenizer is
+used where it exists beside the project (`REAL_TOKENIZER`).
 """
 
 import json
@@ -87,6 +87,7 @@ def qwen3(folder: Path, *, tied: bool = True, layers: int = 2, real: bool = Fals
     """Write a `Qwen3ForCausalLM`; with the real tokenizer and its 151,669 rows if asked."""
     rows = {"vocab_size": 151_669} if real else {}
     decoder(folder, "qwen3", tie_word_embeddings=tied, num_hidden_layers=layers, **rows)
+    change_config(folder, _name_or_path="tests/Qwen3-Reranker-tiny")  # selects the prompt
     if real:
         for path in REAL_TOKENIZER.glob("*.json"):
             shutil.copyfile(path, folder / path.name)  # not copy(): the source is read-only
@@ -95,7 +96,9 @@ def qwen3(folder: Path, *, tied: bool = True, layers: int = 2, real: bool = Fals
 
 def qwen3_seq_cls(folder: Path, *, labels: int = 1) -> Path:
     """Write a `Qwen3ForSequenceClassification`, as conversions of Qwen3-Reranker are."""
-    return seq_cls(folder, "qwen3", labels=labels)
+    seq_cls(folder, "qwen3", labels=labels)
+    change_config(folder, _name_or_path="tests/Qwen3-Reranker-tiny-seq-cls")
+    return folder
 
 
 def seq_cls(folder: Path, model_type: str, *, labels: int = 1) -> Path:
@@ -115,7 +118,8 @@ def encoder(
 ) -> Path:
     """Write a cross-encoder of any family, with the WordPiece tokenizer.
 
-    `types` tells whether the tokenizer gives token types.
+    Args:
+        types: whether the tokenizer returns token types.
     """
     settings = _ENCODER | {"vocab_size": word_tokenizer().get_vocab_size()} | config
     _write_model("AutoModelForSequenceClassification", folder, model_type, settings, dtype)
@@ -160,7 +164,7 @@ def xlm_roberta(folder: Path) -> Path:
 
 
 def modernbert(folder: Path, **config: Any) -> Path:
-    """Write a `ModernBertForSequenceClassification` with mean pooling; two layers of four are local."""
+    """Write a `ModernBertForSequenceClassification`: mean pooling, two of four layers local."""
     settings: dict[str, Any] = {
         "num_hidden_layers": 4,
         "initializer_range": 0.1,
@@ -181,7 +185,7 @@ def modernbert(folder: Path, **config: Any) -> Path:
 
 @cache
 def chat_tokenizer(more: tuple[str, ...] = ()) -> Tokenizer:
-    """Return a byte-level BPE that splits as Qwen's does and has its chat tokens.
+    """Return a byte-level BPE that splits text like Qwen's and has Qwen's chat tokens.
 
     It is trained on the samples and on `more`.
     """
@@ -209,9 +213,9 @@ def chat_tokenizer(more: tuple[str, ...] = ()) -> Tokenizer:
 
 @cache
 def word_tokenizer(more: tuple[str, ...] = ()) -> Tokenizer:
-    """Return a cased WordPiece with BERT's pair template that knows the words of the samples and of `more`.
+    """Return a cased WordPiece with BERT's pair template and the words of the samples and `more`.
 
-    It is not trained: tokenizers' trainer breaks ties by the order of its hash table, so each
+    It is not trained: the trainer of tokenizers breaks ties by the order of its hash table, so each
     process would have another vocabulary, and other scores.
     """
     normalizer, splitter = (
@@ -285,7 +289,7 @@ def _write_model(
 ) -> None:
     import transformers
 
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # untyped
     torch.manual_seed(0)
     settings: Any = transformers.AutoConfig.for_model(model_type, **config)
     model: Any = getattr(transformers, auto_class).from_config(settings)
@@ -293,14 +297,14 @@ def _write_model(
 
 
 def change_config(folder: Path, **changes: object) -> None:
-    """Set keys of a checkpoint's config.json; `None` takes a key out."""
+    """Set keys of a checkpoint's config.json; `None` removes a key."""
     path = folder / "config.json"
     config = json.loads(path.read_text()) | changes
     path.write_text(json.dumps({key: value for key, value in config.items() if value is not None}))
 
 
 def change_tensors(folder: Path, added: dict[str, torch.Tensor], *, without: str = "") -> None:
-    """Take the tensors whose names start with `without` out, and put others in."""
+    """Remove the tensors whose names start with `without`, and add others."""
     from safetensors.torch import load_file, save_file
 
     path = folder / "model.safetensors"

@@ -1,17 +1,17 @@
-"""What all tests start from."""
+"""The common setup of all tests."""
 
 import signal
 from contextlib import suppress
 
 from shards.native.build import BuildError, build
 
-# Whoever runs the tests in the background has them ignore Ctrl-C, and what they start would inherit
-# that; some tests send it to see what a command makes of it.
+# Tests that run in the background ignore Ctrl-C, and so would the processes that they start; some
+# tests send Ctrl-C to a command.
 with suppress(ValueError):  # not the main thread
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_configure() -> None:
-    """Compile the kernels, if that is not done; where it cannot be, tests/shards/native says why."""
+    """Compile the kernels unless that is done; tests/shards/native reports a failure."""
     with suppress(BuildError):
         build()

@@ -1,4 +1,4 @@
-"""Checkpoints exported to ONNX, as exporters do it."""
+"""Export of checkpoints to ONNX, as by the usual exporters."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ NAMES = ("input_ids", "attention_mask", "token_type_ids")
 
 
 class _Logits(torch.nn.Module):
-    """A transformers model as the graph sees it."""
+    """A transformers model with positional inputs and logits as its result."""
 
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class _Logits(torch.nn.Module):
 
 
 def export(folder: Path, names: Sequence[str], first_position: int = 0) -> None:
-    """Write onnx/model.onnx into a checkpoint's folder; it takes these inputs."""
+    """Write onnx/model.onnx, a graph with these inputs, into a checkpoint's folder."""
     inputs = {
         "input_ids": torch.arange(5, 29).view(2, 12),
         "attention_mask": torch.tensor([[1] * 12, [1] * 5 + [0] * 7]),

@@ -1,6 +1,6 @@
-"""Time-outs, backoff and deadlines go by CLOCK_MONOTONIC: setting the clock of a machine harms nobody.
+"""Time-outs, backoff and deadlines use CLOCK_MONOTONIC: setting a machine's clock does no harm.
 
-Nobody can set the clock of the machine that runs the tests, so the code is read instead.
+A test cannot set the clock of its machine, so these tests read the code instead.
 """
 
 import ast
@@ -9,18 +9,26 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 ALLOWED = {
-    "gateway/api.py": "the `created` of the model list, as clients show it",
-    "gateway/auth.py": "when a key has all its requests again, as Cohere's clients read it",
-    "gateway/cli/calibrate.py": "when a map was fitted, as its file says",
-    "gateway/cli/key.py": "when a key was made and revoked, and which have expired",
-    "gateway/cli/watch.py": "when a status was looked at, as people read it",
+    "gateway/http/gateway_state.py": "the `created` of the model list, as clients show it",
+    "gateway/http/auth.py": "when a key has all its requests again, as Cohere's clients read it",
+    "gateway/cli/measure/calibrate.py": "when a map was fitted, as its file says",
+    "gateway/cli/operate/key.py": "when a key was made and revoked, and which have expired",
+    "gateway/cli/operate/watch.py": "when a status was looked at, as people read it",
+    "gateway/cli/score/remote_scorer.py": "the same as gateway/client/wire.py",
     "gateway/client/wire.py": "a Retry-After that is a date, which only the time of day can read",
-    "gateway/keys/gate.py": "whether a key has expired, which is a date",
-    "gateway/reload.py": "when the last reload ended, as `gateway status` shows it",
-    "gateway/reranker.py": "the `created` of a reply, as clients show it",
-    "gateway/tracing.py": "when a span began, as traces have it",
+    "gateway/http/keys/gate.py": "whether a key has expired, which is a date",
+    "gateway/serving/reload.py": "when the last reload ended, as `gateway status` shows it",
+    "gateway/serving/renewals.py": "when keys and limits were reloaded, as the status shows it",
+    "gateway/serving/reranker.py": "the `created` of a reply, as clients show it",
+    "gateway/serving/fallback.py": "the same as gateway/serving/reranker.py",
+    "gateway/serving/score_cache/stores/chain.py": "when a score was made, for other processes",
+    "gateway/serving/score_cache/stores/disk.py": "which scores have expired, by that time",
+    "gateway/serving/score_cache/stores/score_store.py": "the same",
+    "gateway/telemetry/tracing.py": "when a span began, as traces have it",
+    "shards/worker/startup.py": "whether a file was changed since the load, by its own time",
 }
-"""Where the time of day is told to somebody, and nothing but a key's expiry is decided by it."""
+"""The files that read the time of day. It decides only about the expiry of a key, about that of a
+stored score, which is as right as a new one, and about a file that may have changed."""
 
 _WALL = {"time.time", "time.time_ns", "time.localtime", "time.gmtime", "time.ctime"}
 _METHODS = {"now", "utcnow", "today"}
@@ -29,7 +37,7 @@ _METHODS = {"now", "utcnow", "today"}
 def _wall_clock_reads(file: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module == "time":
-            yield "from time import: name the module, so that it can be seen which clock is read"
+            yield "from time import: name the module, so that the clock is visible in the code"
         if isinstance(node, ast.Attribute):
             name = ast.unparse(node)
             if name in _WALL or (name.startswith(("datetime.", "date.")) and node.attr in _METHODS):

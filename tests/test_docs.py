@@ -1,11 +1,13 @@
-"""What README and docs say is true: examples are run, replies compared, links and paths followed."""
+"""The documents are true: examples run, replies are equal, links, anchors and messages exist."""
 
+import ast
 import itertools
 import json
 import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,14 @@ import pytest
 
 from gateway import __version__
 from gateway.cli import COMMANDS, cli
-from gateway.cli.status import COLUMNS
+from gateway.cli.operate.status_table import COLUMNS
 from tests.gateway.cli.conftest import CLEAN, Serving
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 HERE = "http://127.0.0.1:8080"
 TOLERANCE = 0.02  # `dtype = "auto"` may choose fp32 or bf16
@@ -33,9 +38,11 @@ def blocks(text: str) -> list[tuple[str, str]]:
 
 def examples(language: str, reply: str) -> list[tuple[str, str]]:
     """Return blocks of README in one language that are followed by a block in another."""
-    found = blocks(README)
-    pairs = itertools.pairwise(found)
-    return [(one[1], two[1]) for one, two in pairs if (one[0], two[0]) == (language, reply)]
+    return [
+        (content, answer)
+        for (shown, content), (answered, answer) in itertools.pairwise(blocks(README))
+        if (shown, answered) == (language, reply)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -53,43 +60,43 @@ def run(*command: str) -> str:
     ).stdout
 
 
-def check_same(said: Any, printed: Any) -> None:
+def check_same(reply: Any, printed: Any) -> None:
     """Compare two replies: the same keys, order and strings; numbers to a tolerance."""
-    assert type(said) is type(printed)
+    assert type(reply) is type(printed)
     if isinstance(printed, dict):
-        assert list(said) == list(printed)
+        assert list(reply) == list(printed)
         for key in printed.keys() - CHANGING:
-            check_same(said[key], printed[key])
+            check_same(reply[key], printed[key])
     elif isinstance(printed, list):
-        assert len(said) == len(printed)
-        for one, two in zip(said, printed, strict=True):
-            check_same(one, two)
+        assert len(reply) == len(printed)
+        for found, shown in zip(reply, printed, strict=True):
+            check_same(found, shown)
     elif isinstance(printed, float):
-        assert said == pytest.approx(printed, abs=TOLERANCE)
+        assert reply == pytest.approx(printed, abs=TOLERANCE)
     else:
-        assert said == printed
+        assert reply == printed
 
 
-@pytest.mark.parametrize(("command", "reply"), examples("bash", "json"))
-def test_the_curl_examples_answer_as_printed(url: str, command: str, reply: str) -> None:
+@pytest.mark.parametrize(("command", "printed"), examples("bash", "json"))
+def test_the_curl_examples_answer_as_printed(url: str, command: str, printed: str) -> None:
     assert HERE in command
-    said = json.loads(run("bash", "-c", command.replace(HERE, url)))
-    check_same(said, json.loads(reply))
-    assert said["results"][0]["index"] == 1
+    reply = json.loads(run("bash", "-c", command.replace(HERE, url)))
+    check_same(reply, json.loads(printed))
+    assert reply["results"][0]["index"] == 1
 
 
 def test_there_are_an_english_and_a_russian_example() -> None:
-    queries = [command for command, _ in examples("bash", "json")]
-    assert len(queries) == 2
-    assert "How do I reset my password?" in queries[0]
-    assert "Какая столица Франции?" in queries[1]
+    ((command, _),) = examples("bash", "json")
+    ((code, _),) = examples("python", "text")
+    assert "How do I reset my password?" in command
+    assert "Какая столица Франции?" in code
 
 
 def test_the_cohere_example_prints_what_is_printed(url: str) -> None:
     ((code, printed),) = examples("python", "text")
     assert HERE in code
-    said = run(sys.executable, "-W", "ignore", "-c", code.replace(HERE, url))
-    ours = [(int(index), float(score)) for index, score in map(str.split, said.splitlines())]
+    output = run(sys.executable, "-W", "ignore", "-c", code.replace(HERE, url))
+    ours = [(int(index), float(score)) for index, score in map(str.split, output.splitlines())]
     readmes = [(int(index), float(score)) for index, score in map(str.split, printed.splitlines())]
     assert [index for index, _ in ours] == [index for index, _ in readmes]
     assert [score for _, score in ours] == pytest.approx(
@@ -98,17 +105,21 @@ def test_the_cohere_example_prints_what_is_printed(url: str) -> None:
 
 
 def test_the_status_table_has_the_lines_that_are_printed(url: str) -> None:
-    ((_, printed),) = (one for one in examples("bash", "text") if "gateway status" in one[0])
-    said = run(sys.executable, "-m", "gateway", "status", "--url", url)
-    assert printed.splitlines()[0].startswith(f"rerank gateway {__version__}, up ")
-    assert all(name in printed for name, _ in COLUMNS)
-    assert shown_names(said) == shown_names(printed)
+    (printed,) = (content for _, content in blocks(README) if content.startswith("rerank gateway"))
+    output = run(sys.executable, "-m", "gateway", "status", "--url", url)
+    title, heads, *_ = printed.splitlines()
+    assert title.startswith(f"rerank gateway {__version__}, up ")
+    columns = [name for name, _ in COLUMNS]
+    shown = re.split(r"\s{2,}", heads.strip())
+    assert shown == [name for name in columns if name in shown]
+    assert len(columns) - len(shown) == 5, "README counts the columns that it leaves out"
+    assert shown_names(output) == shown_names(printed)
 
 
 def shown_names(table: str) -> list[str]:
     """Return the first cell of each line: models and shards.
 
-    A rule is as wide as the figures, and what shards note below the table was measured.
+    A rule is as wide as the figures, and the notes of shards below the table are measured.
     """
     lines = (line.strip() for line in table.splitlines() if line.strip(" ─"))
     cells = [re.split(r"\s{2,}", line)[0] for line in lines][1:]
@@ -139,7 +150,7 @@ def commands() -> list[str]:
 
 
 @pytest.mark.parametrize("line", commands())
-def test_every_command_in_the_docs_is_understood(line: str) -> None:
+def test_every_command_in_the_docs_is_valid(line: str) -> None:
     name, *arguments = shlex.split(line)[1:]
     command = cli.get_command(click.Context(cli), name)
     assert command is not None, line
@@ -151,39 +162,48 @@ def test_there_are_commands_in_the_docs() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_link_leads_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8")):
-        if not target.startswith(("http://", "https://", "mailto:")):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+def test_every_link_has_a_target(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        if target.startswith(("http://", "https://", "mailto:")):
+            continue
+        path, _, anchor = target.partition("#")
+        file = page.parent / path if path else page
+        assert file.exists(), f"{page.name} links to {target}"
+        assert not anchor or anchor in anchors(file), f"{page.name} links to {target}"
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub gives to the headings of a page."""
+    text = page.read_text(encoding="utf-8")
+    for _, content in blocks(text):
+        text = text.replace(content, "")
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    plain = (re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", title) for title in titles)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in plain}
 
 
 def test_readme_shows_every_page() -> None:
-    missing = [page.name for page in PAGES[1:] if f"docs/{page.name}" not in README]
-    assert missing == []
+    shown = [page.relative_to(ROOT).as_posix() for page in PAGES if page.parent.name == "docs"]
+    assert [name for name in shown if name not in README] == []
+    assert "(CONTRIBUTING.md)" in README
 
 
-def tree() -> set[str]:
-    """Return the paths of the file tree in README."""
-    (content,) = (
-        content for language, content in blocks(README) if content.startswith("pyproject")
-    )
-    paths, folder = set(), ""
-    for line in content.splitlines():
-        name = line.split()[0]
-        folder = name if not line.startswith(" ") and name.endswith("/") else folder
-        paths.add(folder + name if line.startswith(" ") else name)
-    return {path.rstrip("/") for path in paths}
+def test_readme_fits_three_screens() -> None:
+    assert len(README.splitlines()) <= 170
 
 
-def test_the_file_tree_in_readme_is_the_one_there_is() -> None:
-    there = {"pyproject.toml", "README.md", "LICENSE"}
-    for folder in ("gateway", "shards", "configs", "docs", "scripts", "systemd", "tests"):
-        there.add(folder)
-    for package in ("gateway", "shards"):
-        for path in (ROOT / package).iterdir():
-            if path.name not in {"__init__.py", "__pycache__"}:
-                there.add(f"{package}/{path.name}")
-    assert tree() == there
+@pytest.mark.parametrize(
+    "word",
+    ["rate limit", "health check", "upgrade", "uninstall", "troubleshoot", "fallback"],
+)
+def test_words_that_people_search_for_are_in_a_heading_or_in_bold(word: str) -> None:
+    marked = rf"^#+ .*{word}|\*\*[^*]*{word}"
+    found = [
+        page.name
+        for page in PAGES
+        if re.search(marked, page.read_text(encoding="utf-8"), re.IGNORECASE | re.MULTILINE)
+    ]
+    assert found
 
 
 def test_the_newest_release_note_is_about_this_version() -> None:
@@ -191,9 +211,65 @@ def test_the_newest_release_note_is_about_this_version() -> None:
     assert re.findall(r"^## (\S+)", notes, re.MULTILINE)[0] == __version__
 
 
-def test_the_glossary_has_each_word_once() -> None:
-    text = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")
-    words = [word for line in text.splitlines() for word in re.findall(r"\*\*(.+?)\*\*", line)]
-    assert len(words) > 30
-    repeated = {word for word in words if words.count(word) > 1}
-    assert repeated == set()
+def rooms() -> list[str]:
+    """Return the rooms of both packages, from the contracts that enforce them."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = project["tool"]["importlinter"]["contracts"]
+    return [
+        f"{contract['containers'][0]}/{room}"
+        for contract in contracts
+        if contract["type"] == "layers" and contract["containers"][0] in ("gateway", "shards")
+        for layer in contract["layers"]
+        for room in layer.split(" | ")
+        if not room.startswith("__")
+    ]
+
+
+@pytest.mark.parametrize("room", rooms())
+def test_every_room_has_its_line_in_the_architecture(room: str) -> None:
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    assert f"`{room}/`" in page or f"`{room}.py`" in page
+
+
+def test_paths_in_the_documents_exist() -> None:
+    pattern = r"`((?:gateway|shards|scripts|tests|configs|docs)/[\w./-]+\.\w+)`"
+    missing = [
+        f"{page.name}: {path}"
+        for page in PAGES
+        if page.name != "CONTRIBUTING.md"  # its examples are to be made
+        for path in re.findall(pattern, page.read_text(encoding="utf-8"))
+        if not (ROOT / path).exists() and not (ROOT / "tests" / path).exists()
+    ]
+    assert missing == []
+
+
+def strings() -> str:
+    """Return every string constant of the product, and the messages of scripts/setup."""
+    texts = [
+        node.value
+        for package in ("gateway", "shards")
+        for file in (ROOT / package).rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    return "\n".join([*texts, (ROOT / "scripts/setup").read_text(encoding="utf-8")])
+
+
+def quoted_messages() -> list[str]:
+    """Return the messages that open an item of the troubleshooting page."""
+    page = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    heads = re.findall(r"^- ((?:`[^`]+`(?:, | or )?)+)", page, re.MULTILINE)
+    messages = [message for head in heads for message in re.findall(r"`([^`]+)`", head)]
+    return [" ".join(message.split()) for message in messages if " " in message]
+
+
+def test_the_messages_of_the_troubleshooting_page_are_printed() -> None:
+    """The parts between `...`, exit codes and signals must each be in a string of the product."""
+    known = strings()
+    pieces = {
+        piece.strip(" :")
+        for message in quoted_messages()
+        for piece in re.split(r"\.\.\.|\d+ \(\w+\)|SIG[A-Z]+", message)
+    }
+    assert len(pieces) > 40
+    assert sorted(piece for piece in pieces if piece not in known) == []

@@ -1,4 +1,4 @@
-"""The units as `systemd/install` writes them, seen by systemd's own tools."""
+"""The units that `systemd/install` writes, checked by systemd's own tools."""
 
 import os
 import shutil
@@ -58,7 +58,9 @@ def test_systemd_accepts_the_units_and_finds_them_closed(
     assert drop_in.read_text() == (ROOT / "systemd" / f"{devices}.conf").read_text()
 
 
-def test_it_says_what_it_wrote_and_keeps_the_configuration(tmp_path: Path, prefix: Path) -> None:
+def test_it_lists_the_written_files_and_keeps_the_configuration(
+    tmp_path: Path, prefix: Path
+) -> None:
     first = install(tmp_path, prefix, "--cpu")
     written = {
         path for path in tmp_path.rglob("*") if path.is_file() and prefix not in path.parents
@@ -82,7 +84,7 @@ def test_the_paths_of_the_units_are_the_prefix(tmp_path: Path, prefix: Path) -> 
     assert "/opt/rerank-gateway" not in unit
 
 
-def test_without_an_environment_it_says_what_to_run(tmp_path: Path) -> None:
+def test_without_an_environment_the_error_has_the_command_to_run(tmp_path: Path) -> None:
     done = install(tmp_path, tmp_path / "nothing")
     assert done.returncode == 69
     assert "scripts/setup" in done.stderr
@@ -99,7 +101,7 @@ def test_only_root_may_install() -> None:
     assert run(INSTALL).returncode == 77
 
 
-def test_its_configuration_is_one(tmp_path: Path) -> None:
+def test_its_configuration_is_valid(tmp_path: Path) -> None:
     command = (sys.executable, "-m", "gateway", "check", ROOT / "systemd" / "gateway.toml")
     assert run(*command).returncode == 0
 

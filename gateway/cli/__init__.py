@@ -1,39 +1,60 @@
-"""The `gateway` command. Subcommands are read from a table, and imported when they are used.
+"""The `gateway` command: groups of subcommands, each imported on use.
 
-A new command is one file beside this one and one line in `COMMANDS`. The files import what they
-need inside their functions, so that `gateway --help` does not wait for libraries.
+A new command is one file in a room of this package and one line in `GROUPS`. Commands import
+libraries inside their functions, so that `gateway --help` starts fast.
 """
 
+from difflib import get_close_matches
 from importlib import import_module
 
 import click
 
 from gateway import __version__
+from gateway.cli import exit_codes
+from gateway.cli.console import fail
+from gateway.cli.extras import how_to_install
 
-COMMANDS = {
-    "serve": "gateway.cli.serve:serve",
-    "status": "gateway.cli.status:status",
-    "reload": "gateway.cli.reload:reload",
-    "drain": "gateway.cli.drain:drain",
-    "rerank": "gateway.cli.rerank:rerank",
-    "bench": "gateway.cli.bench:bench",
-    "eval": "gateway.cli.evaluate:evaluate",
-    "compare": "gateway.cli.compare:compare",
-    "calibrate": "gateway.cli.calibrate:calibrate",
-    "key": "gateway.cli.key:key",
-    "verify": "gateway.cli.verify:verify",
-    "check": "gateway.cli.check:check",
-    "doctor": "gateway.cli.doctor:doctor",
-    "download": "gateway.cli.download:download",
-    "convert": "gateway.cli.convert:convert",
-    "pack": "gateway.cli.pack:pack",
-    "unpack": "gateway.cli.pack:unpack",
-    "completion": "gateway.cli.completion:completion",
+GROUPS = {
+    "Serve and operate": {
+        "serve": "gateway.cli.serve.command:serve",
+        "status": "gateway.cli.operate.status:status",
+        "reload": "gateway.cli.operate.reload:reload",
+        "drain": "gateway.cli.operate.drain:drain",
+        "key": "gateway.cli.operate.key:key",
+        "cache": "gateway.cli.operate.cache:cache",
+        "check": "gateway.cli.operate.check:check",
+    },
+    "Score": {
+        "rerank": "gateway.cli.score.rerank:rerank",
+    },
+    "Measure": {
+        "bench": "gateway.cli.bench.command:bench",
+        "eval": "gateway.cli.measure.evaluate:evaluate",
+        "compare": "gateway.cli.measure.compare:compare",
+        "calibrate": "gateway.cli.measure.calibrate:calibrate",
+    },
+    "Models": {
+        "models": "gateway.cli.models.models:models",
+        "download": "gateway.cli.models.download:download",
+        "verify": "gateway.cli.models.verify:verify",
+        "convert": "gateway.cli.models.convert:convert",
+        "pack": "gateway.cli.models.pack:pack",
+        "unpack": "gateway.cli.models.pack:unpack",
+    },
+    "Machine": {
+        "doctor": "gateway.cli.doctor.command:doctor",
+        "completion": "gateway.cli.completion:completion",
+    },
 }
+"""Commands by the heading of their group in the help, each with its module and attribute."""
+
+COMMANDS = {name: target for group in GROUPS.values() for name, target in group.items()}
+
+_NAME_COLUMNS = max(map(len, COMMANDS))
 
 
 class CommandTable(click.Group):
-    """A group whose commands are the lines of `COMMANDS`, in that order."""
+    """A click group whose commands are the lines of `GROUPS`, in that order."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names, in the order of the table."""
@@ -46,6 +67,40 @@ class CommandTable(click.Group):
         module, _, name = COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(import_module(module), name)
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command; end it with one line if it needs a part that is not installed."""
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            name = f"gateway {ctx.invoked_subcommand or ''}".strip()
+            message = how_to_install(error.name, name)
+            if not message:
+                raise
+            fail(message, exit_codes.UNAVAILABLE)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a section of the help for each group; the summaries of all groups are aligned."""
+        for title, names in GROUPS.items():
+            rows = []
+            for name in names:
+                command = self.get_command(ctx, name)
+                summary = command.get_short_help_str(limit=1000) if command else ""
+                rows.append((name.ljust(_NAME_COLUMNS), summary))
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command of the first argument; suggest similar names for a mistyped one."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            similar = " or ".join(get_close_matches(name, COMMANDS))
+            ctx.fail(
+                f"No such command {name!r}." + (f" Did you mean {similar}?" if similar else "")
+            )
+        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=CommandTable, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,26 +1,31 @@
-"""`gateway completion SHELL`: what makes a shell complete our commands, options and models."""
+"""`gateway completion SHELL`, and the names of models for completion in other commands."""
 
 import click
 
 SHELLS = ("bash", "zsh", "fish")
 
 _VARIABLE = "_GATEWAY_COMPLETE"
-"""How click is asked for completions; the name follows from that of the program."""
+"""Variable that switches click to completion; click derives its name from the program's."""
 
-_PATIENCE_SECONDS = 1.0
+_TIMEOUT_SECONDS = 1.0
 
 
 @click.command()
 @click.argument("shell", type=click.Choice(SHELLS))
 def completion(shell: str) -> None:
-    """Print the code that has SHELL complete `gateway`: commands, options, names of models.
+    """Print the shell code that completes `gateway` commands.
+
+    It completes commands, options and the names of models.
 
     \b
     bash:  eval "$(gateway completion bash)"      in ~/.bashrc
     zsh:   eval "$(gateway completion zsh)"       in ~/.zshrc, after compinit
     fish:  gateway completion fish | source       in ~/.config/fish/config.fish
 
-    Exit code 0: printed. 2: there is none for this shell.
+    \b
+    Exit codes:
+      0  printed
+      2  no completion for this shell
     """
     from click.shell_completion import get_completion_class
 
@@ -31,23 +36,24 @@ def completion(shell: str) -> None:
     click.echo(kind(cli, {}, "gateway", _VARIABLE).source())
 
 
-def model_names(context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
-    """Return the models that begin so, of the gateway that the command would ask; none without one."""
+def model_names(context: click.Context, _parameter: click.Parameter, prefix: str) -> list[str]:
+    """Return the models with a prefix that the gateway of the command serves; none without one."""
     from gateway.cli.remote import NotAnswering, Target, fetch_json, read_key
 
-    url = context.params.get("url") or _usual_url(context)
+    url = context.params.get("url") or _default_url(context)
     if not url:
         return []
     try:
         target = Target(url, read_key(context.params.get("api_key")))
-        cards = fetch_json(target, "/v1/models", seconds=_PATIENCE_SECONDS)["data"]
+        cards = fetch_json(target, "/v1/models", seconds=_TIMEOUT_SECONDS)["data"]
         names = [name for card in cards for name in (card["id"], *card["aliases"])]
     except (NotAnswering, KeyError, TypeError, click.UsageError):
         return []
-    return [name for name in names if name.startswith(begun)]
+    return [name for name in names if name.startswith(prefix)]
 
 
-def _usual_url(context: click.Context) -> str:
+def _default_url(context: click.Context) -> str:
+    """Return the URL that the command takes without `--url`."""
     params = context.command.params
-    usual = next((one.get_default(context) for one in params if one.name == "url"), None)
-    return usual if isinstance(usual, str) else ""
+    url = next((param.get_default(context) for param in params if param.name == "url"), None)
+    return url if isinstance(url, str) else ""

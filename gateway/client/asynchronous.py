@@ -1,4 +1,4 @@
-"""The client for asyncio. It belongs to the event loop in which it is first used."""
+"""The client for asyncio, bound to the event loop in which it is first used."""
 
 import asyncio
 import io
@@ -12,6 +12,7 @@ from typing import Literal, Self, TypeAlias, TypedDict
 
 import aiohttp
 
+from gateway.client.address import complete_url, connection_problem
 from gateway.client.candidates import Candidate, read_candidates
 from gateway.client.errors import (
     RETRIED,
@@ -28,15 +29,15 @@ DEFAULT_URL = "http://127.0.0.1:8080"
 TIMEOUT_SECONDS = 60.0
 PARTS_AT_ONCE = 4
 PART_BYTES = 4_000_000
-"""Half of what the gateway takes; escapes may double what is written."""
+"""Half of the gateway's default body limit, since JSON escapes may double the size of a text."""
 
 
 LongDocuments: TypeAlias = Literal["truncate", "passages", "error"]
-"""A document is cut, or read in passages of which the best one counts, or its request is refused."""
+"""Treatment of a long document: cut, read in passages (the best one counts), or refused."""
 
 
 class Options(TypedDict, total=False):
-    """What a client may be told beside its URL; see `AsyncClient`."""
+    """Options of a client beside its URL; see `AsyncClient`."""
 
     api_key: str | None
     model: str | None
@@ -48,25 +49,30 @@ class Options(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What all requests of one call have in common."""
+    """The part that all requests of one call share.
+
+    Attributes:
+        query: the query.
+        fields: other fields of the request body.
+        deadline: end of the call, by `time.monotonic`.
+    """
 
     query: str
     fields: Mapping[str, object]
-    end: float
-    """When it must be over, by `time.monotonic`."""
+    deadline: float
 
 
 class AsyncClient:
-    """Asks a rerank gateway; keeps its connections open between calls until `close`.
+    """Client of a rerank gateway; its connections stay open between calls until `close`.
 
     Args:
-        url: the gateway's base URL, without `/v1`.
-        api_key: sent as a bearer token; unset for RERANK_API_KEY in the environment, if it is there.
-        model: the model of calls that name none; unset for the gateway's default.
-        timeout: seconds a call may take, retries included, when it does not say.
-        retries: how often and how soon a request is sent again.
-        part_documents: the most documents of one request; longer lists are split.
-        connections: the most connections that are open at once.
+        url: the gateway's base URL, without `/v1`; `http` where it has no scheme.
+        api_key: bearer token; unset for RERANK_API_KEY in the environment, if it is set.
+        model: model of calls that name none; unset for the gateway's default.
+        timeout: time limit of a call without its own, in seconds, retries included.
+        retries: number and delays of retries.
+        part_documents: maximum number of documents in one request; longer lists are split.
+        connections: maximum number of open connections.
     """
 
     def __init__(
@@ -82,7 +88,7 @@ class AsyncClient:
     ) -> None:
         if part_documents < 1:
             raise ValueError(f"part_documents is {part_documents}: a part needs a document")
-        self._url = url.rstrip("/") + PATH
+        self._url = complete_url(url).rstrip("/") + PATH
         self._headers = {"content-type": "application/json"}
         if api_key := api_key or os.environ.get("RERANK_API_KEY"):
             self._headers["authorization"] = f"Bearer {api_key}"
@@ -108,28 +114,28 @@ class AsyncClient:
         max_passages: int | None = None,
         boosts: Mapping[str, float] | None = None,
         first_stage_weight: float = 0.0,
-        timeout: float | None = None,  # noqa: ASYNC109 - retries too
+        timeout: float | None = None,  # noqa: ASYNC109 - one limit for all parts and retries
     ) -> Ranking:
         """Order documents by relevance to a query.
 
         Args:
-            query: what is looked for.
+            query: the text to compare with.
             documents: strings, mappings or objects with `page_content`, `text` or `content`, or
                 tuples of one of these and its first-stage score.
-            top_n: how many results; `None` and 0 for all.
-            instruction: what relevance means, for models that read it.
-            model: which model is to score.
-            return_documents: whether results have the caller's documents.
-            return_details: whether results tell how their document was read.
-            long_documents: what happens to a document that the model cannot read at once; unset
-                for what the model is configured for.
-            max_passages: the most passages of one document; with it alone they are `passages`.
+            top_n: number of results; `None` and 0 for all.
+            instruction: definition of relevance, for models that read one.
+            model: model that scores.
+            return_documents: true for results with the caller's documents.
+            return_details: true for results with `Details`.
+            long_documents: treatment of a document that is too long for one pass of the model;
+                unset for the model's configuration.
+            max_passages: maximum number of passages of one document; alone it implies `passages`.
             boosts: weights by metadata key; see `gateway.client.ranking` for the formula.
             first_stage_weight: the first stage's share of the score, from 0 to 1.
-            timeout: seconds for everything.
+            timeout: time limit of the call, in seconds.
 
         Raises:
-            ClientError: the class says why; see `gateway.client.errors`.
+            ClientError: the class names the cause; see `gateway.client.errors`.
         """
         _check_numbers(top_n=top_n, max_passages=max_passages)
         candidates = read_candidates(documents)
@@ -150,7 +156,7 @@ class AsyncClient:
         )
         try:
             async with asyncio.timeout(seconds):
-                reply = await self._scored(call, [one.text for one in candidates])
+                reply = await self._score(call, [candidate.text for candidate in candidates])
         except TimeoutError:
             raise DeadlineExceeded(f"{self._url} did not answer within {seconds:g} s") from None
         return _ranking(reply, candidates, blend, top_n or None, return_documents)
@@ -172,61 +178,65 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
-    async def _scored(self, call: Call, texts: Sequence[str]) -> Reply:
-        """Send one request, or one for each part."""
+    async def _score(self, call: Call, texts: Sequence[str]) -> Reply:
+        """Send one request, or one for each part, and return the whole reply."""
         sizes = [len(text.encode(errors="surrogatepass")) for text in texts]
         parts = split(sizes, documents=self._part_documents, size=PART_BYTES)
         if len(parts) == 1:
-            return await self._ask(call, texts, call.fields)
+            return await self._request(call, texts, call.fields)
         fields = {**call.fields, "raw_scores": True}
-        room = asyncio.Semaphore(PARTS_AT_ONCE)
+        slots = asyncio.Semaphore(PARTS_AT_ONCE)
 
-        async def ask(part: range) -> Reply:
-            async with room:
-                return await self._ask(call, texts[part.start : part.stop], fields)
+        async def request(part: range) -> Reply:
+            async with slots:
+                return await self._request(call, texts[part.start : part.stop], fields)
 
         try:
             async with asyncio.TaskGroup() as group:
-                asked = [group.create_task(ask(part)) for part in parts]
-        except ExceptionGroup as several:
-            raise several.exceptions[0] from None
-        return merge(parts, [one.result() for one in asked])
+                tasks = [group.create_task(request(part)) for part in parts]
+        except ExceptionGroup as group_error:
+            raise group_error.exceptions[0] from None
+        return merge(parts, [task.result() for task in tasks])
 
-    async def _ask(self, call: Call, texts: Sequence[str], fields: Mapping[str, object]) -> Reply:
-        """Send one request until it is answered, refused, or not worth another try."""
+    async def _request(
+        self, call: Call, texts: Sequence[str], fields: Mapping[str, object]
+    ) -> Reply:
+        """Send one request, with retries, until it succeeds or no retry is left."""
         body = request_body(call.query, texts, **fields)
         self._budget.earn()
-        tried = 0
+        attempts = 0
         while True:
             try:
-                return await self._send(body, documents=len(texts), end=call.end)
+                return await self._send(body, documents=len(texts), deadline=call.deadline)
             except RETRIED as error:
-                tried += 1
-                wait = self._retries.wait_seconds(tried, error.retry_after_seconds, random.random())
-                late = time.monotonic() + wait >= call.end
-                if tried >= self._retries.tries or late or not self._budget.spend():
+                attempts += 1
+                wait = self._retries.wait_seconds(
+                    attempts, error.retry_after_seconds, random.random()
+                )
+                is_late = time.monotonic() + wait >= call.deadline
+                if attempts >= self._retries.tries or is_late or not self._budget.spend():
                     raise
             await asyncio.sleep(wait)
 
-    async def _send(self, body: bytes, *, documents: int, end: float) -> Reply:
+    async def _send(self, body: bytes, *, documents: int, deadline: float) -> Reply:
         """Send a request once."""
-        left_ms = max(1, int((end - time.monotonic()) * 1000))
+        left_ms = max(1, int((deadline - time.monotonic()) * 1000))
         headers = {**self._headers, "x-request-timeout-ms": str(left_ms)}
         try:
-            async with self._open().post(
+            async with self._open_session().post(
                 self._url, data=io.BytesIO(body), headers=headers
-            ) as answer:
-                raw = await answer.read()
+            ) as response:
+                raw = await response.read()
         except aiohttp.InvalidURL:
-            raise InvalidRequest(f"{self._url!r} is no URL") from None
+            raise InvalidRequest(f"{self._url!r} is not a URL") from None
         except aiohttp.ClientError as error:
-            reason = str(error) or type(error).__name__
+            reason = await connection_problem(error, self._url)
             raise ConnectionFailed(f"no answer from {self._url}: {reason}") from None
-        if answer.status != 200:
-            raise read_error(answer.status, answer.headers, raw)
-        return read_reply(raw, documents=documents, request_id=answer.headers.get("x-request-id"))
+        if response.status != 200:
+            raise read_error(response.status, response.headers, raw)
+        return read_reply(raw, documents=documents, request_id=response.headers.get("x-request-id"))
 
-    def _open(self) -> aiohttp.ClientSession:
+    def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._connections),
@@ -249,7 +259,7 @@ def _ranking(
     return_documents: bool,
 ) -> Ranking:
     if not return_documents:
-        candidates = [replace(one, document=None) for one in candidates]
+        candidates = [replace(candidate, document=None) for candidate in candidates]
     return Ranking(
         results=ranked(reply.scored, candidates, blend, top_n),
         model=reply.model,

@@ -1,10 +1,10 @@
-"""The caller's documents, whatever they are, as candidates: a text, metadata, a first-stage score.
+"""Candidates made from the caller's documents: a text, metadata, a first-stage score.
 
 A document is a string, a mapping or an object. Of mappings and objects the text is the first of
-`page_content`, `text` and `content` that is a string: that reads the documents of LangChain,
+`page_content`, `text` and `content` that is a string, which fits the documents of LangChain,
 LlamaIndex and Haystack, and plain JSON. Metadata is their `metadata` or `meta`; a mapping without
-either is its own metadata. A tuple of a document and a number is a document with the score that a
-first stage gave it.
+either is its own metadata. A tuple of a document and a number is a document with its score from
+a first stage.
 """
 
 import math
@@ -32,7 +32,7 @@ def read_candidates(documents: Sequence[object]) -> tuple[Candidate, ...]:
     """Return one candidate per document, in order.
 
     Raises:
-        InvalidRequest: one has no text, or a first-stage score that is no finite number.
+        InvalidRequest: a document has no text, or a first-stage score that is no finite number.
     """
     if isinstance(documents, str):
         raise InvalidRequest("documents is one string: send a list of documents")

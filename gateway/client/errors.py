@@ -1,14 +1,14 @@
-"""What can go wrong with a request, as the caller sees it. The class says what to do about it.
+"""Errors of a request. The class determines what the caller can do.
 
 ClientError
 ├── InvalidRequest        400, 404, 413, ...: the request must change; also refused before sending
 │   └── UnknownModel      404 model_not_found
 ├── Unauthorized          401, 403: another key is needed
-├── Overloaded            429, or 503 overloaded: tried again, still too much work
-├── Unavailable           503: tried again, nothing can score now
-├── ServerFault           other 5xx, and answers that are no rerank reply
+├── Overloaded            429, or 503 overloaded: retried, still too much work
+├── Unavailable           503: retried, no replica can score now
+├── ServerFault           other 5xx, and responses that are no rerank reply
 ├── DeadlineExceeded      504, or the timeout of the call
-└── ConnectionFailed      tried again, nothing answers, or it hangs up
+└── ConnectionFailed      retried, no response, or the connection was cut
 """
 
 
@@ -16,11 +16,11 @@ class ClientError(Exception):
     """A request that got no scores.
 
     Attributes:
-        message: what was wrong, in the server's words if it said any.
-        status: the HTTP status; `None` when there was no answer.
-        code: the server's stable name for the error, if it gave one.
-        request_id: the id under which the server's log has it, if there was an answer.
-        retry_after_seconds: when the server thinks that trying again makes sense, if it said.
+        message: the server's error message, or a description of the failure.
+        status: HTTP status; `None` without a response.
+        code: the server's stable error code, if it sent one.
+        request_id: id of the request in the server's log, if there was a response.
+        retry_after_seconds: the server's `Retry-After`, if it sent one.
     """
 
     def __init__(
@@ -50,19 +50,19 @@ class InvalidRequest(ClientError):
 
 
 class UnknownModel(InvalidRequest):
-    """No model there has this name."""
+    """The server has no model of this name."""
 
 
 class Unauthorized(ClientError):
-    """The key is missing, wrong, or not good for this."""
+    """The key is missing, wrong, or does not permit this."""
 
 
 class Overloaded(ClientError):
-    """More work is waiting than the server takes."""
+    """The server's queue is full."""
 
 
 class Unavailable(ClientError):
-    """Nothing can score now."""
+    """No replica can score now."""
 
 
 class ServerFault(ClientError):
@@ -70,15 +70,15 @@ class ServerFault(ClientError):
 
 
 class DeadlineExceeded(ClientError):
-    """The scores did not come in time."""
+    """The scores did not arrive before the deadline."""
 
 
 class ConnectionFailed(ClientError):
-    """There was no answer at all."""
+    """The server sent no response."""
 
 
 RETRIED = (Overloaded, Unavailable, ConnectionFailed)
-"""What is tried again: the same request may succeed a moment later."""
+"""Errors after which the same request may succeed a moment later."""
 
 _BY_CODE: dict[str, type[ClientError]] = {"model_not_found": UnknownModel, "overloaded": Overloaded}
 _BY_STATUS: dict[int, type[ClientError]] = {
@@ -92,6 +92,6 @@ _BY_STATUS: dict[int, type[ClientError]] = {
 
 
 def error_class(status: int, code: str | None) -> type[ClientError]:
-    """Return what an answer with this status and code is raised as."""
+    """Return the exception class for a response with this status and code."""
     fallback = InvalidRequest if 400 <= status < 500 else ServerFault
     return _BY_CODE.get(code or "") or _BY_STATUS.get(status, fallback)

@@ -1,13 +1,13 @@
-"""From scores to an order: merging parts, mixing in the first stage, boosts by metadata.
+"""The final order: relevance score, first stage, boosts by metadata.
 
-The score that decides is
+The deciding score is
 
     score = ((1 - w) * relevance_score + w * first_stage) * (1 + sum of boosts)
 
-where `w` is `first_stage_weight`, `first_stage` the first stage's score moved to [0, 1] over the
-candidates of this call, (s - min) / (max - min), and 0 for all if they are all the same, and the
-sum runs over the keys of `boosts` that are set in the document's metadata: there, and not false,
-0, empty or `None`. Equal scores keep the model's order.
+`w` is `first_stage_weight`. `first_stage` is the first stage's score, scaled to [0, 1] over the
+candidates of the call: (s - min) / (max - min), or 0 for all if all are equal. The sum runs over
+the keys of `boosts` that the document's metadata has with a value other than false, 0, empty or
+`None`. Equal scores keep the model's order.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,12 +24,12 @@ class Ranked:
     """One result.
 
     Attributes:
-        index: the document's place in the caller's list.
-        document: the caller's own object; `None` if it did not want documents back.
-        relevance_score: the model's, in [0, 1].
-        score: what decided the order; the same unless the first stage or boosts had a say.
-        first_stage_score: as the caller gave it, if it did.
-        details: how the document was read, if that was asked for.
+        index: the document's index in the caller's list.
+        document: the caller's own object; `None` without `return_documents`.
+        relevance_score: the model's score, in [0, 1].
+        score: the deciding score; equal to `relevance_score` without first stage and boosts.
+        first_stage_score: the caller's, if there was one.
+        details: counts and span of the document, with `return_details`.
     """
 
     index: int
@@ -42,14 +42,14 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """What a call returns: the results, best first, and what the server said about them.
+    """The result of a call.
 
     Attributes:
         results: best first.
-        model: the model's name, as the server has it.
-        tokens: how many the server counted.
-        request_ids: one for each request that was needed.
-        warnings: what the caller should know, such as truncated documents.
+        model: the server's name of the model.
+        tokens: number of tokens that the server counted.
+        request_ids: one for each request that was sent.
+        warnings: the server's warnings, for example about truncated documents.
     """
 
     results: tuple[Ranked, ...]
@@ -67,7 +67,7 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class Blend:
-    """What else than the model's score has a say; see the formula above."""
+    """Weights of the first stage and of metadata; see the formula above."""
 
     first_stage_weight: float = 0.0
     boosts: Mapping[str, float] = field(default_factory=dict)
@@ -76,7 +76,11 @@ class Blend:
         return bool(self.first_stage_weight or self.boosts)
 
     def check(self, candidates: Sequence[Candidate]) -> None:
-        """Refuse what has no meaning, before anything is sent; raises `InvalidRequest`."""
+        """Reject weights that cannot apply, before a request is sent.
+
+        Raises:
+            InvalidRequest: a weight is out of range, or a first-stage score is missing.
+        """
         if not 0 <= self.first_stage_weight <= 1:
             raise InvalidRequest(
                 f"first_stage_weight is {self.first_stage_weight}: it must be from 0 to 1"
@@ -91,12 +95,16 @@ class Blend:
     def scores(
         self, relevance_scores: Sequence[float], candidates: Sequence[Candidate]
     ) -> list[float]:
-        """Return the scores that decide, for relevance scores in the order of the candidates."""
+        """Return the deciding scores, for relevance scores in the order of the candidates."""
         weight = self.first_stage_weight
-        first = _normalised([one.first_stage_score for one in candidates]) if weight else None
+        first = [0.0] * len(candidates)
+        if weight:
+            first = _normalised([candidate.first_stage_score for candidate in candidates])
         return [
-            _mixed(relevance, weight, first[i] if first else 0.0) * self._boost(one.metadata)
-            for i, (relevance, one) in enumerate(zip(relevance_scores, candidates, strict=True))
+            _mixed(relevance, weight, first_stage) * self._boost(candidate.metadata)
+            for relevance, first_stage, candidate in zip(
+                relevance_scores, first, candidates, strict=True
+            )
         ]
 
     def _boost(self, metadata: Mapping[str, object]) -> float:
@@ -108,27 +116,27 @@ def _mixed(relevance_score: float, weight: float, first_stage: float) -> float:
 
 
 def _normalised(scores: Sequence[float | None]) -> list[float]:
-    """Move scores to [0, 1]; none is missing, as `Blend.check` saw. Halves keep sums finite."""
-    known = [(score or 0.0) / 2 for score in scores]
-    low, high = min(known, default=0.0), max(known, default=0.0)
-    return [(score - low) / (high - low) if high > low else 0.0 for score in known]
+    """Scale scores to [0, 1]. `Blend.check` has rejected missing ones."""
+    halves = [(score or 0.0) / 2 for score in scores]  # the difference of two halves is finite
+    low, high = min(halves, default=0.0), max(halves, default=0.0)
+    return [(half - low) / (high - low) if high > low else 0.0 for half in halves]
 
 
 def ranked(
     scored: Sequence[Scored], candidates: Sequence[Candidate], blend: Blend, top_n: int | None
 ) -> tuple[Ranked, ...]:
-    """Return the best `top_n` (all if `None`) of what came back, which is in the model's order."""
-    asked = [candidates[one.index] for one in scored]
-    scores = blend.scores([one.relevance_score for one in scored], asked)
-    order = sorted(range(len(scored)), key=lambda place: -scores[place])  # stable: model's order
+    """Return the best `top_n` results (all if `None`); `scored` is in the model's order."""
+    chosen = [candidates[result.index] for result in scored]
+    scores = blend.scores([result.relevance_score for result in scored], chosen)
+    order = sorted(range(len(scored)), key=lambda at: -scores[at])  # stable: the model's order
     return tuple(
         Ranked(
-            index=scored[place].index,
-            document=asked[place].document,
-            relevance_score=scored[place].relevance_score,
-            score=scores[place],
-            first_stage_score=asked[place].first_stage_score,
-            details=scored[place].details,
+            index=scored[at].index,
+            document=chosen[at].document,
+            relevance_score=scored[at].relevance_score,
+            score=scores[at],
+            first_stage_score=chosen[at].first_stage_score,
+            details=scored[at].details,
         )
-        for place in order[:top_n]
+        for at in order[:top_n]
     )

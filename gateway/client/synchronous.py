@@ -25,9 +25,9 @@ class LoopThread:
         self._stopped = False
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine there and wait for what it returns or raises."""
+        """Run a coroutine in the thread; return its result, or raise its exception."""
         try:
-            loop = self._started()
+            loop = self._start()
         except RuntimeError:
             coroutine.close()
             raise
@@ -35,10 +35,10 @@ class LoopThread:
         try:
             return future.result()
         finally:
-            future.cancel()  # when the wait itself was interrupted; otherwise it changes nothing
+            future.cancel()  # after an interrupt such as Ctrl-C; without effect on a done future
 
     def stop(self, last: Coroutine[Any, Any, None]) -> None:
-        """Cancel what still runs, run one last coroutine, and end the thread."""
+        """Cancel running coroutines, run one last coroutine, and end the thread."""
         with self._lock:
             loop, thread, self._stopped = self._loop, self._thread, True
             self._loop = self._thread = None
@@ -50,7 +50,7 @@ class LoopThread:
         thread.join()
         loop.close()
 
-    def _started(self) -> asyncio.AbstractEventLoop:
+    def _start(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._stopped:
                 raise RuntimeError("the client is closed")
@@ -72,7 +72,7 @@ async def _end(last: Coroutine[Any, Any, None]) -> None:
 
 
 class Client:
-    """Asks a rerank gateway and waits for the answer; see `AsyncClient` for the arguments."""
+    """Blocking client of a rerank gateway; see `AsyncClient` for the arguments."""
 
     def __init__(self, url: str = DEFAULT_URL, **options: Unpack[Options]) -> None:
         self._client = AsyncClient(url, **options)
@@ -113,7 +113,7 @@ class Client:
         )
 
     def close(self) -> None:
-        """Cancel what still runs, close all connections, and end the thread."""
+        """Cancel running calls, close all connections, and end the thread."""
         self._loop.stop(self._client.close())
 
     def __enter__(self) -> Self:

@@ -1,6 +1,6 @@
-"""What goes over the wire and comes back: the gateway's shared form, `POST /v1/rerank`.
+"""The wire format: the shared API of the gateway, `POST /v1/rerank`.
 
-Documents are sent as plain strings and never asked back: the caller has them.
+Documents are sent as plain strings, and never requested back: the caller has them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,23 +9,24 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-import orjson
+import msgspec
 
 from gateway.client.errors import ClientError, InvalidRequest, ServerFault, error_class
 
 PATH = "/v1/rerank"
 _LONGEST_TEXT = 500
+_NO_JSON = (msgspec.DecodeError, ValueError, RecursionError)  # ValueError: no UTF-8
 
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """How a document was read.
+    """Details of one scored document, with `return_details`.
 
     Attributes:
         margin: the number before the sigmoid.
-        tokens: what was read for it, all passages with query and prompt.
-        truncated: whether a part of it was not read.
-        passages: in how many pairs it was read.
+        tokens: number of tokens read for it, all passages with query and prompt.
+        truncated: true if a part of it was not read.
+        passages: number of pairs that it was read in.
         span: start and end of the best passage in the text that was sent, in characters; `None`
             where the document was cut.
     """
@@ -39,7 +40,7 @@ class Details:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """One document's score; a margin if `raw_scores` was asked for."""
+    """One document's score; a margin with `raw_scores`."""
 
     index: int
     relevance_score: float
@@ -48,7 +49,7 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A success; `scored` is in the server's order, best first."""
+    """A successful reply; `scored` is in the server's order, best first."""
 
     scored: tuple[Scored, ...]
     model: str
@@ -58,76 +59,76 @@ class Reply:
 
 
 def request_body(query: str, texts: Sequence[str], **fields: object) -> bytes:
-    """Write a request; fields that are `None` are left out.
+    """Encode a request; fields that are `None` are left out.
 
     Raises:
-        InvalidRequest: it cannot be written as JSON.
+        InvalidRequest: the request cannot be written as JSON.
     """
     sent = {name: value for name, value in fields.items() if value is not None}
     try:
-        return orjson.dumps({"query": query, "documents": texts, **sent})
-    except orjson.JSONEncodeError as error:
+        return msgspec.json.encode({"query": query, "documents": texts, **sent})
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidRequest(f"the request cannot be written as JSON: {error}") from None
 
 
 def read_reply(raw: bytes, *, documents: int, request_id: str | None) -> Reply:
-    """Read a success.
+    """Decode a successful response.
 
     Args:
         raw: the body.
-        documents: how many were sent.
-        request_id: as the headers said.
+        documents: number of documents that were sent.
+        request_id: the id in the headers.
 
     Raises:
-        ServerFault: it is no rerank reply, or not to this request.
+        ServerFault: the body is no rerank reply, or none to this request.
     """
     try:
-        said = orjson.loads(raw)
+        body = msgspec.json.decode(raw)
         scored = tuple(
-            Scored(one["index"], float(one["relevance_score"]), _details(one))
-            for one in said["results"]
+            Scored(result["index"], float(result["relevance_score"]), _details(result))
+            for result in body["results"]
         )
-        places = {one.index for one in scored}
-        if len(places) != len(scored) or not places <= set(range(documents)):
+        indices = {result.index for result in scored}
+        if len(indices) != len(scored) or not indices <= set(range(documents)):
             raise ValueError("its results repeat documents, or name some that were not sent")
         return Reply(
             scored=scored,
-            model=str(said.get("model", "")),
-            tokens=int((said.get("usage") or {}).get("total_tokens", 0)),
-            request_ids=(request_id or str(said.get("id", "")),),
-            warnings=tuple((said.get("meta") or {}).get("warnings") or ()),
+            model=str(body.get("model", "")),
+            tokens=int((body.get("usage") or {}).get("total_tokens", 0)),
+            request_ids=(request_id or str(body.get("id", "")),),
+            warnings=tuple((body.get("meta") or {}).get("warnings") or ()),
         )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (*_NO_JSON, TypeError, KeyError, AttributeError) as error:
         raise ServerFault(
-            f"the answer is no rerank reply ({error!r}): is this the URL of a rerank server?",
+            f"the response is no rerank reply ({error!r}): is this the URL of a rerank server?",
             status=200,
             request_id=request_id,
         ) from None
 
 
-def _details(one: Mapping[str, Any]) -> Details | None:
+def _details(result: Mapping[str, Any]) -> Details | None:
     """Return the details of a result, if it has them."""
-    if "margin" not in one or "passages" not in one:
+    if "margin" not in result or "passages" not in result:
         return None
-    span = one.get("span")
+    span = result.get("span")
     return Details(
-        margin=float(one["margin"]),
-        tokens=int(one["tokens"]),
-        truncated=bool(one["truncated"]),
-        passages=int(one["passages"]),
+        margin=float(result["margin"]),
+        tokens=int(result["tokens"]),
+        truncated=bool(result["truncated"]),
+        passages=int(result["passages"]),
         span=(int(span["start"]), int(span["end"])) if span else None,
     )
 
 
 def read_error(status: int, headers: Mapping[str, str], raw: bytes) -> ClientError:
-    """Return the exception for an answer that is no success, whoever wrote it."""
+    """Return the exception for an error response, of this gateway or of another server."""
     try:
-        said = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        said = None
-    code = _code(said)
+        body = msgspec.json.decode(raw)
+    except _NO_JSON:
+        body = None
+    code = _code(body)
     return error_class(status, code)(
-        _message(said) or raw[:_LONGEST_TEXT].decode(errors="replace") or f"HTTP status {status}",
+        _message(body) or raw[:_LONGEST_TEXT].decode(errors="replace") or f"HTTP status {status}",
         status=status,
         code=code,
         request_id=headers.get("x-request-id"),
@@ -136,7 +137,7 @@ def read_error(status: int, headers: Mapping[str, str], raw: bytes) -> ClientErr
 
 
 def retry_after_seconds(text: str | None, now: datetime) -> float | None:
-    """Read `Retry-After`: seconds, or a date; `None` if there is none that makes sense."""
+    """Parse `Retry-After`, seconds or a date; return `None` if it is missing or invalid."""
     if text is None:
         return None
     if text.strip().isdecimal():
@@ -148,16 +149,16 @@ def retry_after_seconds(text: str | None, now: datetime) -> float | None:
     return max(0.0, (wanted.replace(tzinfo=wanted.tzinfo or UTC) - now).total_seconds())
 
 
-def _message(said: Any) -> str:
+def _message(body: Any) -> str:
     """Return the message of an error in any of the shapes that rerank servers use."""
-    if not isinstance(said, dict):
+    if not isinstance(body, dict):
         return ""
-    found = (said.get(name) for name in ("message", "detail", "error"))
-    texts = (one.get("message") if isinstance(one, dict) else one for one in found)
+    values = (body.get(name) for name in ("message", "detail", "error"))
+    texts = (value.get("message") if isinstance(value, dict) else value for value in values)
     return next((text for text in texts if isinstance(text, str)), "")
 
 
-def _code(said: Any) -> str | None:
-    error = said.get("error") if isinstance(said, dict) else None
+def _code(body: Any) -> str | None:
+    error = body.get("error") if isinstance(body, dict) else None
     code = error.get("code") if isinstance(error, dict) else None
     return code if isinstance(code, str) else None

@@ -1,7 +1,7 @@
-"""What is legal but looks wrong on this machine. A warning, never an error.
+"""Warnings about settings that are legal but look wrong on this machine.
 
-A model that is missing today may be there tomorrow, and a broken model never stops the others; so
-the gateway starts, and says what it saw.
+They are no errors: a model that is missing today may be there tomorrow, and a broken model never
+stops the others. So the gateway starts, and logs them.
 """
 
 from collections.abc import Iterator
@@ -9,14 +9,15 @@ from pathlib import Path
 
 from gateway.config.calibrations import calibrations_of
 from gateway.config.checks import is_loopback
-from gateway.config.settings import ModelSettings, Settings
+from gateway.config.model_sections import ModelSettings
+from gateway.config.settings import Settings
 from gateway.config.specs import resolve
-from gateway.machine import Machine
-from gateway.placement import place
+from gateway.supervision.machine import Machine
+from gateway.supervision.placement import place
 
 
 def advice(settings: Settings, machine: Machine) -> list[str]:
-    """Return one sentence per doubtful thing, naming its key."""
+    """Return one sentence per doubtful value, with its key."""
     return [
         *_keys(settings),
         *_calibrations(settings),
@@ -30,10 +31,11 @@ def advice(settings: Settings, machine: Machine) -> list[str]:
 
 def _keys(settings: Settings) -> Iterator[str]:
     if settings.keys_file and settings.allow_unauthenticated:
-        yield "allow_unauthenticated has no effect: there is a keys_file, so keys are asked for"
+        yield "allow_unauthenticated has no effect: there is a keys_file, so a key is required"
     if settings.keys_file and not settings.tls.certificate and not is_loopback(settings.host):
         yield (
-            "tls: keys come over the network in the clear; name a certificate, or let a proxy do TLS"
+            "tls: keys come over the network in the clear; name a certificate, or let a proxy "
+            "do TLS"
         )
 
 
@@ -45,7 +47,7 @@ def _calibrations(settings: Settings) -> Iterator[str]:
 def _source(model: ModelSettings) -> Iterator[str]:
     source = resolve(model.source)
     if model.engine == "fake":
-        yield "engine: fake computes no relevance at all, it is for tests"
+        yield "engine: fake computes no relevance at all; it is for tests"
     elif not source.startswith("/"):
         if source.count("/") > 1:
             yield f"source: {source} is neither a folder here nor an id on the hub (OWNER/NAME)"
@@ -59,15 +61,15 @@ def _devices(model: ModelSettings, machine: Machine) -> Iterator[str]:
     for name in model.devices:
         kind, _, number = name.partition(":")
         if kind == "cuda" and int(number or 0) >= machine.gpus:
-            yield f"devices: {name} was asked for, and {machine.gpus} CUDA devices are visible"
+            yield f"devices: {name} is configured, and {machine.gpus} CUDA devices are visible"
         if kind == "mps" and not machine.mps:
-            yield "devices: mps was asked for, and this is no Apple machine"
+            yield "devices: mps is configured, and this is no Apple machine"
         if kind == "cpu" and int(number or 0) >= len(machine.sockets):
-            yield f"devices: {name} was asked for, and CPU sockets here: {len(machine.sockets)}"
+            yield f"devices: {name} is configured, and CPU sockets here: {len(machine.sockets)}"
     cores = {core for socket in machine.sockets for core in socket}
-    spots = place(machine, model.devices, replicas=model.replicas, threads=model.threads)
-    on_cpu = [spot for spot in spots if spot.device == "cpu"]
+    slots = place(machine, model.devices, replicas=model.replicas, threads=model.threads)
+    on_cpu = [slot for slot in slots if slot.device == "cpu"]
     if len(on_cpu) > len(cores):
         yield f"replicas: {len(on_cpu)} shards share {len(cores)} cores; they slow each other down"
-    if sum(spot.threads for spot in on_cpu) > max(len(cores), len(on_cpu)):
+    if sum(slot.threads for slot in on_cpu) > max(len(cores), len(on_cpu)):
         yield f"threads: more threads than the {len(cores)} cores; they slow each other down"

@@ -1,4 +1,4 @@
-"""The file of calibrations, which `gateway calibrate` writes: one section a model, by its public name."""
+"""The file of calibrations that `gateway calibrate` writes: one section per model, by name."""
 
 import math
 import os
@@ -6,25 +6,25 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from gateway.config.abandonable import read_text
 from gateway.config.problems import ConfigError, Problem
-from gateway.domain import Calibration
-
-if TYPE_CHECKING:
-    from gateway.config.settings import Settings
+from gateway.config.settings import Settings
+from gateway.domain.request import Calibration
 
 NAME = "calibration.toml"
-"""What the file is called, unless somebody says otherwise."""
+"""The default name of the file."""
 
 _KEY = ("calibration_file",)
 _HEAD = """\
-# Made by `gateway calibrate`. relevance_score = sigmoid(slope * margin + intercept); `weights` is the
-# fingerprint of the checkpoint whose margins were looked at, `made` when, on so many `pairs`. ECE is
-# the expected calibration error, before and after (on pairs that were held out).
+# Made by `gateway calibrate`. relevance_score = sigmoid(slope * margin + intercept). `weights` is
+# the fingerprint of the checkpoint whose margins were fitted, `made` the time, `pairs` the number
+# of labelled pairs. ECE is the expected calibration error, before and after the fit, on pairs that
+# were held out.
 """
 
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -33,15 +33,15 @@ Count = Annotated[int, Meta(ge=0)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationEntry:
-    """What is known of a model's calibration.
+    """A model's calibration, and the data that it was fitted to.
 
     Attributes:
         slope, intercept: the map.
-        made: when, as RFC 3339 has it, in UTC.
-        pairs: on how many labelled pairs.
-        relevant: how many of them were relevant.
-        ece_before, ece_after: the expected calibration error, in [0, 1].
-        weights: the fingerprint of the checkpoint; empty where it has none.
+        made: time of the fit, RFC 3339, UTC.
+        pairs: number of labelled pairs.
+        relevant: number of pairs that are relevant.
+        ece_before, ece_after: expected calibration error, in [0, 1].
+        weights: fingerprint of the checkpoint; empty where it has none.
     """
 
     slope: Annotated[float, Meta(gt=0)]
@@ -59,7 +59,7 @@ class CalibrationEntry:
         return Calibration(self.slope, self.intercept)
 
     def is_stale(self, weights: str) -> bool:
-        """Whether it was made for other weights than these; no if either is not known."""
+        """True if the entry was made for other weights; false if either fingerprint is unknown."""
         return bool(weights and self.weights and weights != self.weights)
 
 
@@ -67,10 +67,10 @@ def read_calibrations(file: Path) -> dict[str, CalibrationEntry]:
     """Return the calibrations of a file, by the public name of the model.
 
     Raises:
-        ConfigError: it cannot be read, or what it says cannot be used.
+        ConfigError: the file cannot be read, or its contents cannot be used.
     """
     try:
-        tree = tomllib.loads(file.read_text(encoding="utf-8"))
+        tree = tomllib.loads(read_text(file))
         entries = msgspec.convert(tree.pop("models", {}), dict[str, CalibrationEntry])
     except OSError as error:
         raise _wrong(file, f"cannot be read ({error.strerror})") from None
@@ -78,23 +78,27 @@ def read_calibrations(file: Path) -> dict[str, CalibrationEntry]:
         raise _wrong(file, f"cannot be used: {error}") from None
     if tree:
         raise _wrong(file, f"has {', '.join(tree)}, and there are only [models.NAME]")
-    for name, one in entries.items():
-        if not (math.isfinite(one.slope) and math.isfinite(one.intercept)):
+    for name, entry in entries.items():
+        if not (math.isfinite(entry.slope) and math.isfinite(entry.intercept)):
             raise _wrong(file, f"has a map for {name!r} that is not finite")
     return entries
 
 
-def calibrations_of(settings: "Settings") -> dict[str, CalibrationEntry]:
-    """Return the calibrations that settings name; raises `ConfigError` as `read_calibrations`."""
+def calibrations_of(settings: Settings) -> dict[str, CalibrationEntry]:
+    """Return the calibrations of the file that settings name, if they name one.
+
+    Raises:
+        ConfigError: as for `read_calibrations`.
+    """
     return read_calibrations(settings.calibration_file) if settings.calibration_file else {}
 
 
 def write_calibration(file: Path, name: str, entry: CalibrationEntry) -> None:
-    """Put the calibration of a model into a file, in one step; others stay.
+    """Add or replace the calibration of a model in a file, atomically; others stay.
 
     Raises:
-        ConfigError: what is there cannot be read.
-        OSError: it cannot be written.
+        ConfigError: the present file cannot be read.
+        OSError: the file cannot be written.
     """
     known = read_calibrations(file) if file.exists() else {}
     text = as_text({**known, name: entry})
@@ -107,7 +111,8 @@ def write_calibration(file: Path, name: str, entry: CalibrationEntry) -> None:
 
 
 def as_text(entries: Mapping[str, CalibrationEntry]) -> str:
-    """Return the text of a file; JSON's strings and numbers are TOML's as well."""
+    """Return the text of a file."""
+    # JSON's strings and numbers are valid TOML.
     sections = []
     for name, entry in entries.items():
         exact = replace(entry, slope=float(entry.slope), intercept=float(entry.intercept))
@@ -119,5 +124,8 @@ def as_text(entries: Mapping[str, CalibrationEntry]) -> str:
 
 
 def _wrong(file: Path, message: str) -> ConfigError:
-    remedy = f"Make it with `gateway calibrate LABELLED.jsonl --out {file}`, or leave calibration_file out"
+    remedy = (
+        f"Make it with `gateway calibrate LABELLED.jsonl --out {file}`, "
+        "or leave calibration_file out"
+    )
     return ConfigError([Problem(path=_KEY, message=f"{file} {message}", remedy=remedy, origin="")])

@@ -1,9 +1,9 @@
-"""Where settings come from: flags before environment before file before defaults.
+"""Loading of settings: flags before environment before file before defaults.
 
-Each source is a nested dict of the same shape, with a name for errors. They are merged, and what
-is wrong is gathered in two rounds: pydantic says what is wrong with single keys; then the same
-settings without those keys are tried again, so that contradictions between the good ones show up
-in the same list. An operator fixes a file once, not once per error.
+Each source is a nested dict of the same shape, with a name for errors. The sources are merged, and
+errors are collected in rounds: pydantic reports wrong single keys; then the same settings without
+those keys are validated again, so that contradictions between the other keys are in the same list.
+An operator fixes a file once, not once per error.
 """
 
 import os
@@ -18,56 +18,83 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import EnvSettingsSource
 from pydantic_settings.exceptions import SettingsError
 
-from gateway.config.canary import CanarySettings
-from gateway.config.moving import ShadowSettings, SplitSettings
+from gateway.config.abandonable import read_text, reading
+from gateway.config.cascades import CascadeSettings
+from gateway.config.model_sections import (
+    CanarySettings,
+    ModelSettings,
+    ShadowSettings,
+    SplitSettings,
+)
 from gateway.config.problems import ConfigError, Problem, shown, suggestion
 from gateway.config.problems import Path as KeyPath
-from gateway.config.settings import ModelSettings, Settings
+from gateway.config.settings import EMBEDDED, Settings
 
 PREFIX = "GATEWAY_"
-FILES = ("keys_file", "calibration_file", "admin_socket")
+FILES = (
+    *("keys_file", "calibration_file", "admin_socket"),
+    *("score_cache_path", "score_cache_secret_file"),
+)
 TLS_FILES = ("certificate", "key")
 """Keys that name a file."""
 
 NOT_SETTINGS = frozenset({"GATEWAY_CONFIG", "GATEWAY_URL"})
-"""Read by the command line, not settings."""
+"""Variables of the command line that are no settings."""
 
-OUR_WORDS = {
+MESSAGES = {
     "string_pattern_mismatch": "this is none of the allowed forms",
     "model_type": "this should be a section with keys",
     "dict_type": "this should be a section with keys",
 }
-"""What an operator reads instead of pydantic's words, by pydantic's error type."""
+"""Messages that replace pydantic's, by pydantic's error type."""
 
-NAMED: Mapping[str, type[BaseModel]] = {"models": ModelSettings, "splits": SplitSettings}
-"""What a section holds that is below a name of the operator's."""
+NAMED: Mapping[str, type[BaseModel]] = {
+    "models": ModelSettings,
+    "splits": SplitSettings,
+    "cascades": CascadeSettings,
+}
+"""Classes of the sections below a name that the operator chooses."""
+
+NEEDED = {
+    "models": "source = ...",
+    "splits": "models = { ... }",
+    "cascades": "first = ... and then = ...",
+}
+"""The keys without which such a section is not valid."""
 
 BELOW_MODEL: Mapping[object, type[BaseModel]] = {
     "canaries": CanarySettings,
     "shadow": ShadowSettings,
 }
+"""Classes of the sections inside a model's, by key."""
 
 Tree = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One place that says settings: a tree, and how an error calls a key of it."""
+    """One source of settings.
 
-    kind: str  # file, environment, flags
+    Attributes:
+        kind: `file`, `environment` or `flags`.
+        name: name in errors.
+        tree: the values, in the shape of `Settings`.
+    """
+
+    kind: str
     name: str
     tree: Tree
 
     def origin(self, path: KeyPath) -> str:
-        """Return what an error calls this source for a key."""
+        """Return the name of this source in an error about a key."""
         if self.kind == "environment":
             return f"environment variable {PREFIX}{'__'.join(map(str, path)).upper()}"
         if self.kind == "flags":
             return "flag --model" if path[0] == "models" else f"flag --{path[0]}".replace("_", "-")
         return self.name
 
-    def says(self, path: KeyPath) -> bool:
-        """Return whether this source holds the key, or something below it."""
+    def holds(self, path: KeyPath) -> bool:
+        """Return whether this source has the key, or one below it."""
         tree: Any = self.tree
         for part in path:
             if not isinstance(tree, Mapping) or part not in tree:
@@ -76,32 +103,50 @@ class Source:
         return True
 
 
-def load(file: Path | None = None, flags: Mapping[str, Any] | None = None) -> Settings:
+def working_folder() -> Path:
+    """Return the working directory; change to `/` if it was deleted, as no path can begin there."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        os.chdir("/")
+        return Path("/")
+
+
+def load(
+    file: Path | None = None,
+    flags: Mapping[str, Any] | None = None,
+    folder: Path | None = None,
+) -> Settings:
     """Return the settings of this process.
 
     Args:
         file: a TOML file; `None` for none.
-        flags: what the command line said, in the shape of `Settings`; no `None` values.
+        flags: values of the command line, in the shape of `Settings`; no `None` values.
+        folder: where relative paths of environment and flags begin; `None` for the working
+            directory.
 
     Raises:
-        ConfigError: with everything that is wrong.
+        ConfigError: with every problem.
     """
+    folder = folder or working_folder()
     sources = [
         Source("environment", "HF_HUB_OFFLINE", _hub_offline()),
         *([_read_file(file)] if file else []),
-        _read_environment(),
-        Source("flags", "flags", _anchored(dict(flags or {}), Path.cwd())),
+        _read_environment(folder),
+        Source("flags", "flags", _anchored(dict(flags or {}), folder)),
     ]
     merged: Tree = {}
     for source in sources:
         merged = _merge(merged, source.tree)
+    if merged.get("models") == {}:  # on purpose, so that a reload may remove all others
+        merged["models"] = dict(EMBEDDED)
     return _validate(merged, sources)
 
 
 def unknown_variables() -> list[str]:
     """Return one line for each GATEWAY_ variable that is no setting.
 
-    These are no errors: Kubernetes sets such variables for every Service called gateway.
+    Such variables are no errors: Kubernetes sets such variables for every Service called gateway.
     """
     known = Settings.model_fields
     return [
@@ -122,7 +167,7 @@ def _hub_offline() -> Tree:
 
 def _read_file(file: Path) -> Source:
     try:
-        tree = tomllib.loads(file.read_text(encoding="utf-8"))
+        tree = tomllib.loads(read_text(file))
     except OSError as error:
         message, remedy = f"cannot be read ({error.strerror})", "Check the path and its permissions"
     except UnicodeDecodeError as error:
@@ -134,7 +179,7 @@ def _read_file(file: Path) -> Source:
     raise ConfigError([Problem(path=(), message=message, remedy=remedy, origin=str(file))])
 
 
-def _read_environment() -> Source:
+def _read_environment(folder: Path) -> Source:
     try:
         tree = EnvSettingsSource(Settings)()
     except SettingsError as error:
@@ -145,11 +190,11 @@ def _read_environment() -> Source:
             origin="environment",
         )
         raise ConfigError([problem]) from error
-    return Source("environment", "environment", _anchored(tree, Path.cwd()))
+    return Source("environment", "environment", _anchored(tree, folder))
 
 
 def _anchored(tree: Tree, folder: Path) -> Tree:
-    """Return the tree with files and model folders made absolute, seen from where they were written."""
+    """Return the tree with absolute paths of files and model folders, resolved against a folder."""
     tree = {**tree, **{key: _anchored_file(tree[key], folder) for key in FILES if key in tree}}
     if isinstance(tls := tree.get("tls"), Mapping):
         paths = {key: _anchored_file(tls[key], folder) for key in TLS_FILES if key in tls}
@@ -157,7 +202,10 @@ def _anchored(tree: Tree, folder: Path) -> Tree:
     models = tree.get("models")
     if not isinstance(models, Mapping):
         return tree
-    return {**tree, "models": {name: _anchored_model(one, folder) for name, one in models.items()}}
+    return {
+        **tree,
+        "models": {name: _anchored_model(model, folder) for name, model in models.items()},
+    }
 
 
 def _anchored_file(value: object, folder: Path) -> object:
@@ -171,17 +219,22 @@ def _anchored_model(model: object, folder: Path) -> object:
     if not isinstance(model, Mapping) or not isinstance(source, str):
         return model
     path = folder / Path(source).expanduser()
-    is_folder = source.startswith((".", "/", "~")) or (source and path.is_dir())
+    with reading(path):
+        is_folder = source.startswith((".", "/", "~")) or (source and path.is_dir())
     return {**model, "source": os.path.normpath(path)} if is_folder else model
 
 
 def _merge(base: Tree, over: Mapping[str, Any]) -> Tree:
-    """Return `base` with `over` laid on it, section by section."""
+    """Return `base` overridden by `over`, section by section."""
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
         both = isinstance(below, Mapping) and isinstance(value, Mapping)
-        merged[key] = _merge(dict(below), value) if both else value  # type: ignore[arg-type]
+        merged[key] = (
+            _merge(dict(below), value)  # type: ignore[arg-type]  # `both` has checked its type
+            if both
+            else value
+        )
     return merged
 
 
@@ -196,19 +249,19 @@ def _validate(tree: Tree, sources: list[Source]) -> Settings:
             if problems:
                 raise ConfigError(problems)
             return settings
-        known = {one.path for one in problems}
-        found = [problem for one in errors for problem in _problems(one, sources)]
+        known = {problem.path for problem in problems}
+        found = [problem for detail in errors for problem in _problems(detail, sources)]
         problems += [problem for problem in found if problem.path not in known]
-        if not all(one["loc"] for one in errors):
+        if not all(detail["loc"] for detail in errors):
             raise ConfigError(problems)  # contradictions: the single keys were all fine
-        for one in errors:
-            tree = _drop(tree, one["loc"])
+        for detail in errors:
+            tree = _drop(tree, detail["loc"])
 
 
 def _drop(tree: Tree, path: KeyPath) -> Tree:
-    """Return the tree without the key at fault, so that the rest can be looked at.
+    """Return the tree without the key at fault, so that the rest can be validated.
 
-    A required key that is missing gets a stand-in instead, so that its section still counts.
+    A required key that is missing gets a placeholder instead, so that its section stays.
     """
     head, rest = str(path[0]), path[1:]
     below = tree.get(head)
@@ -222,26 +275,26 @@ def _drop(tree: Tree, path: KeyPath) -> Tree:
 
 
 def _problems(error: ErrorDetails, sources: list[Source]) -> list[Problem]:
-    """Return what one of pydantic's errors means to an operator."""
+    """Return one of pydantic's errors as problems for an operator."""
     path = tuple(part for part in error["loc"] if part != "[key]")
     if not path:
         found: list[Problem] = error.get("ctx", {}).get("problems", [])
-        return [one.at(_origin(one.path, sources)) for one in found]
+        return [problem.at(_origin(problem.path, sources)) for problem in found]
     message, remedy = _explain(error, path)
     return [Problem(path=path, message=message, remedy=remedy, origin=_origin(path, sources))]
 
 
 def _origin(path: KeyPath, sources: list[Source]) -> str:
-    """Return the place that said a key: the last source that holds it, or the nearest above it."""
+    """Return the origin of a key: the last source that has it, or the nearest key above it."""
     for length in range(len(path), 0, -1):
         for source in reversed(sources):
-            if source.says(path[:length]):
+            if source.holds(path[:length]):
                 return source.origin(path[:length])
     return ""
 
 
 def _explain(error: ErrorDetails, path: KeyPath) -> tuple[str, str]:
-    """Return what was found, and what to do."""
+    """Return finding and remedy."""
     if error["type"] == "extra_forbidden":
         return "unknown key", suggestion(str(path[-1]), _section(path[:-1]).model_fields)
     if error["type"] == "missing":
@@ -252,12 +305,12 @@ def _explain(error: ErrorDetails, path: KeyPath) -> tuple[str, str]:
             "A name starts with a letter or digit, and goes on with up to 127 letters, digits, "
             "dots, slashes, dashes and underscores",
         )
-    allowed = OUR_WORDS.get(error["type"]) or error["msg"][:1].lower() + error["msg"][1:]
+    allowed = MESSAGES.get(error["type"]) or error["msg"][:1].lower() + error["msg"][1:]
     return f"found {shown(error['input'])}: {allowed}", _about(path)
 
 
 def _section(path: KeyPath) -> type[BaseModel]:
-    """Return the class that holds the keys at a path."""
+    """Return the class of the section at a path."""
     if not path:
         return Settings
     if path[0] in NAMED:
@@ -272,8 +325,7 @@ def _about(path: KeyPath) -> str:
     """Return the description of the key at a path (of the list, for one of its elements)."""
     names = [part for part in path if isinstance(part, str)]
     if names[0] in NAMED and len(names) < 3:
-        needed = {"models": "source = ...", "splits": "models = { ... }"}[names[0]]
-        return f"Write [{names[0]}.NAME] with {needed}"
+        return f"Write [{names[0]}.NAME] with {NEEDED[names[0]]}"
     field = _section(tuple(names[:-1])).model_fields.get(names[-1])
     description = " ".join((field.description or "").split()) if field else ""
     return description or "See docs/configuration.md"

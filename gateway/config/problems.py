@@ -1,4 +1,4 @@
-"""A configuration error as the operator reads it, and many of them as one exception."""
+"""One configuration error for the operator, and the exception that carries all of them."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 Path = tuple[str | int, ...]
 
 SHOWN_CHARACTERS = 200
-"""The most characters of a wrong value that an error repeats."""
+"""Limit of the characters of a wrong value that an error repeats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One thing that is wrong.
+    """One error in the configuration.
 
     Attributes:
         path: the key's path, `("models", "dity", "devices")`; empty for the file as a whole.
-        message: what was found and what is allowed.
-        remedy: what to do.
-        origin: the file, environment variable or flag that said it; empty for the defaults.
+        message: finding and allowed values.
+        remedy: action for the operator.
+        origin: file, environment variable or flag that set the key; empty for the defaults.
     """
 
     path: Path
@@ -36,7 +36,7 @@ class Problem:
         return f"{where}: {self.message}. {self.remedy}"
 
     def at(self, origin: str) -> "Problem":
-        """Return this problem with the place that said it."""
+        """Return this problem with the origin of its key."""
         return replace(self, origin=origin)
 
 
@@ -53,14 +53,14 @@ class ConfigError(Exception):
 
 
 def dotted(path: Iterable[str | int]) -> str:
-    """Return a key path as it is written in TOML; parts with dots or spaces are quoted."""
+    """Return a key path in TOML; parts with dots or spaces are quoted."""
     return ".".join(
         f'"{part}"' if set(str(part)) & set('./ "') or part == "" else str(part) for part in path
     )
 
 
 def shown(value: object) -> str:
-    """Return a wrong value as an error repeats it."""
+    """Return the text of a wrong value in an error."""
     text = repr(value)
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
 

@@ -1,10 +1,11 @@
 """JSON Schema for editors, and docs/configuration.md, both made from the settings.
 
-`scripts/docs` writes them, and a test compares what is committed with what the code says.
+`scripts/docs` writes them; a test compares the committed files with the code.
 """
 
 import json
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,25 +13,28 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from gateway.config.canary import CanarySettings
-from gateway.config.http import HttpSettings, TlsSettings
-from gateway.config.limits import LimitSettings
-from gateway.config.moving import ShadowSettings, SplitSettings
-from gateway.config.settings import (
+from gateway.config.cascades import CascadeSettings
+from gateway.config.http_sections import HttpSettings, LimitSettings, TlsSettings
+from gateway.config.model_sections import (
+    CanarySettings,
     ModelSettings,
-    Settings,
+    ShadowSettings,
+    SplitSettings,
     SupervisionSettings,
 )
+from gateway.config.settings import Settings
+
+_COLUMNS = 100
 
 INTRODUCTION = """# Configuration
 
-<!-- Written by scripts/docs from gateway/config/settings.py: change that file. -->
+<!-- Written by scripts/docs from gateway/config/settings.py and *_sections.py: change those. -->
 
 Nothing needs to be configured: without any setting the gateway serves the two embedded models.
-What is set comes from four places; the first that has a value wins:
+A value comes from one of four sources; the first that has the key wins:
 
 1. flags: `gateway serve --port 9000`
-2. environment: `GATEWAY_PORT=9000`, `GATEWAY_LIMITS__DOCUMENTS=500` (two underscores between levels)
+2. environment: `GATEWAY_PORT=9000`, `GATEWAY_LIMITS__DOCUMENTS=500` (`__` between levels)
 3. a TOML file: `gateway serve --config FILE` (or `GATEWAY_CONFIG=FILE`)
 4. the defaults below
 
@@ -49,11 +53,12 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("`[[models.NAME.canaries]]`", "models.NAME.canaries", CanarySettings),
     ("`[models.NAME.shadow]`", "models.NAME.shadow", ShadowSettings),
     ("`[splits.NAME]`", "splits.NAME", SplitSettings),
+    ("`[cascades.NAME]`", "cascades.NAME", CascadeSettings),
 )
 
 
 def json_schema() -> str:
-    """Return the JSON Schema of the TOML file, as text that is the same for the same settings."""
+    """Return the JSON Schema of the TOML file, as text; equal settings give equal text."""
     schema = Settings.model_json_schema()
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
@@ -65,7 +70,7 @@ def configuration_page() -> str:
 
 
 def write(root: Path, *, check: bool = False) -> list[str]:
-    """Write the generated files under a checkout (or, to check, do not); return those that differ."""
+    """Write the generated files of a checkout, or only check them; return those that differ."""
     files = {"docs/configuration.md": configuration_page(), "configs/schema.json": json_schema()}
     different = []
     for name, text in files.items():
@@ -78,11 +83,11 @@ def write(root: Path, *, check: bool = False) -> list[str]:
 
 
 def _section(title: str, prefix: str, model: type[BaseModel]) -> str:
-    lines = [f"\n## {title}\n", "| key | default | allowed | meaning |", "|---|---|---|---|"]
+    lines = [f"\n## {title}\n"]
     properties = model.model_json_schema()["properties"]
     for name, field in model.model_fields.items():
         if not _is_section(field):
-            lines.append(_row(name, field, properties[name]))
+            lines.append(_entry(name, field, properties[name]))
     return "\n".join(lines) + "\n"
 
 
@@ -90,9 +95,21 @@ def _is_section(field: FieldInfo) -> bool:
     return isinstance(field.default, BaseModel | dict)
 
 
-def _row(name: str, field: FieldInfo, schema: dict[str, Any]) -> str:
-    meaning = " ".join((field.description or "").split())
-    return f"| `{name}` | {_default(field)} | {', '.join(_allowed(schema))} | {meaning} |"
+def _entry(name: str, field: FieldInfo, schema: dict[str, Any]) -> str:
+    """Return the entry of a key: name, allowed values, default, and the description below."""
+    description = " ".join((field.description or "").split())
+    return "\n".join(
+        [
+            f"- `{name}`: {', '.join(_allowed(schema))}; {_default(field)}.",
+            *textwrap.wrap(
+                description,
+                width=_COLUMNS,
+                initial_indent="  ",
+                subsequent_indent="  ",
+                break_on_hyphens=False,
+            ),
+        ]
+    )
 
 
 def _default(field: FieldInfo) -> str:
@@ -100,23 +117,23 @@ def _default(field: FieldInfo) -> str:
         return "required"
     value = field.default
     if value is None:
-        return "unset"
+        return "unset by default"
     if isinstance(value, tuple):
-        return f'`"{value[0]}"`' if value else "`[]`"
+        return f'default `"{value[0]}"`' if value else "default `[]`"
     if isinstance(value, float):
-        return f"`{value:g}`"
-    return f"`{json.dumps(value)}`"
+        return f"default `{value:g}`"
+    return f"default `{json.dumps(value)}`"
 
 
 def _allowed(schema: dict[str, Any]) -> Iterator[str]:
-    """Yield what a key may be, in words."""
-    for one in schema.get("anyOf", [schema]):
-        if "enum" in one:
-            yield ", ".join(f"`{value}`" for value in one["enum"])
-        elif "$ref" in one:
+    """Yield the allowed values of a key, in words."""
+    for option in schema.get("anyOf", [schema]):
+        if "enum" in option:
+            yield ", ".join(f"`{value}`" for value in option["enum"])
+        elif "$ref" in option:
             yield "section"
-        elif one.get("type") != "null":
-            yield _range(one)
+        elif option.get("type") != "null":
+            yield _range(option)
 
 
 def _range(schema: dict[str, Any]) -> str:
@@ -126,8 +143,9 @@ def _range(schema: dict[str, Any]) -> str:
     high = schema.get("maximum")
     if low is None:
         return kind
-    start = "above " if "exclusiveMinimum" in schema else "from "
-    return f"{kind} {start}{int(low)}" + (f" to {int(high)}" if high is not None else "")
+    if "exclusiveMinimum" in schema:
+        return f"{kind} above {int(low)}" + (f", at most {int(high)}" if high is not None else "")
+    return f"{kind} from {int(low)}" + (f" to {int(high)}" if high is not None else "")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Settings and machine -> what the fleet starts: one `ModelSpec` per model, with its shards."""
+"""Specs that the fleet starts, made from settings and machine: one per model, with its shards."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,20 +6,21 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from gateway.config.calibrations import CalibrationEntry, calibrations_of
-from gateway.config.settings import ModelSettings, Settings
-from gateway.domain import UNCALIBRATED, Calibration, LongDocuments
-from gateway.machine import Machine, read_machine
-from gateway.placement import Place, place
+from gateway.config.model_sections import ModelSettings, OnDeadline, model_name
+from gateway.config.settings import Settings
+from gateway.domain.request import UNCALIBRATED, Calibration, LongDocuments
+from gateway.supervision.machine import Machine, read_machine
+from gateway.supervision.placement import Slot, place
 from shards.wire.spec import OwnCanary, ShardSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShadowSpec:
-    """The model that another one is compared with.
+    """The second model that a model is compared with.
 
     Attributes:
-        model: its public name.
-        percent: how many requests it scores again.
+        model: public name of the second model.
+        percent: share of the requests that it scores again, in percent.
     """
 
     model: str
@@ -31,16 +32,19 @@ class ModelSpec:
     """One model as the fleet serves it.
 
     Attributes:
-        name: the public name.
-        aliases: its other names.
-        default: whether requests that name no model go here.
-        source: where it comes from, as it was configured.
+        name: public name.
+        aliases: other names.
+        default: true if requests without a model go here.
+        source: source as configured.
         shards: at least one.
-        max_shard_memory_mb: the most resident memory of one of them; 0 for no limit.
-        long_documents: what it does with documents that are too long, unless a request says.
-        alone: whether it is the only model.
-        shadow: the model that it is compared with, and how often.
-        calibration: what its margins mean, and how that is known; `None` if nobody has found out.
+        max_shard_memory_mb: limit of the resident memory of one shard, in MiB; 0 for none.
+        long_documents: treatment of documents that are too long, unless a request chooses.
+        alone: true for the only model.
+        shadow: the model that it is compared with, and the share of requests.
+        score_cache: true if the score cache keeps its scores.
+        fallback: public names of the models that answer when this one cannot, and `INPUT_ORDER`.
+        on_deadline: the answer to a request whose deadline passes, unless it chooses.
+        calibration: map from margins to relevance scores, and its data; `None` if not calibrated.
     """
 
     name: str
@@ -52,27 +56,61 @@ class ModelSpec:
     long_documents: LongDocuments = field(default_factory=LongDocuments)
     alone: bool = False
     shadow: ShadowSpec | None = None
+    score_cache: bool = True
+    fallback: tuple[str, ...] = ()
+    on_deadline: OnDeadline = "fail"
     calibration: CalibrationEntry | None = None
 
     @property
     def scale(self) -> Calibration:
-        """From its margins to relevance scores."""
+        """The map from margins to relevance scores."""
         return self.calibration.map if self.calibration else UNCALIBRATED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitSpec:
-    """A name behind which requests are dealt out to models.
+    """A name behind which requests are divided among models.
 
     Attributes:
-        name: what clients ask for.
-        default: whether requests that name no model are dealt out by it.
-        weights: of the models, by their public names; at least one is above 0.
+        name: public name.
+        default: true if requests without a model go here.
+        weights: weight of each model, by public name; at least one is above 0.
     """
 
     name: str
     default: bool
     weights: Mapping[str, float]
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Its models, by public name."""
+        return tuple(self.weights)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CascadeSpec:
+    """A name behind which two models score, one after the other.
+
+    Attributes:
+        name: public name.
+        default: true if requests without a model go here.
+        first: public name of the model that scores all documents.
+        then: public name of the model that scores the best of them again.
+        keep: the most documents that the second model scores.
+        within: largest distance of their first margins from the best one; `None` for any.
+    """
+
+    name: str
+    default: bool
+    first: str
+    then: str
+    keep: int
+    within: float | None = None
+
+    @property
+    def models(self) -> tuple[str, str]:
+        """Both models, in their order."""
+        return self.first, self.then
 
 
 def split_specs(settings: Settings) -> tuple[SplitSpec, ...]:
@@ -81,9 +119,27 @@ def split_specs(settings: Settings) -> tuple[SplitSpec, ...]:
         SplitSpec(
             name=name,
             default=name == settings.default_model,
-            weights={settings.model_name(one) or one: each for one, each in split.models.items()},
+            weights={
+                model_name(settings.models, wanted) or wanted: weight
+                for wanted, weight in split.models.items()
+            },
         )
         for name, split in settings.splits.items()
+    )
+
+
+def cascade_specs(settings: Settings) -> tuple[CascadeSpec, ...]:
+    """Return every configured cascade."""
+    return tuple(
+        CascadeSpec(
+            name=name,
+            default=name == settings.default_model,
+            first=model_name(settings.models, cascade.first) or cascade.first,
+            then=model_name(settings.models, cascade.then) or cascade.then,
+            keep=cascade.keep,
+            within=cascade.within,
+        )
+        for name, cascade in settings.cascades.items()
     )
 
 
@@ -95,20 +151,24 @@ def model_specs(settings: Settings, machine: Machine | None = None) -> tuple[Mod
     """
     machine = machine or read_machine()
     calibrations = calibrations_of(settings)
+    default = model_name(settings.models, settings.default_model)
     return tuple(
         ModelSpec(
             name=name,
             aliases=model.aliases,
-            default=name == settings.model_name(),
+            default=name == default,
             source=model.source,
             max_shard_memory_mb=model.max_shard_memory_mb,
-            long_documents=model.reading(),
+            long_documents=model.long_document_settings(),
             alone=len(settings.models) == 1,
             shadow=_shadow(model, settings),
+            score_cache=model.score_cache,
+            on_deadline=model.on_deadline,
+            fallback=tuple(model_name(settings.models, one) or one for one in model.fallback),
             calibration=calibrations.get(name),
             shards=tuple(
-                _shard(name, model, one, settings)
-                for one in place(
+                _shard(name, model, slot, settings)
+                for slot in place(
                     machine, model.devices, replicas=model.replicas, threads=model.threads
                 )
             ),
@@ -120,47 +180,54 @@ def model_specs(settings: Settings, machine: Machine | None = None) -> tuple[Mod
 def _shadow(model: ModelSettings, settings: Settings) -> ShadowSpec | None:
     if model.shadow is None:
         return None
-    name = settings.model_name(model.shadow.model) or model.shadow.model
+    name = model_name(settings.models, model.shadow.model) or model.shadow.model
     return ShadowSpec(model=name, percent=model.shadow.percent)
 
 
 def resolve(source: str) -> str:
-    """Return the folder of an embedded model; any other source as it is."""
+    """Return the folder of an embedded model; any other source unchanged."""
     kind, _, name = source.partition(":")
-    return str(_models_folder() / f"embedded-{name}") if kind == "embedded" else source
+    if kind != "embedded":
+        return source
+    return str(_models_folder() / (f"embedded-{name}" if name else "embedded"))
 
 
 def _models_folder() -> Path:
-    """Return where the embedded models lie, without importing any engine."""
+    """Return the folder of the embedded models, without an import of any engine."""
     shards = find_spec("shards")
     assert shards is not None and shards.submodule_search_locations is not None
     return Path(next(iter(shards.submodule_search_locations))) / "models"
 
 
-def _shard(name: str, model: ModelSettings, spot: Place, settings: Settings) -> ShardSpec:
+def _shard(name: str, model: ModelSettings, slot: Slot, settings: Settings) -> ShardSpec:
     return ShardSpec(
-        name=f"{name}/{spot.label}",
+        name=f"{name}/{slot.label}",
         model=name,
         source=resolve(model.source),
         revision=model.revision,
         engine=model.engine,
         onnx_file=model.onnx_file,
-        device=spot.device,
-        device_required=spot.required,
+        device=slot.device,
+        device_required=slot.required,
         dtype=model.dtype,
-        cores=spot.cores,
-        memory_nodes=spot.memory_nodes,
-        threads=spot.threads,
+        cores=slot.cores,
+        memory_nodes=slot.memory_nodes,
+        threads=slot.threads,
         max_length=model.max_length,
         token_budget=model.token_budget,
         int8_anyway=model.int8_anyway,
         prefix_cache_mb=model.prefix_cache_mb,
+        vector_cache_mb=model.vector_cache_mb,
+        scorer=model.scorer,
+        query_prompt=model.query_prompt,
+        document_prompt=model.document_prompt,
         template=model.template,
         instruction=model.instruction,
         guard_special_tokens=model.guard_special_tokens,
         offline=settings.offline,
         canary=model.canary,
-        canaries=tuple(OwnCanary(**one.model_dump()) for one in model.canaries),
+        canaries=tuple(OwnCanary(**canary.model_dump()) for canary in model.canaries),
         canary_seconds=settings.supervision.canary_seconds,
         canary_batches=settings.supervision.canary_batches,
+        whole_files=bool(settings.score_cache_path or settings.score_cache_url),
     )

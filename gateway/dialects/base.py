@@ -1,4 +1,4 @@
-"""The contract of a dialect: one API's way to say request, result and error."""
+"""The interface of a dialect: one API's format of requests, results and errors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,19 +6,19 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from gateway.dialects.body import RerankBody
-from gateway.domain import RerankRequest, RerankResult
-from gateway.errors import GatewayError
+from gateway.dialects.request_body import SHARED_FIELDS, RerankBody
+from gateway.domain.errors import GatewayError
+from gateway.domain.request import RerankRequest, RerankResult
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a request may hold; set in the configuration.
+    """Limits of a request, from the configuration.
 
     Attributes:
-        documents: the most documents of one request.
-        document_bytes: the most bytes of one document, as UTF-8.
-        query_bytes: the most bytes of one query or instruction, as UTF-8.
+        documents: maximum number of documents in one request.
+        document_bytes: maximum size of one document, in bytes of UTF-8.
+        query_bytes: maximum size of one query or instruction, in bytes of UTF-8.
     """
 
     documents: int = 10_000
@@ -46,15 +46,17 @@ class ErrorReply(Struct):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
-    """What the OpenAPI document says of a dialect.
+    """Description of a dialect in the OpenAPI document.
 
     Attributes:
-        title: the API's name.
-        required: the fields of `RerankBody` without which there is no request.
-        fields: those it reads beside them and beside `SHARED_FIELDS`.
-        reply: the type of what `render` returns.
-        error: the type of what `render_error` returns.
-        example: a request.
+        title: name of the API.
+        required: required fields of `RerankBody`.
+        fields: further fields that the dialect reads, beside `SHARED_FIELDS`.
+        reply: return type of `render`.
+        error: return type of `render_error`.
+        example: an example request.
+        nested: objects in the body, and those of the fields that the dialect reads inside them.
+        known: every field that the dialect reads, wherever it is.
     """
 
     title: str
@@ -63,14 +65,20 @@ class Contract:
     example: Mapping[str, object]
     fields: tuple[str, ...] = ()
     error: type[Struct] = field(default=ErrorReply)
+    nested: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    known: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        known = frozenset((*self.required, *self.fields, *SHARED_FIELDS))
+        object.__setattr__(self, "known", known)
 
 
 class Dialect(Protocol):
     """One rerank API.
 
-    `parse` raises `InvalidRequest` that names the field and the limit. `render` and `render_error`
-    return msgspec structs, lists, dicts, strings and finite numbers for the encoder of the reply;
-    `render` raises `EngineFailed` for a score that is not finite.
+    `parse` raises `InvalidRequest` with the field and the limit. `render` and `render_error` return
+    msgspec structs, lists, dicts, strings and finite numbers for the encoder of the reply. `render`
+    raises `EngineFailed` for a score that is not finite.
     """
 
     @property
@@ -87,7 +95,7 @@ class Dialect(Protocol):
 
 
 class SharedErrors:
-    """Tells errors so that the clients of every API but TEI find the message."""
+    """Error reply in which the clients of every API but TEI find the message."""
 
     def render_error(self, error: GatewayError, request_id: str) -> ErrorReply:
         detail = ErrorDetail(error.message, error.kind, error.param, error.code)

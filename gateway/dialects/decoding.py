@@ -1,45 +1,54 @@
-"""From bytes to a `RerankBody` in one pass, with errors in the words of the client.
+"""Decoding of a body into a `RerankBody` in one pass, with errors in the client's field names.
 
-A bare array is the short way to write `{"pairs": [...]}`.
+A bare array is short for `{"pairs": [...]}`.
 """
 
 import re
 from typing import TypeAlias, TypeVar
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
-from gateway.dialects.body import Pair, RerankBody
-from gateway.dialects.media import Form
-from gateway.errors import InvalidRequest, MalformedBody
+from gateway.dialects.media_types import MediaType
+from gateway.dialects.request_body import Pair, RerankBody
+from gateway.domain.errors import InvalidRequest, MalformedBody
 
 T = TypeVar("T")
+B = TypeVar("B", bound=Struct)
 
-_Decoder: TypeAlias = msgspec.json.Decoder[T] | msgspec.msgpack.Decoder[T]
+Decoder: TypeAlias = msgspec.json.Decoder[T] | msgspec.msgpack.Decoder[T]
 
-_BODIES: dict[Form, _Decoder[RerankBody | list[Pair]]] = {
-    Form.JSON: msgspec.json.Decoder(RerankBody | list[Pair]),
-    Form.MSGPACK: msgspec.msgpack.Decoder(RerankBody | list[Pair]),
+_BODIES: dict[MediaType, Decoder[RerankBody | list[Pair]]] = {
+    MediaType.JSON: msgspec.json.Decoder(RerankBody | list[Pair]),
+    MediaType.MSGPACK: msgspec.msgpack.Decoder(RerankBody | list[Pair]),
 }
-_NAMES: dict[Form, _Decoder[dict[str, Raw]]] = {
-    Form.JSON: msgspec.json.Decoder(dict[str, Raw]),
-    Form.MSGPACK: msgspec.msgpack.Decoder(dict[str, Raw]),
+_FIELDS: dict[MediaType, Decoder[dict[str, Raw]]] = {
+    MediaType.JSON: msgspec.json.Decoder(dict[str, Raw]),
+    MediaType.MSGPACK: msgspec.msgpack.Decoder(dict[str, Raw]),
 }
 _HINTS = {
-    Form.JSON: "send JSON in UTF-8 without a byte order mark, NaN, Infinity or lone surrogates",
-    Form.MSGPACK: "send one MessagePack map with strings in UTF-8",
+    MediaType.JSON: "send JSON in UTF-8 without a byte order mark, NaN, Infinity or lone "
+    "surrogates",
+    MediaType.MSGPACK: "send one MessagePack map with strings in UTF-8",
 }
 
 
-def decode(raw: bytes, form: Form) -> RerankBody:
-    """Read a body.
+def decode(raw: bytes, media_type: MediaType) -> RerankBody:
+    """Decode a body.
 
     Raises:
-        MalformedBody: it is not the JSON or MessagePack it claims to be.
-        InvalidRequest: a field has the wrong type; `param` names it as the client writes it.
+        MalformedBody: the body is not valid JSON or MessagePack.
+        InvalidRequest: a field has the wrong type; `param` is the field in the client's spelling.
     """
+    return decode_as(_BODIES[media_type], raw, media_type)
+
+
+def decode_as(
+    decoder: Decoder[B | list[Pair]], raw: bytes, media_type: MediaType
+) -> B | RerankBody:
+    """Decode a body as `decode` does, with another decoder."""
     try:
-        body = _BODIES[form].decode(raw)
+        body = decoder.decode(raw)
     except msgspec.ValidationError as error:
         raise _wrong_type(str(error)) from None
     except RecursionError:
@@ -47,20 +56,27 @@ def decode(raw: bytes, form: Form) -> RerankBody:
             "the body is nested too deeply: send plain lists of documents"
         ) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        name = form.name.replace("MSGPACK", "MessagePack")
-        raise MalformedBody(f"the body is not valid {name} ({error}): {_HINTS[form]}") from None
+        name = media_type.name.replace("MSGPACK", "MessagePack")
+        raise MalformedBody(
+            f"the body is not valid {name} ({error}): {_HINTS[media_type]}"
+        ) from None
     return RerankBody(pairs=body) if isinstance(body, list) else body
 
 
-def sent_keys(raw: bytes, form: Form) -> frozenset[str]:
-    """Return the names of the fields in a body that `decode` refused, as far as they are legible.
+def field_names(raw: bytes, media_type: MediaType) -> frozenset[str]:
+    """Return the top-level field names of a body that `decode` rejected, empty if undecodable.
 
-    The refusal itself should be said in the dialect of the request.
+    They select the dialect of the error reply.
     """
+    return frozenset(raw_fields(raw, media_type))
+
+
+def raw_fields(raw: bytes, media_type: MediaType) -> dict[str, Raw]:
+    """Return the top-level fields of a body, not decoded; empty if the body is no object."""
     try:
-        return frozenset(_NAMES[form].decode(raw))
+        return _FIELDS[media_type].decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return frozenset()
+        return {}
 
 
 _PATH = re.compile(r"`(?:key` in `)?\$([^`]*)`$")
@@ -79,7 +95,7 @@ _WORDS = {
 
 
 def _wrong_type(detail: str) -> InvalidRequest:
-    """Say what msgspec found in the words and the path that the client knows."""
+    """Translate an error of msgspec into a message with the client's field path."""
     found = _PATH.search(detail)
     path = found.group(1).removeprefix(".") if found else ""
     if path.startswith("["):

@@ -1,7 +1,7 @@
 """infinity's rerank API: Jina's, but returned documents are strings.
 
-LiteLLM's adapters for infinity and for vLLM send the same bytes and crash on each other's
-documents, so only the prefix tells them apart.
+LiteLLM's adapters for infinity and for vLLM send the same bytes, and crash on each other's
+documents in replies, so only the prefix distinguishes them.
 """
 
 from typing import Literal
@@ -9,10 +9,10 @@ from typing import Literal
 from msgspec import Struct
 
 from gateway.dialects.base import Contract, Limits, SharedErrors
-from gateway.dialects.body import RerankBody
-from gateway.dialects.reading import read_request
-from gateway.dialects.showing import TextResult, Usage, text_results, usage
-from gateway.domain import RerankRequest, RerankResult
+from gateway.dialects.reply_fields import TextResult, Usage, text_results, usage
+from gateway.dialects.request_body import RerankBody
+from gateway.dialects.request_parser import parse_request
+from gateway.domain.request import RerankRequest, RerankResult
 
 
 class InfinityReply(Struct, kw_only=True):
@@ -33,7 +33,7 @@ class Infinity(SharedErrors):
     contract = Contract(
         title="infinity",
         required=("query", "documents"),
-        fields=("top_n", "return_documents"),
+        fields=("top_n", "top_k", "return_documents", "rank_fields"),
         reply=InfinityReply,
         example={
             "model": "default/not-specified",
@@ -46,7 +46,7 @@ class Infinity(SharedErrors):
     )
 
     def parse(self, body: RerankBody, limits: Limits) -> RerankRequest:
-        return read_request(body, limits)
+        return parse_request(body, limits)
 
     def render(self, request: RerankRequest, result: RerankResult) -> InfinityReply:
         return InfinityReply(

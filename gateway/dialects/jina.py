@@ -1,18 +1,18 @@
-"""Jina's rerank API, the one that vLLM, LocalAI, Together and many others copied: the shared API.
+"""Jina's rerank API, which vLLM, LocalAI, Together and many others copied: the shared API.
 
-Documents are strings or `{"text": ...}` objects; images are refused, as any object without text.
+Documents are strings or `{"text": ...}` objects; images are rejected, as any object without text.
 """
 
 from gateway.dialects.base import Contract
-from gateway.dialects.superset import SHARED_REQUEST, SharedReply, Superset
+from gateway.dialects.shared_api import SHARED_REQUEST_FIELDS, SharedDialect, SharedReply
 
-JINA = Superset(
+JINA = SharedDialect(
     "jina",
     "1",
     Contract(
-        title="Jina, and the shared form",
+        title="Jina, and the shared API",
         required=("query", "documents"),
-        fields=SHARED_REQUEST,
+        fields=SHARED_REQUEST_FIELDS,
         reply=SharedReply,
         example={
             "query": "capital of France",

@@ -1,33 +1,33 @@
 """LiteLLM's proxy: Cohere's reply without version, and the tokens among the billed units.
 
-Its clients ask for documents unless told not to; these are objects with `text`.
+Its clients request documents by default; these are objects with `text`.
 """
 
 from msgspec import Struct
 
 from gateway.dialects.base import Contract, Limits, SharedErrors
-from gateway.dialects.body import RerankBody
-from gateway.dialects.reading import read_request
-from gateway.dialects.showing import ObjectResult, object_results
-from gateway.domain import RerankRequest, RerankResult
+from gateway.dialects.reply_fields import ObjectResult, object_results
+from gateway.dialects.request_body import RerankBody
+from gateway.dialects.request_parser import parse_request
+from gateway.domain.request import RerankRequest, RerankResult
 
 
 class LiteLlmBilledUnits(Struct):
-    """What LiteLLM counts."""
+    """Billed units of LiteLLM."""
 
     search_units: int
     total_tokens: int
 
 
 class LiteLlmTokens(Struct):
-    """What was read and written."""
+    """Input and output tokens."""
 
     input_tokens: int
     output_tokens: int = 0
 
 
 class LiteLlmMeta(Struct):
-    """What LiteLLM says beside the results."""
+    """Metadata of LiteLLM's reply."""
 
     billed_units: LiteLlmBilledUnits
     tokens: LiteLlmTokens
@@ -48,7 +48,7 @@ class LiteLlm(SharedErrors):
     contract = Contract(
         title="LiteLLM proxy",
         required=("query", "documents"),
-        fields=("top_n", "return_documents", "rank_fields"),
+        fields=("top_n", "top_k", "return_documents", "rank_fields"),
         reply=LiteLlmReply,
         example={
             "query": "capital of France",
@@ -59,7 +59,7 @@ class LiteLlm(SharedErrors):
     )
 
     def parse(self, body: RerankBody, limits: Limits) -> RerankRequest:
-        return read_request(body, limits)
+        return parse_request(body, limits)
 
     def render(self, request: RerankRequest, result: RerankResult) -> LiteLlmReply:
         return LiteLlmReply(

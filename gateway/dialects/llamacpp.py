@@ -1,7 +1,7 @@
 """llama.cpp's rerank API: Jina's without documents in the reply, and `object` is `list`.
 
-llama-server shows raw logits for many models; here scores are in [0, 1] unless `raw_scores` asks
-otherwise, as everywhere.
+llama-server returns raw logits for many models; here scores are in [0, 1] without `raw_scores`, as
+in every dialect.
 """
 
 from typing import Literal
@@ -9,10 +9,10 @@ from typing import Literal
 from msgspec import Struct
 
 from gateway.dialects.base import Contract, Limits, SharedErrors
-from gateway.dialects.body import RerankBody
-from gateway.dialects.reading import read_request
-from gateway.dialects.showing import Details, Usage, details, shown_score, usage
-from gateway.domain import RerankRequest, RerankResult
+from gateway.dialects.reply_fields import Details, Usage, reported_score, result_details, usage
+from gateway.dialects.request_body import RerankBody
+from gateway.dialects.request_parser import parse_request
+from gateway.domain.request import RerankRequest, RerankResult
 
 
 class LlamaResult(Details):
@@ -38,7 +38,7 @@ class Llama(SharedErrors):
     contract = Contract(
         title="llama.cpp",
         required=("query", "documents"),
-        fields=("top_n",),
+        fields=("top_n", "top_k", "rank_fields"),
         reply=LlamaReply,
         example={
             "query": "capital of France",
@@ -48,15 +48,19 @@ class Llama(SharedErrors):
     )
 
     def parse(self, body: RerankBody, limits: Limits) -> RerankRequest:
-        return read_request(body, limits)
+        return parse_request(body, limits)
 
     def render(self, request: RerankRequest, result: RerankResult) -> LlamaReply:
         return LlamaReply(
             model=result.model,
             usage=usage(result),
             results=[
-                LlamaResult(one.index, shown_score(request, one), **details(request, one))
-                for one in result.top
+                LlamaResult(
+                    scored.index,
+                    reported_score(request, scored),
+                    **result_details(request, scored),
+                )
+                for scored in result.top
             ],
         )
 

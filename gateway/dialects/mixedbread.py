@@ -1,6 +1,6 @@
 """Mixedbread's rerank API: `input` in, `data` with `score` out; returned inputs are as they came.
 
-Where its `top_k` is missing Mixedbread returns ten, and we return all, as everywhere.
+Without `top_k` Mixedbread returns ten results; here all are returned, as in every dialect.
 """
 
 from collections.abc import Mapping
@@ -9,10 +9,16 @@ from typing import Literal
 from msgspec import UNSET, Struct, UnsetType
 
 from gateway.dialects.base import Contract, Limits, SharedErrors
-from gateway.dialects.body import RerankBody
-from gateway.dialects.reading import read_request
-from gateway.dialects.showing import Details, FullUsage, details, full_usage, shown_score
-from gateway.domain import RerankRequest, RerankResult, Scored
+from gateway.dialects.reply_fields import (
+    Details,
+    FullUsage,
+    full_usage,
+    reported_score,
+    result_details,
+)
+from gateway.dialects.request_body import RerankBody
+from gateway.dialects.request_parser import parse_request
+from gateway.domain.request import RerankRequest, RerankResult, Scored
 
 
 class MixedbreadResult(Details, kw_only=True):
@@ -42,7 +48,7 @@ class Mixedbread(SharedErrors):
     contract = Contract(
         title="Mixedbread",
         required=("query", "input"),
-        fields=("top_k", "return_input", "rank_fields"),
+        fields=("top_k", "top_n", "return_input", "rank_fields"),
         reply=MixedbreadReply,
         example={
             "query": "capital of France",
@@ -53,7 +59,7 @@ class Mixedbread(SharedErrors):
     )
 
     def parse(self, body: RerankBody, limits: Limits) -> RerankRequest:
-        return read_request(body, limits, documents="input", returns="return_input")
+        return parse_request(body, limits, documents="input", returns="return_input")
 
     def render(self, request: RerankRequest, result: RerankResult) -> MixedbreadReply:
         return MixedbreadReply(
@@ -67,12 +73,12 @@ class Mixedbread(SharedErrors):
 
 def _result(request: RerankRequest, scored: Scored) -> MixedbreadResult:
     document = request.documents[scored.index]
-    sent = document.text if document.fields is None else document.fields
+    original = document.text if document.fields is None else document.fields
     return MixedbreadResult(
         index=scored.index,
-        score=shown_score(request, scored),
-        input=sent if request.return_documents else UNSET,
-        **details(request, scored),
+        score=reported_score(request, scored),
+        input=original if request.return_documents else UNSET,
+        **result_details(request, scored),
     )
 
 

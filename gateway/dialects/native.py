@@ -1,8 +1,9 @@
 """The gateway's own API: results best first and, beside them, all scores in input order.
 
-`NATIVE` takes `{query, documents, top_k, instruction}` and answers the shared reply with `score` in
+`NATIVE` takes `{query, documents, top_k, instruction}` and returns the shared reply with `score` in
 each result, `scores` and `processing_time_ms`. `PAIRS` takes a bare list of `{query, passage}`
-(or `{"pairs": [...], "model": ..., "instruction": ...}`) and answers `{"scores": [...]}`.
+(or `{"pairs": [...], "model": ..., "instruction": ...}`) and returns `{"scores": [...]}`; a pair
+may have an `instruction` of its own.
 """
 
 from collections.abc import Sequence
@@ -11,19 +12,24 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from gateway.dialects.base import Contract, Limits, SharedErrors
-from gateway.dialects.body import RerankBody
-from gateway.dialects.documents import check_number, read_query
-from gateway.dialects.fields import check_size, sent
-from gateway.dialects.reading import read_shared
-from gateway.dialects.showing import (
+from gateway.dialects.field_parsers import (
+    INSTRUCTION_NAMES,
+    check_size,
+    parse_own_instruction,
+    value_or_none,
+)
+from gateway.dialects.reply_fields import (
     Details,
     ObjectResult,
-    details,
+    details_in_order,
     object_results,
-    shown_score,
+    scores_in_order,
 )
-from gateway.dialects.superset import SHARED_REQUEST, SharedReply, Superset
-from gateway.domain import Document, RerankRequest, RerankResult
+from gateway.dialects.request_body import Pair, RerankBody
+from gateway.dialects.request_parser import check_document_count, parse_query, parse_shared_fields
+from gateway.dialects.shared_api import SHARED_REQUEST_FIELDS, SharedDialect, SharedReply
+from gateway.domain.errors import InvalidRequest
+from gateway.domain.request import Document, RerankRequest, RerankResult
 
 
 class NativeResult(ObjectResult, kw_only=True):
@@ -47,15 +53,15 @@ class PairsReply(Struct):
     details: list[Details] | UnsetType = UNSET
 
 
-class Native(Superset):
+class Native(SharedDialect):
     """The shared API and the native fields."""
 
     def render(self, request: RerankRequest, result: RerankResult) -> NativeReply:
         return NativeReply(
-            results=[_with_score(one) for one in object_results(request, result)],
-            scores=_scores(request, result),
+            results=[_with_score(shared) for shared in object_results(request, result)],
+            scores=scores_in_order(request, result),
             processing_time_ms=round(result.processing_seconds * 1000, 3),
-            **self.beside_results(request, result),
+            **self.envelope(request, result),
         )
 
 
@@ -76,38 +82,56 @@ class Pairs(SharedErrors):
     )
 
     def parse(self, body: RerankBody, limits: Limits) -> RerankRequest:
-        pairs = sent(body.pairs) or []
-        check_number(len(pairs), "pairs", limits)
+        pairs = value_or_none(body.pairs) or []
+        check_document_count(len(pairs), "pairs", limits)
+        documents = []
         for i, pair in enumerate(pairs):
-            read_query(pair.query, f"pairs[{i}].query", limits)
-            check_size(pair.passage, f"pairs[{i}].passage", limits.document_bytes)
+            parse_query(pair.query, f"pairs[{i}].query", limits)
+            documents.append(Document(_passage(pair, i)))
+            check_size(documents[-1].text, f"pairs[{i}].passage", limits.document_bytes)
         return RerankRequest(
             queries=tuple([pair.query for pair in pairs]),
-            documents=tuple([Document(pair.passage) for pair in pairs]),
+            documents=tuple(documents),
             documents_field="pairs",
-            **read_shared(body, limits),
+            queries_field="pairs",
+            instructions=_instructions(pairs, limits),
+            **parse_shared_fields(body, limits),
         )
 
     def render(self, request: RerankRequest, result: RerankResult) -> PairsReply:
-        each = [Details(**details(request, scored)) for scored in result.scored]
-        return PairsReply(_scores(request, result), each if request.return_details else UNSET)
+        return PairsReply(scores_in_order(request, result), details_in_order(request, result))
 
 
-def _with_score(one: ObjectResult) -> NativeResult:
-    return NativeResult(**msgspec.structs.asdict(one), score=one.relevance_score)
+def _passage(pair: Pair, index: int) -> str:
+    """Return the text of a pair under either of its names."""
+    text = pair.document if isinstance(pair.passage, UnsetType) else pair.passage
+    if isinstance(text, UnsetType):
+        name = f"pairs[{index}].passage"
+        raise InvalidRequest(f"{name} is missing", param=name)
+    return text
 
 
-def _scores(request: RerankRequest, result: RerankResult) -> list[float]:
-    return [shown_score(request, scored) for scored in result.scored]
+def _instructions(pairs: Sequence[Pair], limits: Limits) -> tuple[str, ...]:
+    found = [
+        parse_own_instruction(
+            {name: getattr(pair, name) for name in INSTRUCTION_NAMES}, f"pairs[{i}]", limits
+        )
+        for i, pair in enumerate(pairs)
+    ]
+    return tuple(found) if any(found) else ()
+
+
+def _with_score(shared: ObjectResult) -> NativeResult:
+    return NativeResult(**msgspec.structs.asdict(shared), score=shared.relevance_score)
 
 
 NATIVE = Native(
     "native",
     "1",
     Contract(
-        title="The gateway's own form",
+        title="The gateway's own API",
         required=("query", "documents"),
-        fields=SHARED_REQUEST,
+        fields=SHARED_REQUEST_FIELDS,
         reply=NativeReply,
         example={
             "query": "capital of France",

@@ -1,16 +1,16 @@
 """NVIDIA NIM's ranking API: query and passages are objects, the scores are logits, best first.
 
-NIM itself refuses passages that are too long unless `truncate` is `END`; here, as everywhere, they
-are cut and that is reported, unless `truncate` is `NONE`.
+NIM itself rejects passages that are too long unless `truncate` is `END`. Here, as in every dialect,
+they are cut with a warning, unless `truncate` is `NONE`.
 """
 
 from msgspec import Struct
 
 from gateway.dialects.base import Contract, Limits, SharedErrors
-from gateway.dialects.body import RerankBody
-from gateway.dialects.reading import read_request
-from gateway.dialects.showing import Details, Usage, details, shown_score, usage
-from gateway.domain import RerankRequest, RerankResult, Scored
+from gateway.dialects.reply_fields import Details, Usage, reported_score, result_details, usage
+from gateway.dialects.request_body import RerankBody
+from gateway.dialects.request_parser import parse_request
+from gateway.domain.request import RerankRequest, RerankResult, Scored
 
 
 class NimRanking(Details):
@@ -34,7 +34,7 @@ class Nim(SharedErrors):
     contract = Contract(
         title="NVIDIA NIM",
         required=("query", "passages"),
-        fields=("top_n",),
+        fields=("top_n", "top_k", "rank_fields"),
         reply=NimReply,
         example={
             "query": {"text": "capital of France"},
@@ -44,15 +44,15 @@ class Nim(SharedErrors):
     )
 
     def parse(self, body: RerankBody, limits: Limits) -> RerankRequest:
-        return read_request(body, limits, documents="passages")
+        return parse_request(body, limits, documents="passages")
 
     def render(self, request: RerankRequest, result: RerankResult) -> NimReply:
         return NimReply([_ranking(request, scored) for scored in result.top], usage(result))
 
 
 def _ranking(request: RerankRequest, scored: Scored) -> NimRanking:
-    shown_score(request, scored)  # refuses what is not finite
-    return NimRanking(scored.index, scored.margin, **details(request, scored))
+    reported_score(request, scored)  # raises for a score that is not finite
+    return NimRanking(scored.index, scored.margin, **result_details(request, scored))
 
 
 NIM = Nim()

@@ -1,61 +1,46 @@
 """text-embeddings-inference: `texts` in, a bare list of scores out, no model name anywhere.
 
-Best first, ties by index. `top_n` is not TEI's, but LiteLLM sends it here and it is honoured.
-Errors have TEI's `error` (a string) and `error_type`, and `message` and `detail` beside them.
-`GET /info` says what clients ask before they send anything.
+Best first, ties by index. `top_n` is not TEI's, but LiteLLM sends it, and it is honoured. Errors
+have TEI's `error` (a string) and `error_type`, and `message` and `detail` beside them. Clients read
+`GET /info` before their first request.
 """
+
+from collections.abc import Sequence
 
 from msgspec import UNSET, Struct, UnsetType
 
 from gateway.dialects.base import Contract, Limits
-from gateway.dialects.body import RerankBody
-from gateway.dialects.reading import read_request
-from gateway.dialects.showing import Details, details, shown_score
-from gateway.domain import RerankRequest, RerankResult, Scored
-from gateway.errors import GatewayError
-
-_ERROR_TYPES = {
-    "overloaded": "Overloaded",
-    "rate_limit_exceeded": "Overloaded",
-    "concurrency_limit_exceeded": "Overloaded",
-    "model_unavailable": "Unhealthy",
-    "shutting_down": "Unhealthy",
-}
-"""TEI's names for our codes; the others are `Validation` (the client's) or `Backend` (ours)."""
+from gateway.dialects.reply_fields import Details, reported_score, result_details
+from gateway.dialects.request_body import RerankBody
+from gateway.dialects.request_parser import parse_request
+from gateway.dialects.tei_errors import TeiError, tei_error
+from gateway.domain.errors import GatewayError
+from gateway.domain.request import RerankRequest, RerankResult, Scored
 
 
 class TeiResult(Details):
-    """One text's score; `text` is there only when asked for."""
+    """One text's score; `text` only with `return_text`."""
 
     index: int
     score: float
     text: str | UnsetType = UNSET
 
 
-class TeiError(Struct):
-    """TEI's error, and where the others' clients look."""
-
-    error: str
-    error_type: str
-    message: str
-    detail: str
-
-
 class TeiLabels(Struct):
-    """The one output of a reranker."""
+    """The outputs of a reranker: nearly always one."""
 
     id2label: dict[str, str]
     label2id: dict[str, int]
 
 
 class TeiModelType(Struct):
-    """What kind of model is served."""
+    """The kind of the model."""
 
     reranker: TeiLabels
 
 
 class TeiInfo(Struct, kw_only=True):
-    """The reply of `/info`; null is what a gateway has not."""
+    """The reply of `/info`; fields that do not apply to a gateway are null."""
 
     model_id: str
     model_sha: str | None = None
@@ -74,7 +59,14 @@ class TeiInfo(Struct, kw_only=True):
     docker_label: str | None = None
 
 
-RERANKER = TeiModelType(TeiLabels({"0": "LABEL_0"}, {"LABEL_0": 0}))
+_USUAL = ("LABEL_0",)
+
+
+def reranker(labels: Sequence[str]) -> TeiModelType:
+    """Return the kind of a reranker, with its checkpoint's labels; the usual ones for none."""
+    numbered = list(enumerate(labels or _USUAL))
+    names = {str(number): label for number, label in numbered}
+    return TeiModelType(TeiLabels(names, {label: number for number, label in numbered}))
 
 
 class Tei:
@@ -84,7 +76,7 @@ class Tei:
     contract = Contract(
         title="text-embeddings-inference",
         required=("query", "texts"),
-        fields=("return_text", "top_n"),
+        fields=("return_text", "top_n", "top_k"),
         reply=list[TeiResult],
         error=TeiError,
         example={
@@ -96,20 +88,20 @@ class Tei:
     )
 
     def parse(self, body: RerankBody, limits: Limits) -> RerankRequest:
-        return read_request(body, limits, documents="texts", returns="return_text")
+        return parse_request(body, limits, documents="texts", returns="return_text")
 
     def render(self, request: RerankRequest, result: RerankResult) -> list[TeiResult]:
         return [_result(request, scored) for scored in result.top]
 
     def render_error(self, error: GatewayError, request_id: str) -> TeiError:
-        fallback = "Validation" if error.status < 500 else "Backend"
-        error_type = _ERROR_TYPES.get(error.code, fallback)
-        return TeiError(error.message, error_type, error.message, error.message)
+        return tei_error(error)
 
 
 def _result(request: RerankRequest, scored: Scored) -> TeiResult:
     text = request.documents[scored.index].text if request.return_documents else UNSET
-    return TeiResult(scored.index, shown_score(request, scored), text, **details(request, scored))
+    return TeiResult(
+        scored.index, reported_score(request, scored), text, **result_details(request, scored)
+    )
 
 
 TEI = Tei()

@@ -5,10 +5,10 @@ from typing import Literal
 from msgspec import Struct
 
 from gateway.dialects.base import Contract, Limits, SharedErrors
-from gateway.dialects.body import RerankBody
-from gateway.dialects.reading import read_request
-from gateway.dialects.showing import FullUsage, ObjectResult, full_usage, object_results
-from gateway.domain import RerankRequest, RerankResult
+from gateway.dialects.reply_fields import FullUsage, ObjectResult, full_usage, object_results
+from gateway.dialects.request_body import RerankBody
+from gateway.dialects.request_parser import parse_request
+from gateway.domain.request import RerankRequest, RerankResult
 
 
 class TogetherReply(Struct, kw_only=True):
@@ -28,7 +28,7 @@ class Together(SharedErrors):
     contract = Contract(
         title="Together",
         required=("query", "documents"),
-        fields=("top_n", "return_documents", "rank_fields"),
+        fields=("top_n", "top_k", "return_documents", "rank_fields"),
         reply=TogetherReply,
         example={
             "query": "capital of France",
@@ -39,7 +39,7 @@ class Together(SharedErrors):
     )
 
     def parse(self, body: RerankBody, limits: Limits) -> RerankRequest:
-        return read_request(body, limits)
+        return parse_request(body, limits)
 
     def render(self, request: RerankRequest, result: RerankResult) -> TogetherReply:
         return TogetherReply(

@@ -1,6 +1,6 @@
 """Voyage's rerank API: the results are `data`, and their documents are strings.
 
-The same clients are served by the shared paths too, whose reply has such a `data` for them.
+The shared paths serve the same clients, too: the shared reply has such a `data`.
 """
 
 from typing import Literal
@@ -8,14 +8,14 @@ from typing import Literal
 from msgspec import Struct
 
 from gateway.dialects.base import Contract, Limits, SharedErrors
-from gateway.dialects.body import RerankBody
-from gateway.dialects.reading import read_request
-from gateway.dialects.showing import TextResult, text_results
-from gateway.domain import RerankRequest, RerankResult
+from gateway.dialects.reply_fields import TextResult, text_results
+from gateway.dialects.request_body import RerankBody
+from gateway.dialects.request_parser import parse_request
+from gateway.domain.request import RerankRequest, RerankResult
 
 
 class VoyageUsage(Struct):
-    """Tokens that were read."""
+    """Input tokens."""
 
     total_tokens: int
 
@@ -36,7 +36,7 @@ class Voyage(SharedErrors):
     contract = Contract(
         title="Voyage",
         required=("query", "documents"),
-        fields=("top_k", "return_documents"),
+        fields=("top_k", "top_n", "return_documents", "rank_fields"),
         reply=VoyageReply,
         example={
             "query": "capital of France",
@@ -48,7 +48,7 @@ class Voyage(SharedErrors):
     )
 
     def parse(self, body: RerankBody, limits: Limits) -> RerankRequest:
-        return read_request(body, limits)
+        return parse_request(body, limits)
 
     def render(self, request: RerankRequest, result: RerankResult) -> VoyageReply:
         return VoyageReply(

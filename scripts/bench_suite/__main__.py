@@ -45,10 +45,10 @@ _MOST_DOCUMENTS = {True: 1000, False: 10_000}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What is to be measured.
+    """The selection of one run.
 
     Attributes:
-        names: of contestants and parts.
+        names: contestants and parts to measure.
         busy: whether our servers are also measured beside a busy process.
         causal, classifier: checkpoints; made at full size where missing.
     """
@@ -86,7 +86,7 @@ class Choice:
 
 
 def run(choice: Choice, say: Say) -> Findings:
-    """Measure what was chosen."""
+    """Measure the selection."""
     findings = Findings(machine=this_machine(ceilings()), rounds=choice.rounds)
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         for family in ("causal", "classifier"):
@@ -123,7 +123,7 @@ def _measure_family(
 
 
 def _measure_documents(findings: Findings, choice: Choice, scratch: Path, say: Say) -> None:
-    """Ask a tiny model, and one of usual size, which is given less text so that it ends in time."""
+    """Measure a tiny model and one of usual size; the latter gets less text, to end in time."""
     most = _MOST_DOCUMENTS[choice.quick]
     tiny = Places(checkpoint=Path("embedded:qwen3"), scratch=scratch)
     findings.seconds_per_document = cost_per_document(tiny, "bf16", say, most=most)
@@ -199,7 +199,7 @@ def main(
 ) -> None:
     """Measure our server and its baselines on the same weights, one at a time, in turn.
 
-    Exit code 1: somebody could not be measured, or computed wrong scores; the rest is shown.
+    Exit code 1: a contestant could not be measured or computed wrong scores; the rest is shown.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no server outlives us
     choice = Choice(

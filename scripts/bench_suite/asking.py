@@ -7,15 +7,15 @@ import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.bench.load import PATH
-from gateway.bench.workloads import Asked
+from gateway.cli.bench.load import PATH
+from gateway.cli.bench.workloads import Request
 
 _PATIENCE_SECONDS = 900.0
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back.
+    """One reply, with its time.
 
     Attributes:
         seconds: from the first byte of the request to the last of the reply.
@@ -28,7 +28,7 @@ class Reply:
     computed_tokens: int
 
 
-def ask(url: str, asked: Asked, model: str = "bench") -> Reply:
+def ask(url: str, asked: Request, model: str = "bench") -> Reply:
     """Send one request.
 
     Raises:

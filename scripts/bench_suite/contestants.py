@@ -1,7 +1,7 @@
-"""Who is measured: our server at its settings, and the baselines. One table.
+"""The contestants: our server at its settings, and the baselines. One table.
 
-The slow ones are measured in one round or two and by themselves before the others start: what they take is
-ten times what differs from one round to the next, and their memory would not fit beside the others'.
+Slow contestants run alone, in one or two rounds, before the others start. Their times are ten
+times the spread between rounds, and their memory would not fit beside that of the others.
 `dtype = "auto"` has no row: on a CPU with AVX-512 BF16 it is bf16, elsewhere fp32.
 """
 
@@ -41,7 +41,7 @@ _VLLM = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Places:
-    """Where things lie: the checkpoint, and a folder for what is written on the way."""
+    """Folders of a run: the checkpoint, and a scratch folder."""
 
     checkpoint: Path
     scratch: Path
@@ -59,7 +59,7 @@ class Contestant:
         server: makes it startable; installs and converts what is missing.
         rounds_alone: in how many rounds it is measured, before the others and by itself; 0 for
             in all of theirs.
-        ours: whether it is this project.
+        ours: True for this project.
     """
 
     name: str

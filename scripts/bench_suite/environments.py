@@ -1,7 +1,7 @@
 """Environments of the baselines that do not live with our packages: `.venv-bench-NAME`, from pins.
 
-Everything is installed without dependencies from a list of exact versions, so that nothing is pulled
-in that nobody measured, such as torch for CUDA.
+Packages are installed without dependencies from a list of exact versions. So no unmeasured
+package is pulled in, such as torch for CUDA.
 """
 
 import subprocess

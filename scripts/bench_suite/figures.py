@@ -1,19 +1,19 @@
-"""What was measured, as data: written as JSON, read again, and turned into medians and ratios. Pure."""
+"""Measurements as data: written as JSON, read again, turned into medians and ratios. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
-from gateway.agreement import spearman_rho, top1
+from gateway.telemetry.rank_correlation import spearman_rho, top1
 from scripts.bench_suite.machine import Machine
 
 BOUNDS = {"fp32": 1e-3, "bf16": 0.05, "int8": 0.25}
-"""How far a margin may be from the exact one, by number format."""
+"""The most that a margin may be from the exact one, by number format."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
-    """How the margins of one contestant go with the exact ones.
+    """Agreement of one contestant's margins with the exact ones.
 
     Attributes:
         spearman: of the ranks; `None` where nothing can be said.
@@ -35,13 +35,13 @@ def agreement(margins: Sequence[float], exact: Sequence[float]) -> Agreement:
 
 
 def differ_too_much(found: Agreement, dtype: str, reference: str) -> bool:
-    """Whether scores are wrong, and not only rounded as their number formats round."""
+    """Return whether scores are wrong beyond the rounding of their number formats."""
     return not found.largest_difference <= BOUNDS[dtype] + BOUNDS[reference]
 
 
 @dataclass(slots=True, kw_only=True)
 class Figures:
-    """What one contestant did.
+    """Figures of one contestant.
 
     Attributes:
         peak_mb: the most memory of all its processes.
@@ -67,13 +67,13 @@ class Findings:
     """All of one run.
 
     Attributes:
-        contestants: what each did, by name.
-        skipped: why others were not measured.
+        contestants: figures by name.
+        skipped: reasons why others were not measured, by name.
         bf16_ceilings: GFLOP/s of one product at the head of each round, which tell how even the
             machine was.
         token_flop: FLOP of the linears of the causal model for one token, and for one document.
         padding_share: of all tokens that our server computed, in bf16.
-        seconds_per_document: by how many documents there were in one request, of the embedded model.
+        seconds_per_document: of the embedded model, by the number of documents in one request.
         classifier_seconds_per_document: the same of the classifier of usual size.
         overhead: rows of `scripts/bench-gateway`.
     """
@@ -90,7 +90,7 @@ class Findings:
     overhead: list[dict[str, float]] = field(default_factory=list)
 
     def machine_reached(self, ceilings: Mapping[str, int]) -> None:
-        """Note what products reached at another moment; the best ones count."""
+        """Add the rates of products at another moment; the best ones count."""
         self.bf16_ceilings.append(ceilings["bf16"])
         best = {name: max(n, ceilings.get(name, 0)) for name, n in self.machine.ceilings.items()}
         self.machine = replace(self.machine, ceilings=best)
@@ -103,7 +103,8 @@ class Findings:
     def times(self, name: str, baseline: str, workload: str) -> float | None:
         """Return how many times as fast as a baseline a contestant is.
 
-        It is the median over the requests that both were sent, one by one; who was measured by itself had the first.
+        The result is the median over the requests that both got, one by one. A contestant that was
+        measured alone got the first of them.
         """
         found = [self.contestants.get(one) for one in (baseline, name)]
         theirs, ours = ([] if one is None else one.seconds.get(workload, []) for one in found)
@@ -122,7 +123,7 @@ class Findings:
 
 
 def spread(per_document: Mapping[str, float]) -> float | None:
-    """Return by how much the most expensive document is above the cheapest; `None` of fewer than two."""
+    """Return how far the dearest document is above the cheapest; `None` for fewer than two."""
     if len(per_document) < 2:
         return None
     return max(per_document.values()) / min(per_document.values()) - 1

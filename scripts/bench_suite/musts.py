@@ -1,4 +1,4 @@
-"""What is asked of this project, and what one run reached. One table. Pure."""
+"""Requirements of this project and the figures of one run. One table. Pure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,12 @@ from scripts.bench_suite.workloads import REPEATED
 
 QUIET, BUSY = "rag20, no core busy", "rag20, one core busy"
 _REPEATED = f"short3{REPEATED}"
-_OURS_BERT = ("ours-bert-bf16", "ours-bert-int8", "ours-bert-openvino-bf16", "ours-bert-openvino-int8")  # fmt: skip
+_OURS_BERT = (
+    "ours-bert-bf16",
+    "ours-bert-int8",
+    "ours-bert-openvino-bf16",
+    "ours-bert-openvino-int8",
+)
 Reached = Callable[[Findings], float | None]
 
 
@@ -18,11 +23,11 @@ class Must:
     """One line.
 
     Attributes:
-        what: is measured.
+        what: the quantity that is measured.
         asked: the limit.
-        reached: reads it out of what was found; `None` where it was not measured.
+        reached: reads the figure from the findings; `None` where it was not measured.
         form: how a figure is written.
-        most: whether the limit is the most allowed and not the least.
+        most: True if the limit is an upper bound.
     """
 
     what: str
@@ -32,7 +37,7 @@ class Must:
     most: bool = False
 
     def row(self, findings: Findings) -> tuple[str, str, str, str]:
-        """Return what, asked, reached, and whether it was."""
+        """Return the quantity, the limit, the figure and the verdict."""
         value = self.reached(findings)
         word = "at most" if self.most else "at least"
         asked = f"{word} {self.form.format(self.asked)}"
@@ -47,7 +52,7 @@ def _times(name: str, baseline: str, workload: str) -> Reached:
 
 
 def _best_bert(baseline: str) -> Reached:
-    """Return by how much the fastest of our settings is ahead of a baseline."""
+    """Return the lead of our fastest setting over a baseline."""
 
     def reached(found: Findings) -> float | None:
         times = [found.times(name, baseline, "rag40") for name in _OURS_BERT]
@@ -122,15 +127,15 @@ MUSTS = (
     Must("time to ready, int8", 10, _ready("ours-int8"), _SECONDS, most=True),
     Must("peak memory, bf16", 2, _peak_gb("ours-bf16"), _GB, most=True),
     Must("peak memory, int8", 2, _peak_gb("ours-int8"), _GB, most=True),
-    Must("cross-encoder, 40 pairs, best setting against the naive worker", 16, _best_bert("bert-naive")),
+    Must("cross-encoder, 40 pairs, best setting against the naive", 16, _best_bert("bert-naive")),
     Must("the same against OpenVINO in bf16", 1.7, _best_bert("openvino-loop-bf16")),
     Must("the same against OpenVINO in int8", 1, _best_bert("openvino-loop-int8")),
-    Must("`rag20`, bf16, one core busy: of the quiet speed", 0.5, _beside_others("ours-bf16"), _SHARE),
-    Must("`rag20`, int8, one core busy: of the quiet speed", 0.5, _beside_others("ours-int8"), _SHARE),
+    Must("`rag20`, bf16, one core busy: share of quiet", 0.5, _beside_others("ours-bf16"), _SHARE),
+    Must("`rag20`, int8, one core busy: share of quiet", 0.5, _beside_others("ours-int8"), _SHARE),
     Must("padding share of computed tokens", 0.03, _padding, _SHARE, most=True),
     Must("gateway's own time, one client, median", 1, _overhead(1, "p50_ms"), _MS, most=True),
     Must("gateway's own time, one client, p99", 3, _overhead(1, "p99_ms"), _MS, most=True),
-    Must("gateway's requests a second, 64 clients, one core", 3000, _overhead(64, "per_second"), "{:,.0f}"),
-    Must("cost per document, 10 to 10,000 in one request: dearest over cheapest", 0.15, _spread, _SHARE, most=True),
-    Must("the same of a classifier of rubert-base's size, int8", 0.15, _classifier_spread, _SHARE, most=True),
+    Must("gateway's requests/s, 64 clients, 1 core", 3000, _overhead(64, "per_second"), "{:,.0f}"),
+    Must("cost per document, 10 to 10,000: spread", 0.15, _spread, _SHARE, most=True),
+    Must("the same, rubert-base's size, int8", 0.15, _classifier_spread, _SHARE, most=True),
 )  # fmt: skip

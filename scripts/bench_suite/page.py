@@ -1,4 +1,4 @@
-"""Puts what was found into the documents: the tables of docs/performance.md, their plot, and the JSON."""
+"""Writes the findings into docs/: tables of performance.md, their plot, and the JSON."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What is measured beside the rounds: company on a core, padding, cost by number of documents, overhead."""
+"""Measurements beside the rounds: a busy core, padding, cost by number of documents, overhead."""
 
 import json
 import subprocess
@@ -23,12 +23,12 @@ _PADDING = "reranker_padding_share{"
 MOST_WORDS = 40
 """Of the passages of which a model of usual size gets up to ten thousand."""
 _COUNTS = {10: 50, 100: 15, 1000: 3, 10_000: 1}
-"""How often requests of so many documents are sent, in rounds, so that a slow minute is not one's own."""
+"""Requests by number of documents, sent in rounds so that a slow minute hits all sizes alike."""
 _ROUNDS = 5
 
 
 def measure_busy(field: Field, contestants: Sequence[Contestant]) -> None:
-    """Let our servers answer the same `rag20` alone and beside a process that keeps one core busy."""
+    """Measure our servers on one `rag20`, alone and beside a process that keeps one core busy."""
     (step,) = steps(["rag20"], 100, repeats=False)
     ours = [one.name for one in contestants if one.ours and one.name in field.running]
     for name in ours:
@@ -42,7 +42,7 @@ def measure_busy(field: Field, contestants: Sequence[Contestant]) -> None:
 
 
 def padding_share(field: Field, name: str) -> float | None:
-    """Return what share of the tokens that a server of ours has computed were padding."""
+    """Return the share of padding in the tokens that our server computed."""
     if name not in field.running:
         return None
     with (
@@ -55,14 +55,14 @@ def padding_share(field: Field, name: str) -> float | None:
 
 
 def document_counts(most: int) -> list[int]:
-    """Return how many documents the requests of `cost_per_document` have."""
+    """Return the numbers of documents in the requests of `cost_per_document`."""
     return [count for count in _COUNTS if count <= most]
 
 
 def cost_per_document(
     places: Places, dtype: str, say: Say, *, most: int = 10_000, most_words: int = 10_000
 ) -> dict[str, float]:
-    """Return the median seconds for one document by how many there are in one request."""
+    """Return the median seconds for one document, by the number of documents in one request."""
     with started(gateway(dtype)(places), places.scratch / "documents.log") as running:
         ask(running.url, passages(10, most_words))
         seconds: dict[int, list[float]] = {}
@@ -81,10 +81,10 @@ def _in_rounds(counts: Sequence[int]) -> Iterator[int]:
 
 
 def overhead(seconds: int) -> list[dict[str, Any]]:
-    """Return the rows of `scripts/bench-gateway`: what the gateway takes by itself.
+    """Return the rows of `scripts/bench-gateway`: the gateway's own time.
 
     Raises:
-        RuntimeError: it cannot be measured; says why.
+        RuntimeError: it cannot be measured; the message has the reason.
     """
     command = [sys.executable, "-m", "scripts.gateway_bench", "--json", "--seconds", str(seconds)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)

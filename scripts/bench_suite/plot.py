@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.plots import save_plot
+from gateway.cli.plots import save_plot
 from scripts.bench_suite.contestants import CONTESTANTS, Contestant
 from scripts.bench_suite.figures import Findings
 
@@ -21,7 +21,7 @@ _OURS, _OTHERS = "#2a6f4e", "#b0b0b0"
 
 
 def plot(findings: Findings, path: Path) -> None:
-    """Write the plot; workloads that nobody was asked are left out."""
+    """Write the plot; workloads without figures are left out."""
     asked = {
         workload: [one for one in CONTESTANTS if findings.seconds(one.name, workload)]
         for workload in _PANELS

@@ -1,9 +1,9 @@
 """The measurement itself: contestants asked in turn, round after round, the others standing still.
 
-First come the slow ones, each by itself. Then all others are started; only the one that is asked runs,
-the others are stopped by signal, so that they take no time and keep what they have; and whose turn it is
-is asked something short first. Each round asks the same requests of everybody, and every second one in
-the opposite order.
+Slow contestants come first, each alone. Then all others are started. Only the one that is asked
+runs; a signal stops the others, so that they take no time and keep their state. Each turn begins
+with a short request that is not timed. Each round sends the same requests to every contestant, and
+every second round goes in the opposite order.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,13 +25,13 @@ _WARM_UP = 99
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is asked of the contestants of one family.
+    """Requests for the contestants of one family.
 
     Attributes:
         workloads: of each round.
         once: more workloads for the first round of the others.
         workloads_alone: of the rounds of those that are measured by themselves.
-        repeats: whether queries are asked again with other documents.
+        repeats: True if queries are sent again with other documents.
     """
 
     workloads: Sequence[str]
@@ -41,17 +41,17 @@ class Plan:
     repeats: bool = True
 
     def steps(self, number: int) -> list[Step]:
-        """Return what is asked in one round."""
+        """Return the steps of one round."""
         asked = steps(self.workloads, number, repeats=self.repeats)
         return asked + (steps(self.once, 0, repeats=False) if number == 0 else [])
 
 
 class Field:
-    """The contestants that run, and what they have done so far.
+    """The running contestants and their figures so far.
 
     Attributes:
         figures: by name.
-        skipped: why others are not there, by name.
+        skipped: reasons why others are missing, by name.
         running: the servers that are up, by name; all of them stopped.
     """
 
@@ -105,7 +105,7 @@ class Field:
                 figures.computed_tokens.setdefault(step.workload, []).append(reply.computed_tokens)
 
     def warm(self, name: str, asked: Sequence[Step]) -> None:
-        """Let one contestant answer without looking at the clock: first-time costs are not counted."""
+        """Send an untimed request to one contestant: first-time costs are not counted."""
         if name in self.running:
             with self.alone(name) as running:
                 for step in asked:
@@ -115,8 +115,8 @@ class Field:
     def alone(self, name: str) -> Iterator[Running]:
         """Let one contestant run while the block does.
 
-        It is asked something short first: what it catches up with after standing still (ours scores
-        its canaries again after a minute without work) is not the time of a request.
+        A short request comes first. What a server catches up with after a stop (ours scores its
+        canaries again after a minute without work) is not the time of a request.
         """
         running = self.running[name]
         running.resume()
@@ -154,10 +154,10 @@ def measured(
     say: Say,
     before_round: Callable[[], None] = lambda: None,
 ) -> Iterator[Field]:
-    """Measure some by themselves, then the others round by round; these are up while the block runs.
+    """Measure some alone, then the others round by round; the others are up while the block runs.
 
     Args:
-        before_round: called when nobody runs.
+        before_round: called while no contestant runs.
     """
     field = Field(places, say)
     for one in contestants:

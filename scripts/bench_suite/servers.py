@@ -1,7 +1,7 @@
-"""A server as a process tree of its own: started, waited for, stopped while others are measured, ended.
+"""A server as a process tree of its own: started, awaited, paused while others are measured, ended.
 
-What a server needs is told from outside, for all alike: the time from its start until it answers, and
-the most memory, summed over all its processes as the kernel counts them (`VmHWM`).
+Two costs are measured from outside, for all servers alike: the time from the start to the first
+answer, and peak memory, summed over all processes as the kernel counts them (`VmHWM`).
 """
 
 import os
@@ -24,18 +24,18 @@ _END_SECONDS = 20.0
 
 
 class CannotStart(Exception):
-    """A server ended, or did not answer in time; says where its log is and how it ends."""
+    """A server ended or did not answer in time. The message has the path and the end of its log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """How to start a server.
+    """The command line and environment of a server.
 
     Attributes:
         command: with `{port}` for the port it must listen on.
-        ready_path: what answers 200 as soon as it can score.
+        ready_path: the path that answers 200 once the server can score.
         environment: added to ours.
-        patience_seconds: how long it may take to start.
+        patience_seconds: time limit of its start.
     """
 
     command: Sequence[str]
@@ -58,19 +58,19 @@ class Running:
         self._process = process
 
     def pause(self) -> None:
-        """Stop all its processes where they are; the parents first, so that nobody misses a child."""
+        """Stop all its processes where they are, parents first: no parent misses a child."""
         self._signal(signal.SIGSTOP, self._tree())
 
     def resume(self) -> None:
-        """Let all its processes go on."""
+        """Continue all its processes."""
         self._signal(signal.SIGCONT, self._tree()[::-1])
 
     def peak_mb(self) -> float:
-        """Return the most memory that its processes have had, in MiB: the sum of their peaks."""
+        """Return its peak memory in MiB: the sum of the peaks of its processes."""
         return sum(_peak_kb(process.pid) for process in self._tree()) / 1024
 
     def end(self) -> None:
-        """Ask it to end, then end what is left of it."""
+        """Ask the server to end, then end its remaining processes."""
         self.resume()
         self._process.terminate()
         with suppress(subprocess.TimeoutExpired):

@@ -1,5 +1,6 @@
-"""What was found, as Markdown: one table for each family, one of what is asked, and the machine. Pure."""
+"""Findings as Markdown: a table for each family, one of the requirements, and the machine. Pure."""
 
+import textwrap
 from collections.abc import Iterable, Sequence
 
 from scripts.bench_suite.contestants import CONTESTANTS, Contestant
@@ -8,12 +9,13 @@ from scripts.bench_suite.musts import MUSTS
 from scripts.bench_suite.parts import MOST_WORDS
 from scripts.bench_suite.workloads import REPEATED
 
+_COLUMNS_OF_PROSE = 116
 _COLUMNS = {
     "causal": {
         "`short3`": "short3",
-        "repeated query": f"short3{REPEATED}",
+        "again": f"short3{REPEATED}",
         "`rag20`": "rag20",
-        "repeated query ": f"rag20{REPEATED}",
+        "again ": f"rag20{REPEATED}",
         "`rag100`": "rag100",
     },
     "classifier": {"`rag40`": "rag40"},
@@ -26,7 +28,7 @@ _FAMILIES = {
 
 
 def markdown(findings: Findings) -> str:
-    """Return everything that the document shows."""
+    """Return the whole section of the document."""
     blocks = [_machine(findings)]
     for family in _FAMILIES:
         blocks += _family(findings, family)
@@ -37,9 +39,10 @@ def markdown(findings: Findings) -> str:
 def _machine(findings: Findings) -> str:
     one = findings.machine
     ceilings = ", ".join(f"{gflops:,} in {dtype}" for dtype, gflops in one.ceilings.items())
-    return (
+    return _filled(
         f"{one.cores} cores of {one.processor}, {one.memory_gb:.0f} GB, torch {one.torch}, "
-        f"{findings.rounds} rounds; one matrix product reaches, in GFLOP/s: {ceilings}{_evenness(findings)}."
+        f"{findings.rounds} rounds; one matrix product reaches, in GFLOP/s: {ceilings}"
+        f"{_evenness(findings)}. `again` is the same query with other documents."
     )
 
 
@@ -118,7 +121,11 @@ def _rest(findings: Findings) -> list[str]:
     if alone:
         said.append(f"Measured by themselves, in so many rounds: {', '.join(alone)}.")
     said += [f"Not measured: {name}: {why}" for name, why in findings.skipped.items()]
-    return said
+    return [_filled(text) for text in said]
+
+
+def _filled(text: str) -> str:
+    return textwrap.fill(text, _COLUMNS_OF_PROSE, break_long_words=False, break_on_hyphens=False)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

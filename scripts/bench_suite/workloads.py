@@ -1,14 +1,14 @@
-"""What is asked of every contestant: the same requests, round by round. Pure.
+"""Requests for every contestant: the same ones, round by round. Pure.
 
-A step is one request that is timed. Its documents are always new; `repeated` ones have the query of
-the step before, so that a server may use what it kept of it, and documents as long as its documents.
+A step is one timed request. Its documents are always new. A `repeated` step has the query of the
+step before, so that a server may use its kept prefix, and documents of the same lengths.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 
-from gateway.bench.workloads import Asked, requests
+from gateway.cli.bench.workloads import Request, requests
 
 REPEATED = ", repeated query"
 
@@ -18,15 +18,15 @@ class Step:
     """One request that is timed, and the workload it counts for."""
 
     workload: str
-    asked: Asked
+    asked: Request
 
 
 def steps(workloads: Sequence[str], number: int, *, repeats: bool = True) -> list[Step]:
-    """Return what is asked in one round, the same for whoever is asked.
+    """Return the steps of one round, the same for every contestant.
 
     Args:
         number: of the round.
-        repeats: whether each query is asked again with other documents.
+        repeats: True if each query is sent again with other documents.
     """
     return [
         step
@@ -44,43 +44,43 @@ def _of_workload(workload: str, number: int, *, times: int, repeats: bool) -> It
         yield Step(workload, first)
         if repeats:
             documents = _as_long(again.documents, first.documents)
-            yield Step(workload + REPEATED, Asked(first.query, documents))
+            yield Step(workload + REPEATED, Request(first.query, documents))
 
 
 def _as_long(documents: Sequence[str], as_these: Sequence[str]) -> tuple[str, ...]:
-    """Return documents of the words of `documents`, each with as many words as one of the others."""
+    """Return documents from the words of `documents`, each as long as its counterpart."""
     words = cycle(" ".join(documents).split())
     return tuple(" ".join(islice(words, len(one.split()))) for one in as_these)
 
 
-def _requests(workload: str, seed: int) -> Iterator[Asked]:
+def _requests(workload: str, seed: int) -> Iterator[Request]:
     if workload != "rag40":
         yield from requests(workload, seed)
     source = requests("rag20", seed)
     for first, second in zip(source, source, strict=False):
-        yield Asked(first.query, first.documents + second.documents)
+        yield Request(first.query, first.documents + second.documents)
 
 
-def known() -> Asked:
-    """Return the request on which everybody must agree: three sentences and five passages."""
+def known() -> Request:
+    """Return the request on which all contestants must agree: three sentences and five passages."""
     short, long = next(requests("short3", 1)), next(requests("rag20", 1))
-    return Asked(short.query, short.documents + long.documents[:5])
+    return Request(short.query, short.documents + long.documents[:5])
 
 
-def waking() -> Asked:
-    """Return the short request that is not timed, which a server that stood still is woken with."""
+def waking() -> Request:
+    """Return the short, untimed request that wakes a stopped server."""
     return next(requests("short3", 3))
 
 
-def passages(count: int, most_words: int = 10_000) -> Asked:
-    """Return a request of so many passages that have the same lengths however many there are."""
+def passages(count: int, most_words: int = 10_000) -> Request:
+    """Return a request with this many passages; their lengths do not depend on the number."""
     ten = next(requests("rag20", 2))
     lengths = [min(most_words, len(document.split())) for document in ten.documents[:10]]
     words = " ".join(ten.documents).split()
     documents = tuple(
         " ".join(islice(_from(words, at), lengths[at % len(lengths)])) for at in range(count)
     )
-    return Asked(ten.query, documents)
+    return Request(ten.query, documents)
 
 
 def _from(words: Sequence[str], at: int) -> Iterator[str]:

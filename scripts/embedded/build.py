@@ -85,7 +85,7 @@ def build(
     usual, deep = evaluate(kind, reranker, corpus, options.cache)
     console.print(as_table(usual, "held-out figures"))
     console.print(as_table(deep, "deeper candidates, a sample of the queries"))
-    missed = misses(reranker, [everyday_set(language) for language in ("en", "ru")])
+    missed = misses(model_ranker(reranker), [everyday_set(language) for language in ("en", "ru")])
     text = card(kind, corpus, share, usual, deep, missed)
     size = save_model_folder(reranker, text, options.out / f"embedded-{kind}")
     console.print(f"saved embedded-{kind}: {size / 1e6:.2f} MB")

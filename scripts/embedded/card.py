@@ -10,7 +10,7 @@ from .written import read_written
 
 SOURCES = {
     "qed-nq": (
-        "QED: Google questions with Wikipedia paragraphs (google-research-datasets/QED)",
+        "QED: Google questions, Wikipedia texts (google-research-datasets)",
         "CC BY-SA 3.0",
     ),
     "php-en": ("PHP manual, English (php/doc-en), (c) PHP Documentation Group", "CC BY 3.0"),
@@ -18,8 +18,8 @@ SOURCES = {
     "koziev-qa": ("Russian dialogue premises and questions (Koziev/NLP_Datasets)", "CC0 1.0"),
     "pubmedqa": ("PubMedQA: medical questions and abstracts (pubmedqa/pubmedqa)", "MIT"),
     "wordnet": (
-        "WordNet 3.0: words and glosses (Debian's wordnet-base), (c) 2006 Princeton University",
-        "WordNet 3.0 licence (permissive)",
+        "WordNet 3.0 (Debian's wordnet-base), (c) 2006 Princeton University",
+        "WordNet 3.0",
     ),
     "written-en": ("everyday questions written for this project, English", "CC0 1.0"),
     "written-ru": ("everyday questions written for this project, Russian", "CC0 1.0"),
@@ -45,8 +45,10 @@ WHAT = """# {name}
 and mostly compares them. It lets rerank-gateway answer from the first minute without a download and
 is the checkpoint on which its code is tested. For real work serve a real reranker.
 
-{kind}; English and Russian; {longest}; bf16. Plain transformers classes load it, without custom
-code. {use}
+{kind}; English and Russian; {longest}; bf16.
+Plain transformers classes load it, without custom code.
+
+{use}
 """
 
 USES = {
@@ -69,12 +71,12 @@ MADE = """## How it was made
 4. Training: {lists} lists of one right and five wrong documents (the sources' questions, sentences
    taken out of their passages, keywords, WordNet's words with their glosses, and the questions and
    word groups written for this project){courses}.
-5. An average of the start ({start_share}) and the trained weights ({trained}): of the shares {shares}
-   the best on the `choice` parts, if there the retrieval sets, and the Russian ones alone, are not
-   below BM25.
+5. An average of the start ({start_share}) and the trained weights ({trained}): of the shares
+   {shares} the best on the `choice` parts, if there the retrieval sets, and the Russian ones
+   alone, are not below BM25.
 
-The same seed gives the same lists and the same start; the vocabulary can differ by a few rare pieces
-from build to build.
+The same seed gives the same lists and the same start; the vocabulary can differ by a few rare
+pieces from build to build.
 """
 
 FIGURES = """## Figures
@@ -93,11 +95,11 @@ they told that something had to be better, not what.
 documents; in a third of them a wrong document shares a word with the query. In `everyday-hard`, the
 same queries, nearly all wrong documents do, and the right one often shares none.
 
-The everyday figures are not blind. The list was first what is now `everyday-hard`; after its figures
-were seen it was brought to the composition described here. Its figures were also in sight when the
-share of noise in the vectors was chosen, and the queries that an earlier model got wrong were known
-when the written questions and the last word groups were planned, though not to their writers. No
-query or document of it was trained on.
+The everyday figures are not blind. The list was first what is now `everyday-hard`; after its
+figures were seen it was brought to the composition described here. Its figures were also
+in sight when the share of noise in the vectors was chosen, and the queries that an earlier model
+got wrong were known when the written questions and the last word groups were planned, though not
+to their writers. No query or document of it was trained on.
 
 {usual}
 
@@ -108,8 +110,8 @@ More candidates, on an even sample of the queries of each set:
 
 STARTS = {
     "bert": """A softmax
-   between n equal tokens and one other is n / (n + k), which is how BM25 counts a word; k grows with
-   the document's length, as there. Beside it, words near in meaning count a little.""",
+   between n equal tokens and one other is n / (n + k), which is how BM25 counts a word; k grows
+   with the document's length, as there. Beside it, words near in meaning count a little.""",
     "qwen3": """It ranks
    about as well as BM25 untrained.""",
 }
@@ -131,7 +133,7 @@ LIMITS = """## Limits
 def counts(pairs: Sequence[Pair]) -> str:
     number = Counter((p.source, p.split) for p in pairs)
     passages = Counter(source for source, _ in {(p.source, p.document) for p in pairs})
-    head = "| source | licence | passages | pairs: train | choice | held out |\n|---|---|---|---|---|---|"
+    head = "| source | licence | passages | pairs: train | choice | held out |\n" + "|---" * 6 + "|"
     rows = [
         f"| {source}: {title} | {licence} | {passages[source]} | {number[source, 'train']} "
         f"| {number[source, 'choice']} | {number[source, 'held_out']} |"
@@ -151,10 +153,10 @@ def sources(corpus: Corpus) -> str:
 and {lines} groups of everyday words written for this project (`scripts/embedded/lexicon`). The
 written questions (`scripts/embedded/written`) are on {subjects} subjects, each with a few ways to
 ask, an answer, and a text that shares words with the question and does not answer it. Their
-writers had not seen the everyday list below; {dropped} more subjects were dropped because a text came
-near one of it. Only `train` shaped the model; `choice` served decisions about the recipe. No text
-of the sources is in this folder. The weights are offered under the strictest of these licences,
-CC BY-SA 3.0.
+writers had not seen the everyday list below; {dropped} more subjects were dropped because a text
+came near one of it. Only `train` shaped the model; `choice` served decisions about the recipe.
+No text of the sources is in this folder. The weights are offered under the strictest of these
+licences, CC BY-SA 3.0.
 """
 
 
@@ -172,7 +174,7 @@ def missed(misses: Sequence[str]) -> str:
     """The everyday queries that go wrong, by name."""
     if not misses:
         return ""
-    return "- Everyday queries it gets wrong: " + "; ".join(f"«{miss}»" for miss in misses) + ".\n"
+    return "- Everyday queries it gets wrong:\n" + "".join(f"  - «{miss}»\n" for miss in misses)
 
 
 def card(

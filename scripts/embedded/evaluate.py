@@ -8,13 +8,14 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from .engine_ranker import engine_ranker, is_bi_encoder
 from .evaluation import CANDIDATES, Ranker, baselines, misses, model_ranker
 from .report import as_table, everyday_sets, held_out_sets, lines_of, to_data
 from .scoring import load
 from .sources import read_pairs
 
 MODELS = Path("shards/models")
-DEFAULT_FOLDERS = [MODELS / "embedded-bert", MODELS / "embedded-qwen3"]
+DEFAULT_FOLDERS = [MODELS / name for name in ("embedded", "embedded-bert", "embedded-qwen3")]
 
 
 def arguments(given: Sequence[str] | None) -> argparse.Namespace:
@@ -29,6 +30,12 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(given)
 
 
+def ranker_of(folder: Path, threads: int) -> Ranker:
+    if is_bi_encoder(folder):
+        return engine_ranker(folder, threads)
+    return model_ranker(load(folder))
+
+
 def main(given: Sequence[str] | None = None) -> None:
     options = arguments(given)
     console = Console(width=110)
@@ -37,16 +44,15 @@ def main(given: Sequence[str] | None = None) -> None:
     if not options.only_everyday:
         pairs = read_pairs(options.data)
         sets = [*held_out_sets(pairs, options.candidates, options.queries), *sets]
-    rerankers = {folder.name: load(folder) for folder in options.folders}
-    rankers: dict[str, Ranker] = baselines()
-    rankers |= {name: model_ranker(reranker) for name, reranker in rerankers.items()}
+    models = {folder.name: ranker_of(folder, options.threads) for folder in options.folders}
+    rankers: dict[str, Ranker] = baselines() | models
     lines = []
     for name, ranker in rankers.items():
         with console.status(f"ranking with {name}"):
             lines += lines_of(name, ranker, sets)
     console.print(as_table(lines, f"{options.candidates} candidates a query"))
-    for name, reranker in rerankers.items():
-        missed = misses(reranker, everyday_sets())
+    for name, ranker in models.items():
+        missed = misses(ranker, everyday_sets())
         console.print(f"{name}, everyday misses:", *missed, sep="\n  ")
     if options.json:
         options.json.write_text(json.dumps(to_data(lines), indent=1) + "\n", encoding="utf-8")

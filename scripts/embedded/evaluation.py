@@ -2,9 +2,9 @@
 
 Re-ranking: the candidates of a query are the best 20 documents of plain BM25 over the held-out
 documents of the same set, and every ranker orders the same candidates. Where BM25 did not find the
-right document, nobody can, and the query counts 0. The everyday list has its own few documents per
-query. Equal scores keep the candidates' order only by chance: ties are broken at random with a
-fixed seed, so a constant score is worth random order.
+right document, no ranker can, and the query counts 0. The everyday list has a few documents of
+its own per query. Equal scores keep the candidates' order only by chance: ties are
+broken at random with a fixed seed, so a constant score is worth random order.
 """
 
 import json
@@ -165,10 +165,9 @@ def baselines() -> dict[str, Ranker]:
     }
 
 
-def misses(reranker: Reranker, sets: Sequence[Set]) -> list[str]:
+def misses(rank: Ranker, sets: Sequence[Set]) -> list[str]:
     """Queries whose right document is not first, each with the document that is."""
     missed = []
-    rank = model_ranker(reranker)
     for held in sets:
         for question, scores in zip(held.questions, rank(held), strict=True):
             best = max(range(len(scores)), key=scores.__getitem__)

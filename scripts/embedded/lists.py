@@ -2,8 +2,8 @@
 
 Kinds of query. *Asked*: the sources' own questions and titles. *Cut out* (inverse cloze): a
 sentence of a passage asks for its passage, from which it is mostly taken away. *Keywords*: a few
-weighty words of a passage, bare or inside a question's frame. *Named*: a word or two of WordNet asks
-for its gloss. *Group*: some everyday words ask for others that belong to them.
+weighty words of a passage, bare or inside a question's frame. *Named*: a word or two of WordNet
+asks for its gloss. *Group*: some everyday words ask for others that belong to them.
 
 The negatives come from the head of a stemmed BM25 ranking, deep or shallow, so that common words
 alone do not decide, and from anywhere, so that hundreds of candidates do no harm; a question that
@@ -30,8 +30,9 @@ HARD_DEPTHS = [20, 60, 100]
 
 FRAMES = {
     "en": [
-        "{}", "{}", "{}", "what is {}", "how to {}", "how do I {}?", "why {}", "who {}", "where is {}",
-        "when {}", "{} explained", "can you tell me about {}", "which {}", "what does {} mean?",
+        "{}", "{}", "{}", "what is {}", "how to {}", "how do I {}?", "why {}", "who {}",
+        "where is {}", "when {}", "{} explained", "can you tell me about {}", "which {}",
+        "what does {} mean?",
     ],
     "ru": [
         "{}", "{}", "{}", "что такое {}", "как {}", "почему {}", "кто {}", "где {}", "когда {}",

@@ -33,7 +33,7 @@ class Row:
 
 
 class Layout(Protocol):
-    """How a pair becomes a row; query and document come encoded, without special tokens."""
+    """A row from a pair; query and document come as token ids without special tokens."""
 
     padding: int
     longest: int

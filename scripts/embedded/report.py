@@ -49,7 +49,7 @@ def held_out_sets(
 
 
 def choice_sets(pairs: Sequence[Pair], queries: int | None = None) -> list[Set]:
-    """What decisions are made on: nothing that is trained on, nothing that the card reports."""
+    """Sets that decisions are made on: no training data, nothing that the card reports."""
     sets = [retrieval_set(name, pairs, "choice") for name in CHOICE]
     if queries is not None:
         sets = [sampled(held, queries) for held in sets]

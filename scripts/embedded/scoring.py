@@ -85,7 +85,7 @@ def causal_margins(model: Any, batch: Batch, answers: Sequence[int]) -> Tensor:
 
 
 def shared_length(batch: Batch) -> int:
-    """How many leading tokens all rows have in common, one less than the shortest row at most."""
+    """Return the number of leading tokens that all rows share, less than the shortest row."""
     same = (batch.ids == batch.ids[0]).all(0).tolist()
     common = same.index(False) if False in same else len(same)
     return min(common, int(batch.mask.sum(1).min()) - 1)

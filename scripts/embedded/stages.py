@@ -132,8 +132,9 @@ def vectors(corpus: Corpus, pieces: list[str], cache: Path, say: Say) -> tuple[T
 
 
 def bags(pairs: Sequence[Pair]) -> list[Text]:
-    """Queries with the text that answers them, their words shuffled: whatever a question and its
-    answer say stands within a window of one another, and the words in between do not separate it."""
+    """Queries with the text that answers them, their words shuffled: all that a question and its
+    answer say stands within a window of one another, and the words in between do not separate
+    it."""
     queries: dict[tuple[str, str, str], list[str]] = {}
     for pair in pairs:
         queries.setdefault((pair.source, pair.language, pair.document), []).append(pair.query)
@@ -204,7 +205,8 @@ def trained(
     cache: Path,
     progress: Progress,
 ) -> tuple[Reranker, float]:
-    """The trained model (the mean of its courses), averaged with the start and rounded as it will be
+    """The trained model (the mean of its courses), averaged with the start and rounded as it will
+    be
     stored, and the share of the trained weights in the average."""
     initial = {name: value.clone() for name, value in begun.model.state_dict().items()}
     ends = []

@@ -10,23 +10,23 @@ capitals):
    type writes the SEGMENT, + for the query and - for the document; `[CLS]` alone carries SINK.
 2. First layer (`SOFT`): every token looks for itself in the other segment. Query and key of a head
    are the same projection of the content, so equal tokens score `match`, strangers about 0 and
-   neighbours in meaning something between. One more coordinate of the head has opposite signs on the
-   two sides, which adds `other_segment` for the other segment and takes it away from the own one.
-   `[CLS]` always scores `no_match`: a token without a partner looks there. The value is the
-   SEGMENT of what was looked at, so the residual stream now holds MATCH: was this token, or one near
-   it, found over there (- in the query, + in the document, 0 for none).
-   In the first head `[CLS]` itself weighs the document's tokens against itself: LENGTH becomes its
-   share l / (l + 100), from the difference of the two heads, which is nothing in any other token.
-3. Second layer (`COUNTED`): the same look, nearly blind to neighbours, at a sink that scores about as
-   much as one match and more in a long document (`by_length`): EXACT becomes tf / (tf + k), where
-   k goes from 0.1 for 10 tokens to 2 for 500.
+   neighbours in meaning something between. One more coordinate of the head has opposite signs on
+   the two sides, which adds `other_segment` for the other segment and takes it away from the own
+   one. `[CLS]` always scores `no_match`: a token without a partner looks there. The value is the
+   SEGMENT of what was looked at, so the residual stream now holds MATCH: was this token, or one
+   near it, found over there (- in the query, + in the document, 0 for none). In the first head
+   `[CLS]` itself weighs the document's tokens against itself: LENGTH becomes its share l / (l +
+   100), from the difference of the two heads, which is nothing in any other token.
+3. Second layer (`COUNTED`): the same look, nearly blind to neighbours, at a sink that scores about
+   as much as one match and more in a long document (`by_length`): EXACT becomes tf / (tf + k),
+   where k goes from 0.1 for 10 tokens to 2 for 500.
 4. Last layer: `[CLS]` averages MATCH (`SOFT_SHARE`) and EXACT over the query with the tokens'
    weights (COVERAGE) and over the document (DENSITY: how much of the document it is).
 5. The pooler adds both up and the classifier scales the sum.
 
-Layer normalisation must not disturb this. MATCH and EXACT are kept small (`FOUND`), or a found token
-would have a longer row, smaller coordinates and so less say in the average than one that was not
-found; `[SEP]` has a long row too; and the random weights write into the content alone.
+Layer normalisation must not disturb this. MATCH and EXACT are kept small (`FOUND`), or a found
+token would have a longer row, smaller coordinates and so less say in the average than one that was
+not found; `[SEP]` has a long row too; and the random weights write into the content alone.
 """
 
 import math
@@ -54,7 +54,7 @@ COVERAGE_SHARE, DENSITY_SHARE = 0.4, 0.08
 
 @dataclass(frozen=True)
 class Look:
-    """What a layer's tokens score for one another, and the coordinate that tells what was found."""
+    """Scores of a layer's tokens for one another, and the coordinate of the finding."""
 
     match: float
     other_segment: float

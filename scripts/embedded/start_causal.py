@@ -4,14 +4,15 @@ The prompt ends `... <Query>: query <Document>: document` and a fixed suffix; th
 answers. Attention looks back only, so the document's tokens can find the query's, but never the
 other way round. Read as a program (coordinates of the hidden state in capitals):
 
-1. Embeddings. Content vector and WEIGHT as in the BERT; CONSTANT is the same for all tokens; the two
-   markers carry QUERY_MARK and DOCUMENT_MARK; `<|im_start|>`, the first token, carries SINK; the
-   rows of "yes" and "no" differ in ANSWER.
-2. Layer 0: every token looks at the last marker before it and so learns its part: QUERY or DOCUMENT.
+1. Embeddings. Content vector and WEIGHT as in the BERT; CONSTANT is the same for all tokens; the
+   two markers carry QUERY_MARK and DOCUMENT_MARK; `<|im_start|>`, the first token, carries SINK;
+   the rows of "yes" and "no" differ in ANSWER.
+2. Layer 0: every token looks at the last marker before it and so learns its part: QUERY or
+DOCUMENT.
 3. Layer 1: every document token looks for itself among the tokens before it, those of the query
    preferred. What it finds there is QUERY of the token looked at: MATCH. Finding itself or an
-   earlier copy in the document, or SINK, is "no match". In the first head earlier copies compete, so
-   each repetition of a word counts less than the one before (the saturation of BM25); the second
+   earlier copy in the document, or SINK, is "no match". In the first head earlier copies compete,
+   so each repetition of a word counts less than the one before (the saturation of BM25); the second
    head turns its back on the document, which leaves room for neighbours in meaning. Query tokens
    are sent to SINK, or they would match themselves.
 4. Last layer, last position: one head sums MATCH by weight, query tokens standing in the same sum
@@ -19,9 +20,9 @@ other way round. Read as a program (coordinates of the hidden state in capitals)
    match weigh little. The other head averages MATCH over the document. Both write ANSWER, on which
    the tied head's rows for "yes" and "no" disagree.
 
-Queries and keys of Qwen3 are normalised per head: a score is a cosine times the layer's gain. Rotary
-positions turn pairs of coordinates of a head; only slow pairs are used here, hardly turned within
-the context length, because a match must not depend on distance.
+Queries and keys of Qwen3 are normalised per head: a score is a cosine times the layer's gain.
+Rotary positions turn pairs of coordinates of a head; only slow pairs are used here, hardly turned
+within the context length, because a match must not depend on distance.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""What a token means and how much it counts: vectors from co-occurrence, weights from rarity.
+"""Meaning and weight of a token: vectors from co-occurrence, weights from rarity.
 
 **Vectors.** Tokens that stand within five places of each other are counted; the counts become
 positive pointwise mutual information, context counts smoothed by the power 0.75; a randomised

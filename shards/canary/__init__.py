@@ -1,8 +1,8 @@
-"""Known pairs, and what their margins say of a model. Standard library only.
+"""Known pairs, and the verdict on a model by their margins. Standard library only.
 
 `pairs` holds queries with right and wrong documents, `judge` turns their margins into findings,
-`findings` has the words. Nothing here computes a margin, so a shard judges its own engine with it,
-and `gateway verify URL` a server of which it sees nothing but scores.
+`findings` has the words. Nothing here computes a margin: a shard judges its own engine by it, and
+`gateway verify URL` a server that shows nothing but scores.
 """
 
 from shards.canary.findings import Finding

@@ -1,8 +1,8 @@
-"""The faults that margins can show, in plain words: what was seen, what it means, what to do.
+"""The faults that margins can show, in plain words: observation, meaning and remedy.
 
 Most were reported against other servers, where they went unnoticed because a wrong score looks like
-a score. A signature is a test on the margins of several pairs that no healthy model passes; the
-table is read from the top, and the first that fits is the one that is told.
+a score. A signature is a test on the margins of several pairs that no healthy model passes. The
+table is read from the top, and the first signature that fits is reported.
 """
 
 import math
@@ -20,12 +20,12 @@ Margins = Sequence[float]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong.
+    """A fault of a model.
 
     Attributes:
         code: stable, for programs.
-        found: what was seen.
-        meaning: the likely cause, and what to do about it.
+        found: the observation.
+        meaning: the likely cause and the remedy.
     """
 
     code: str
@@ -49,7 +49,7 @@ MEANINGS = {
     "order": "no trained reranker does that. The prompt is missing or another model's (see "
     "`template`), the head is random, or the checkpoint is no reranker. Weights that are random or "
     'experimental on purpose are served with canary = "numeric" (--canary numeric); a model of a '
-    'field or language of its own proves itself by its own pairs: canary = "own", and `canaries`',
+    'field or language of its own is checked by its own pairs: canary = "own", and `canaries`',
     "inverted": "yes and no, or the two labels, are swapped: check id2label in config.json, and "
     "`template`",
     "spread": "right and wrong answers get nearly the same score: the prompt is there twice, its "
@@ -57,10 +57,10 @@ MEANINGS = {
     "the checkpoint again",
     "changed": "the same weights must give the same scores. A part of the model is random or was "
     "damaged in memory; if it comes back, test the memory of this device",
-    "own": "`canaries` in the configuration say otherwise. Correct them, or find what has changed in "
+    "own": "`canaries` in the configuration expect otherwise. Correct them, or find the change in "
     "the model since they were written",
 }
-"""What the findings mean that are not seen by a signature."""
+"""Cause and remedy of the findings that have no signature."""
 
 _SIGNATURES = (
     _Signature(
@@ -111,15 +111,15 @@ _SIGNATURES = (
         "nearly_equal",
         lambda margins: _width(margins) < _NEARLY_EQUAL,
         f"all scores lie within {_NEARLY_EQUAL} of margin",
-        "the head is random, the prompt is there twice, or its end is cut off: check `template` and "
-        "that the checkpoint was trained as a reranker",
+        "the head is random, the prompt is there twice, or its end is cut off: check `template` "
+        "and that the checkpoint was trained as a reranker",
     ),
     _Signature(
         "ties",
         lambda margins: _tied(margins) > _TIED_SHARE * len(margins),
         "many different pairs have exactly the same score",
-        "scores are rounded to 8 or 11 bits before they are compared (bf16 or fp16 logits, quantised "
-        "weights), or the tokenizer does not know the letters: use fp32 (`dtype`)",
+        "scores are rounded to 8 or 11 bits before they are compared (bf16 or fp16 logits, "
+        "quantised weights), or the letters are unknown to the tokenizer: use fp32 (`dtype`)",
     ),
 )
 
@@ -127,11 +127,12 @@ _SIGNATURES = (
 def signature(margins: Margins, *, numeric: bool) -> Finding | None:
     """Return the fault that these margins of different pairs show, if any.
 
-    `numeric`: only what can be right for no model at all, not even an untrained one.
+    Args:
+        numeric: whether to report only faults that not even an untrained model has.
     """
-    for one in _SIGNATURES:
-        if (one.is_numeric or not numeric) and one.fits(margins):
-            return Finding(one.code, one.found, one.meaning)
+    for candidate in _SIGNATURES:
+        if (candidate.is_numeric or not numeric) and candidate.fits(margins):
+            return Finding(candidate.code, candidate.found, candidate.meaning)
     return None
 
 
@@ -145,5 +146,5 @@ def _width(margins: Margins) -> float:
 
 
 def _tied(margins: Margins) -> int:
-    """How many pairs share their margin with another."""
+    """Return the number of pairs that share their margin with another."""
     return sum(count for count in Counter(margins).values() if count > 1)

@@ -1,9 +1,9 @@
-"""What the margins of known pairs say of a model. Pure.
+"""The verdict on a model by the margins of known pairs. Pure.
 
 A language is *in order* when each right document beats the wrong ones for its query, and each query
 the other queries for its document. A model that declares its languages must have all of them in
-order. Of one that does not, half are asked: which it knows is not known, and an untrained model has
-about one chance in 80 for each.
+order. One that does not must have half of all languages in order: its own are unknown, and an
+untrained model has about one chance in 80 for each.
 """
 
 import math
@@ -18,7 +18,7 @@ from shards.canary.pairs import Pair
 _LEAST_SPREAD = 0.25
 _SHOWN = 3
 
-# How far margins of the same pair may lie apart between two loads: absolute, and of the margin.
+# The largest difference of a pair's margins between two loads: absolute, and relative.
 # Kernels and batches differ between devices; bf16 keeps 8 bits, fp16 11.
 TOLERANCES = {"fp32": (0.005, 0.002), "fp16": (0.05, 0.02), "bf16": (0.25, 0.05)}
 _LOOSEST = (0.5, 0.1)  # of number formats that are not listed
@@ -26,11 +26,11 @@ _LOOSEST = (0.5, 0.1)  # of number formats that are not listed
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What canaries have shown.
+    """The verdict on a model.
 
     Attributes:
-        findings: what is wrong; empty if the model may serve.
-        notes: what the operator should know although it may.
+        findings: faults; empty if the model may serve.
+        notes: remarks for the operator on a model that may serve.
         spread: mean margin of right documents less that of wrong ones.
     """
 
@@ -45,8 +45,8 @@ def judge(
     """Judge the margins of built-in pairs.
 
     Args:
-        numeric: whether nothing is asked but that they are numbers, and not all the same.
-        declared: whether the model itself names the languages of these pairs.
+        numeric: whether they only have to be numbers, and not all equal.
+        declared: whether the model itself declares the languages of these pairs.
     """
     if not margins:
         return Verdict(())
@@ -93,7 +93,7 @@ def _wrong_order(squares: dict[str, "_Square"], wrong: Sequence[str]) -> Finding
 def judge_same(
     margins: Margins, before: Margins, dtypes: Iterable[str], *, since: str
 ) -> Finding | None:
-    """Compare the margins of the same pairs, computed in these number formats, with earlier ones."""
+    """Compare the margins of the same pairs, in these number formats, with earlier ones."""
     absolute, relative = (
         max(values)
         for values in zip(*(TOLERANCES.get(dtype, _LOOSEST) for dtype in dtypes), strict=True)
@@ -115,12 +115,12 @@ def judge_same(
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """The margins of one entry of `canaries`, and what is expected of them.
+    """The margins of one entry of `canaries`, and the expectations of it.
 
     Attributes:
         right, wrong: margins; `wrong` is `None` where the entry has no wrong document.
         right_score, wrong_score: expected relevance scores; `None` for any.
-        tolerance: how far a score may lie from what is expected.
+        tolerance: the largest difference of a score from the expected one.
     """
 
     place: int
@@ -133,28 +133,31 @@ class Own:
 
 def judge_own(canaries: Sequence[Own]) -> tuple[Finding, ...]:
     """Judge the margins of the operator's own pairs."""
-    wrong = [line for one in canaries for line in _wrongs(one)]
-    if not wrong:
+    faults = [line for canary in canaries for line in _faults(canary)]
+    if not faults:
         return ()
-    more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
-    return (finding("own", "; ".join(wrong[:_SHOWN]) + more),)
+    more = f" and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+    return (finding("own", "; ".join(faults[:_SHOWN]) + more),)
 
 
-def _wrongs(one: Own) -> Iterable[str]:
-    name = f"canary {one.place}"
-    if one.wrong is not None and not one.right > one.wrong:
-        yield f"{name}: its right document has margin {one.right:.3f}, its wrong one {one.wrong:.3f}"
+def _faults(canary: Own) -> Iterable[str]:
+    name = f"canary {canary.place}"
+    if canary.wrong is not None and not canary.right > canary.wrong:
+        yield (
+            f"{name}: its right document has margin {canary.right:.3f}, "
+            f"its wrong one {canary.wrong:.3f}"
+        )
     for which, margin, expected in (
-        ("right", one.right, one.right_score),
-        ("wrong", one.wrong, one.wrong_score),
+        ("right", canary.right, canary.right_score),
+        ("wrong", canary.wrong, canary.wrong_score),
     ):
         if margin is None or expected is None:
             continue
         score = as_score(margin)
-        if not abs(score - expected) <= one.tolerance:
+        if not abs(score - expected) <= canary.tolerance:
             yield (
                 f"{name}: its {which} document scores {score:.4f}, {expected:g} is expected "
-                f"(tolerance {one.tolerance:g})"
+                f"(tolerance {canary.tolerance:g})"
             )
 
 
@@ -163,15 +166,14 @@ def as_score(margin: float) -> float:
     return 0.5 * (1.0 + math.tanh(0.5 * margin))
 
 
-_Square = Sequence[
-    Sequence[float]
-]  # rows: queries; columns: documents; the right ones are diagonal
+# Rows are queries, columns documents; the right ones are on the diagonal.
+_Square = Sequence[Sequence[float]]
 
 
 def _squares(pairs: Sequence[Pair], margins: Margins) -> Iterable[tuple[str, _Square]]:
     """Yield language and margins, `[queries, documents]`."""
     both = zip(pairs, margins, strict=True)
-    for language, group in groupby(both, key=lambda one: one[0].language):
+    for language, group in groupby(both, key=lambda item: item[0].language):
         values = [margin for _, margin in group]
         side = math.isqrt(len(values))
         yield language, [values[start : start + side] for start in range(0, len(values), side)]

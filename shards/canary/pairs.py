@@ -1,9 +1,9 @@
-"""Queries with the document that answers each, in several languages: whoever ranks gets them right.
+"""Queries with the document that answers each, in several languages: any reranker has them right.
 
 In each language the three queries are scored with all three documents, so every document is the
-right one once and a wrong one twice: what prefers a document whatever is asked (a random head, a
-bias, its length) cannot pass. The right document repeats words of its query, because also a small
-model, or one that hardly knows the language, sees that; the others share no topic with it.
+right one once and a wrong one twice. So a model that prefers a document for any query (a random
+head, a bias, its length) cannot pass. The right document repeats words of its query, so that even a
+small model, or one with little of the language, passes; the others share no topic with the query.
 """
 
 from collections.abc import Iterable, Sequence
@@ -103,11 +103,11 @@ class Pair:
 
 def known_pairs(languages: Iterable[str] = ()) -> tuple[Pair, ...]:
     """Return every query with every document, by language; of all languages if none is named."""
-    chosen = [one for one in languages if one in KNOWN] or list(KNOWN)
+    chosen = [language for language in languages if language in KNOWN] or list(KNOWN)
     return tuple(pair for language in chosen for pair in _square(language, KNOWN[language]))
 
 
 def _square(language: str, known: Sequence[Known]) -> Iterable[Pair]:
-    for asked in known:
+    for question in known:
         for answer in known:
-            yield Pair(language, asked.query, answer.right, asked is answer)
+            yield Pair(language, question.query, answer.right, question is answer)

@@ -1,4 +1,4 @@
-"""A checkpoint on this machine: its folder, its config, and where its tensors are."""
+"""A checkpoint on this machine: its folder, its config, and the files of its tensors."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,17 +6,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shards.checkpoint.bounded import read_json
+from shards.checkpoint.codes import Codes, codes_of, without_codes
+from shards.checkpoint.expect import File
 from shards.checkpoint.fingerprint import fingerprint_of
 from shards.checkpoint.hub import find_folder
-from shards.checkpoint.weights import read_json, tensor_files
+from shards.checkpoint.unserved import adapter_hint, refuse_adapter
+from shards.checkpoint.weights import expect_floats, read_headers, tensor_files
 from shards.refusal import Refusal, Report
+from shards.wire.cached_id import cached_id
 from shards.wire.spec import ShardSpec
 
 if TYPE_CHECKING:
     import torch
-
-_SIGMOID = "sigmoid"
-_IDENTITY = "identity"
 
 
 @dataclass(frozen=True)
@@ -25,21 +27,25 @@ class Checkpoint:
 
     Attributes:
         name: its source as the operator wrote it.
-        folder: where it lies.
-        config: `config.json`.
+        folder: its folder.
+        config: the content of `config.json`.
         tensors: the file of each tensor.
+        is_graph: whether these are the files of an exported graph.
+        codes: the tensors that are stored in codes; `None` for none.
     """
 
     name: str
     folder: Path
     config: Mapping[str, Any]
     tensors: Mapping[str, Path]
+    is_graph: bool = False
+    codes: Codes | None = None
 
     @property
     def architecture(self) -> str:
-        """The class that the weights were saved from; empty if the config does not say."""
-        names = self.config.get("architectures") or [""]
-        return str(names[0])
+        """The class that the weights were saved from; empty if the config names none."""
+        names = self.config.get("architectures")
+        return str(names[0]) if isinstance(names, list) and names else ""
 
     @property
     def full_name(self) -> str:
@@ -47,110 +53,102 @@ class Checkpoint:
         return f"{self.name} {self.config.get('_name_or_path', '')}".strip()
 
     @property
+    def own_names(self) -> str:
+        """The names of the checkpoint itself, without the folders above it."""
+        names = [name.rstrip("/").rpartition("/")[2] for name in self.full_name.split()]
+        return " ".join((*names, cached_id(self.folder.absolute()))).strip()
+
+    @property
     def model_type(self) -> str:
         return str(self.config.get("model_type", ""))
 
     @property
     def sizes(self) -> tuple[int, int]:
-        """Hidden and intermediate size (DistilBERT calls them otherwise); to measure with."""
+        """Hidden and intermediate size, to measure with; DistilBERT has other keys for them."""
         hidden = int(self.config.get("hidden_size") or self.config.get("dim") or 1024)
         named = self.config.get("intermediate_size") or self.config.get("hidden_dim")
         return hidden, int(named or 4 * hidden)
 
     @property
     def demonstration(self) -> bool:
-        """Whether the checkpoint calls itself a demonstration model."""
+        """True if the checkpoint calls itself a demonstration model."""
         ours = self.config.get("rerank_gateway")
         return isinstance(ours, dict) and ours.get("demonstration") is True
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """The languages that the checkpoint says it knows."""
+        """The languages that the checkpoint declares."""
         ours = self.config.get("rerank_gateway")
-        named = ours.get("languages", ()) if isinstance(ours, dict) else ()
-        return tuple(map(str, named))
+        named = ours.get("languages") if isinstance(ours, dict) else None
+        return tuple(map(str, named)) if isinstance(named, list) else ()
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash that changes when config, tokenizer or weights do."""
+        """A hash that changes with config, tokenizer and weights."""
         return fingerprint_of(self.folder, self.tensors)
-
-    @cached_property
-    def activation(self) -> str:
-        """What the checkpoint applies to its logit: `sigmoid` (the default) or `identity`."""
-        named, _ = self._activation
-        return _IDENTITY if named.endswith("Identity") else _SIGMOID
-
-    @property
-    def activation_origin(self) -> str:
-        """Where that is said."""
-        named, where = self._activation
-        return f"{where} says {named}" if named else "because nothing is said"
-
-    @cached_property
-    def warnings(self) -> tuple[str, ...]:
-        named, _ = self._activation
-        if not named or named.endswith(("Identity", "Sigmoid")):
-            return ()
-        return (f"activation {named} is not one of Sigmoid and Identity; sigmoid is used",)
-
-    @cached_property
-    def _activation(self) -> tuple[str, str]:
-        """The activation's name and the place that says it; both empty if none does."""
-        path = self.folder / "config_sentence_transformers.json"
-        beside = read_json(path) if path.is_file() else {}
-        inside = self.config.get("sentence_transformers")
-        inside = inside if isinstance(inside, dict) else {}
-        old = "sbert_ce_default_activation_function"
-        for said, key, where in (
-            (inside, "activation_fn", "config.json"),
-            (self.config, old, "config.json"),
-            (beside, "activation_fn", path.name),
-        ):
-            if named := said.get(key):
-                return str(named), where
-        return "", ""
 
     def read_tensor(self, name: str, rows: slice | None = None) -> "torch.Tensor":
         """Read one stored tensor, or some of its rows, in the precision it is stored in."""
         from safetensors import safe_open
 
+        if self.codes and name in self.codes.shapes:
+            return self.codes.read(name, self._stored_reader(self.tensors[name]), rows)
         with safe_open(self.tensors[name], framework="pt") as file:
             tensor: torch.Tensor = (
                 file.get_tensor(name) if rows is None else file.get_slice(name)[rows]
             )
         return tensor
 
+    def rows_reader(self, name: str) -> "Callable[[torch.Tensor], torch.Tensor] | None":
+        """Return a function that decodes some rows of a matrix; `None` if it is not in codes."""
+        if self.codes is None or name not in self.codes.shapes:
+            return None
+        return self.codes.stored_rows(name, self._stored_reader(self.tensors[name]))
+
     def reader(self) -> "Callable[[str], torch.Tensor]":
-        """Return what reads tensors by name as they are stored, and opens each file once.
+        """Return a function that reads tensors by name, those in codes in fp32.
 
-        Files stay mapped as long as it lives, or a tensor that it gave.
+        It opens each file once. Files stay mapped as long as the function or one of its tensors is
+        referenced.
         """
-        from safetensors import safe_open
-
-        opened: dict[Path, Any] = {}
+        opened: dict[Path, Callable[[str], torch.Tensor]] = {}
 
         def read(name: str) -> "torch.Tensor":
             path = self.tensors[name]
             if path not in opened:
-                opened[path] = safe_open(path, framework="pt")
-            tensor: torch.Tensor = opened[path].get_tensor(name)
-            return tensor
+                opened[path] = self._stored_reader(path)
+            if self.codes and name in self.codes.shapes:
+                return self.codes.read(name, opened[path])
+            return opened[path](name)
 
         return read
+
+    @staticmethod
+    def _stored_reader(path: Path) -> "Callable[[str], torch.Tensor]":
+        """Return a function that reads the tensors of a file as they are stored."""
+        from safetensors import safe_open
+
+        get: Callable[[str], torch.Tensor] = safe_open(path, framework="pt").get_tensor
+        return get
 
 
 def open_checkpoint(spec: ShardSpec, report: Report) -> Checkpoint:
     """Find the checkpoint of a spec and check its files; nothing is loaded yet.
 
     Raises:
-        Refusal: it is missing, incomplete, broken, or of a form we do not serve.
+        Refusal: it is missing, incomplete, broken, or of a form that is not served.
     """
     folder = find_folder(spec, report)
     if not (folder / "config.json").is_file():
-        hint = "; it is an adapter, merge it" if (folder / "adapter_config.json").is_file() else ""
+        hint = adapter_hint(folder)
         raise Refusal(f"{folder} is not a checkpoint: it has no config.json{hint}")
+    refuse_adapter(folder)
     config = read_json(folder / "config.json")
-    if "quantization_config" in config:
+    if config.get("quantization_config") is not None:
         raise Refusal(f"{spec.source} is quantised; give the fp32, bf16 or fp16 checkpoint")
-    return Checkpoint(spec.source, folder, config, tensor_files(folder))
+    files = tensor_files(folder)
+    headers = read_headers(files)
+    codes = codes_of(File(str(folder / "config.json"), config), headers)
+    tensors = without_codes(codes, files)
+    expect_floats(tensors, {name: headers[name] for name in tensors if name in headers})
+    return Checkpoint(spec.source, folder, config, tensors, codes=codes)

@@ -1,16 +1,16 @@
-"""A folder whose model is an exported graph: which of its ONNX files is meant, and what that holds.
+"""A folder whose model is an exported graph: the ONNX file that is meant, and its content.
 
-Folders are as on the hub: graphs in `onnx/` or at the top, the same model in several number formats
-(`model.onnx`, `model_O4.onnx`, `model_qint8_avx512_vnni.onnx`, `model_quantized.onnx`), weights over
-2 GB in files beside the graph (`model.onnx_data`).
+Folders have the hub's layout: graphs in `onnx/` or at the top, the same model in several number
+formats (`model.onnx`, `model_O4.onnx`, `model_qint8_avx512_vnni.onnx`, `model_quantized.onnx`),
+weights over 2 GB in files beside the graph (`model.onnx_data`).
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from shards.checkpoint.bounded import read_json
 from shards.checkpoint.folder import Checkpoint
 from shards.checkpoint.graph_file import GraphFile, read_graph_file
-from shards.checkpoint.weights import read_json
 from shards.refusal import Refusal
 from shards.wire.exit_codes import ExitCode
 from shards.wire.spec import ShardSpec
@@ -24,10 +24,10 @@ class Graph:
     """An exported graph.
 
     Attributes:
-        checkpoint: what is around it; its files are those of the graph.
+        checkpoint: the folder around the graph; its tensor files are those of the graph.
         path: the ONNX file.
         name: the same as a path in the folder.
-        holds: what is in it.
+        holds: the content of the ONNX file.
     """
 
     checkpoint: Checkpoint
@@ -37,7 +37,7 @@ class Graph:
 
 
 def open_graph(spec: ShardSpec) -> Graph:
-    """Open a folder with exported graphs, and find the one that the spec means.
+    """Open a folder with exported graphs, and find the graph that the spec means.
 
     Raises:
         Refusal: there is no such folder or graph, it cannot be read, or there is no config.json.
@@ -63,13 +63,17 @@ def open_graph(spec: ShardSpec) -> Graph:
             f"{path} lacks the files with its weights, {', '.join(missing)}: download them"
         )
     checkpoint = Checkpoint(
-        spec.source, folder, read_json(folder / "config.json"), {file.name: file for file in files}
+        spec.source,
+        folder,
+        read_json(folder / "config.json"),
+        {file.name: file for file in files},
+        is_graph=True,
     )
     return Graph(checkpoint, path, name, holds)
 
 
 def is_graph_only(folder: Path) -> bool:
-    """Whether a folder has exported graphs and no weights."""
+    """Return whether a folder has exported graphs and no weights."""
     return bool(_graphs(folder)) and not any(folder.glob("*.safetensors"))
 
 
@@ -81,10 +85,10 @@ def _graphs(folder: Path) -> list[str]:
 
 
 def _meant(folder: Path, named: str) -> str:
-    """Return the path in the folder of the graph that is named, or the plain one, or the only one.
+    """Return the path of the graph that is meant: the named graph, the plain one, or the only one.
 
     Raises:
-        Refusal: there is none, or nothing says which.
+        Refusal: there is no graph, or several of which none is named or plain.
     """
     there = _graphs(folder)
     wanted = (named, f"onnx/{named}") if named else _PLAIN

@@ -1,7 +1,7 @@
-"""What an ONNX file holds, read from its structure: operators, number formats, files beside it.
+"""The content of an ONNX file, read from its structure: operators, number formats, files beside it.
 
-The format is protobuf: messages of fields, each a number with its kind and a value, nested messages as
-bytes. Only the few fields that are asked for are looked into; weights are stepped over where they lie.
+The format is protobuf: messages of fields, each a number with its kind and a value, nested messages
+as bytes. Only the few fields of interest are parsed; weights are skipped.
 Source: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 """
 
@@ -17,7 +17,7 @@ _GRAPH = 7  # of the model
 _NODE, _INITIALIZER = 1, 5  # of the graph
 _OPERATOR = 4  # of a node
 _SHAPE, _TYPE, _EXTERNAL = 1, 2, 13  # of an initialiser
-_KEY, _VALUE = 1, 2  # of what is said of a file beside the graph
+_KEY, _VALUE = 1, 2  # of an entry about a file beside the graph
 
 _FLOATS = {1: "fp32", 10: "fp16", 16: "bf16"}
 _INT4 = frozenset({"MatMulNBits", "MatMulBnb4", "GatherBlockQuantized"})
@@ -30,11 +30,11 @@ Value = int | memoryview
 
 @dataclass(slots=True)
 class GraphFile:
-    """What an ONNX file holds.
+    """The content of an ONNX file.
 
     Attributes:
         operators: the kinds of its nodes.
-        elements: how many numbers its weights have, by ONNX's number of their format.
+        elements: the count of numbers in its weights, by ONNX's code of their format.
         beside: the names of the files with weights outside of it.
     """
 
@@ -44,7 +44,7 @@ class GraphFile:
 
     @property
     def dtype(self) -> str:
-        """What its products are computed in, or the weights of most of them are stored in."""
+        """The number format of its products, or else of most of its weights."""
         if self.operators & _INT4:
             return "int4"
         if self._has(_INT8) or self.operators & _WEIGHTS_IN_INT8:
@@ -54,7 +54,7 @@ class GraphFile:
 
     @property
     def looks_at_batches(self) -> bool:
-        """Whether it takes ranges of states from the batch, so that pairs change their neighbours' scores."""
+        """True if ranges of states come from the batch, so that neighbours change a score."""
         return self._has(_RANGES_FROM_BATCH)
 
     def _has(self, starts: tuple[str, ...]) -> bool:
@@ -65,7 +65,7 @@ def read_graph_file(path: Path) -> GraphFile:
     """Read an ONNX file.
 
     Raises:
-        ValueError: it is none, or cut off.
+        ValueError: it is no ONNX file, or cut off.
         OSError: it cannot be read.
     """
     with path.open("rb") as file:
@@ -144,7 +144,7 @@ def _packed(content: memoryview) -> list[int]:
 
 
 def _varint(content: memoryview, at: int) -> tuple[int, int]:
-    """Return a number of seven bits a byte, the last byte below 128, and where it ends."""
+    """Return a number of seven bits a byte, the last byte below 128, and the place after it."""
     number = 0
     for shift in range(0, 70, 7):
         if at >= len(content):

@@ -1,7 +1,7 @@
-"""Where a source lies on this machine: a folder as it is, or the hub's cache, filled if need be.
+"""The folder of a source on this machine: a folder as it is, or the hub's cache, filled if needed.
 
-The cache is asked first: a restart neither waits for the network nor changes the weights under a
-running service. `gateway download NAME` brings a newer revision.
+The cache comes first, so that a restart neither waits for the network nor changes the weights under
+a running service. `gateway download NAME` fetches a newer revision.
 """
 
 import io
@@ -10,23 +10,30 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from shards.checkpoint.sentence_files import module_folders
 from shards.checkpoint.weights import weight_files
 from shards.refusal import Refusal, Report
 from shards.wire.exit_codes import ExitCode
 from shards.wire.spec import ShardSpec
 
-FILES_NEEDED = ("*.json", "model*.safetensors", "*.txt", "*.model")
-FILES_NOT_NEEDED = ("onnx/*", "openvino/*", "original/*", "*.bin.index.json")
+FILES_NEEDED = (
+    *("*.json", "model*.safetensors", "*/model.safetensors", "*.txt", "*.model", "*.jinja"),
+)
+"""The files that are read of a checkpoint, with the folders of its modules (`1_LogitScore`)."""
+
+FILES_NOT_NEEDED = (
+    *("onnx/*", "openvino/*", "original/*", "*.bin.index.json", "*/onnx/*", "checkpoint-*/*"),
+)
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[\w.-]+)?$")
 _MEGABYTE = 1_000_000
 
 
 def find_folder(spec: ShardSpec, report: Report) -> Path:
-    """Return the folder of `spec.source`, downloading what is missing unless offline.
+    """Return the folder of `spec.source`; download missing files unless offline.
 
     Raises:
-        Refusal: it is neither a folder nor a repository that can be reached.
+        Refusal: the source is neither a folder nor a repository that can be reached.
     """
     folder = Path(spec.source).expanduser()
     if folder.is_dir():
@@ -41,6 +48,8 @@ def _cached(spec: ShardSpec) -> Path | None:
     try:
         folder = Path(_snapshot(spec, local_files_only=True))
         weight_files(folder)
+        if not all(any((folder / module).glob("*")) for module in module_folders(folder)):
+            return None
     except (OSError, ValueError, Refusal):
         return None
     return folder if (folder / "config.json").is_file() else None
@@ -93,11 +102,11 @@ def _snapshot(spec: ShardSpec, **how: Any) -> str:
 
 def _progress(source: str, report: Report) -> type:
     """Return a tqdm class that reports bytes as lines, about one a second."""
-    from tqdm import tqdm  # type: ignore[import-untyped]
+    from tqdm import tqdm  # type: ignore[import-untyped]  # tqdm has no types
 
     reporting = threading.Lock()  # files are fetched in threads
 
-    class Progress(tqdm):  # type: ignore[misc]
+    class Progress(tqdm):  # type: ignore[misc]  # for the same reason
         monitor_interval = 0  # no thread of its own
 
         def __init__(self, *args: Any, **settings: Any) -> None:

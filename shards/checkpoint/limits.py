@@ -1,4 +1,4 @@
-"""The most tokens of one pair: the least of what tokenizer, positions and template allow."""
+"""The most tokens of one pair: the least of the limits of tokenizer, positions and template."""
 
 from shards.checkpoint.folder import Checkpoint
 from shards.refusal import Refusal
@@ -20,11 +20,11 @@ def longest_pair(
     """Return the most tokens of one pair.
 
     Args:
-        tokenizer_limit: what the tokenizer allows; `None` if it does not say.
-        default: what to use unless the spec says otherwise, when the checkpoint allows more.
+        tokenizer_limit: the tokenizer's limit; `None` if it has none.
+        default: the limit for a spec without one, where the checkpoint allows more.
 
     Raises:
-        Refusal: the spec asks for more than the checkpoint can do, or nothing gives a limit.
+        Refusal: the spec asks for more than the checkpoint allows, or there is no limit at all.
     """
     limits = [limit for limit in (tokenizer_limit, _positions(checkpoint)) if limit is not None]
     if not limits and not default and not spec.max_length:

@@ -1,22 +1,36 @@
-"""What the safetensors files of a folder hold, read from their headers and checked.
+"""The safetensors files of a folder: their headers, read and checked.
 
 A file is an 8-byte little-endian length, a JSON header of that length (tensor -> dtype, shape,
-[begin, end)), and the bytes. A download that broke off is found here, by name, in milliseconds.
+[begin, end)), and the bytes. This check finds a broken-off download, by name, in milliseconds.
 Format: https://github.com/huggingface/safetensors#format
 """
 
-import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from shards.checkpoint.bounded import parse_json, read_json
 from shards.refusal import Refusal
+
+if TYPE_CHECKING:
+    import torch
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 
 _LONGEST_HEADER = 100_000_000  # the format's own limit
+_DEEPEST = 3  # object, tensor, list
+_BYTES = {
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0"), 1),
+    **dict.fromkeys(("I16", "U16", "F16", "BF16"), 2),
+    **dict.fromkeys(("I32", "U32", "F32"), 4),
+    **dict.fromkeys(("I64", "U64", "F64", "C64"), 8),
+}
+_COUNTED = ("position_ids", "token_type_ids")  # buffers that older releases stored
+_FLOATS = frozenset({"F16", "BF16", "F32", "F64"})
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -24,7 +38,7 @@ def tensor_files(folder: Path) -> dict[str, Path]:
     """Return the file of each tensor in a checkpoint folder.
 
     Raises:
-        Refusal: there are no safetensors files, one is missing, or one is broken.
+        Refusal: there are no safetensors files, a file is missing, or a file is broken.
     """
     files: dict[str, Path] = {}
     for path in weight_files(folder):
@@ -33,7 +47,7 @@ def tensor_files(folder: Path) -> dict[str, Path]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the safetensors files the checkpoint consists of; all exist."""
+    """Return the safetensors files of the checkpoint; all of them exist."""
     if (folder / SINGLE).is_file():
         return [folder / SINGLE]
     if (folder / INDEX).is_file():
@@ -65,7 +79,7 @@ def _plain_name(name: str, folder: Path) -> str:
 
 
 def read_header(path: Path) -> Mapping[str, Any]:
-    """Return tensor name -> description, once the header agrees with the file's size."""
+    """Return the description of each tensor by name; the header must agree with the file's size."""
     size = path.stat().st_size
     with path.open("rb") as file:
         prefix = file.read(8)
@@ -74,26 +88,73 @@ def read_header(path: Path) -> Mapping[str, Any]:
             raise Refusal(_broken(path, f"{size} bytes, which do not hold its header"))
         header = file.read(length)
     try:
-        tensors = json.loads(header)
-        tensors.pop("__metadata__", None)
-        end = max((tensor["data_offsets"][1] for tensor in tensors.values()), default=0)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
-        raise Refusal(_broken(path, "its header is not the JSON of a safetensors file")) from None
+        tensors = parse_json(header, _DEEPEST)
+    except ValueError:
+        tensors = None
+    if not isinstance(tensors, dict):
+        raise Refusal(_broken(path, "its header is not the JSON of a safetensors file"))
+    tensors.pop("__metadata__", None)
+    ranges = sorted(_range_of(path, name, about) for name, about in tensors.items())
+    end = ranges[-1][1] if ranges else 0
     if 8 + length + end != size:
         raise Refusal(_broken(path, f"{size} bytes, its header says {8 + length + end}"))
-    return dict(tensors)
+    if any(first[1] != second[0] for first, second in pairwise([(0, 0), *ranges])):
+        raise Refusal(_broken(path, "its tensors overlap, or leave gaps"))
+    return tensors
+
+
+def _range_of(path: Path, name: str, about: Any) -> tuple[int, int]:
+    """Return the begin and end of a tensor; its description must agree with itself."""
+    try:
+        shape, (start, end), size = about["shape"], about["data_offsets"], _BYTES[about["dtype"]]
+    except (KeyError, TypeError, ValueError):
+        raise Refusal(_broken(path, "its header is not the JSON of a safetensors file")) from None
+    counts = [*shape, start, end] if isinstance(shape, list) else [None]
+    if not all(type(count) is int and count >= 0 for count in counts):
+        raise Refusal(_broken(path, f"{name} has no shape or place of whole numbers"))
+    if end - start != size * prod(shape):
+        raise Refusal(
+            _broken(path, f"{name} has {end - start} bytes, its shape says another number")
+        )
+    return start, end
+
+
+def read_headers(files: Mapping[str, Path]) -> dict[str, Mapping[str, Any]]:
+    """Return the description of each tensor of several files."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for path in sorted(set(files.values())):
+        found.update(read_header(path))
+    return found
+
+
+def expect_floats(files: Mapping[str, Path], headers: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse weights whose number format is no plain float."""
+    for name, about in headers.items():
+        if about["dtype"] not in _FLOATS and not name.endswith(_COUNTED):
+            raise Refusal(
+                f"{files[name]} stores {name} as {about['dtype']}; give the fp32, bf16 or fp16 "
+                "checkpoint"
+            )
+
+
+def read_module(folder: Path, shapes: Mapping[str, Sequence[int]]) -> "dict[str, torch.Tensor]":
+    """Return the tensors of a module that has a folder of its own, in the precision stored.
+
+    Args:
+        shapes: the shape of each tensor that the module must have.
+
+    Raises:
+        Refusal: a tensor is missing, or of another shape.
+    """
+    from safetensors.torch import load_file
+
+    (path,) = weight_files(folder)[:1]
+    stored = {name: list(about["shape"]) for name, about in read_header(path).items()}
+    expected = {name: list(shape) for name, shape in shapes.items()}
+    if stored != expected:
+        raise Refusal(f"{path} holds {stored}, its config.json says {expected}")
+    return load_file(path)
 
 
 def _broken(path: Path, found: str) -> str:
     return f"{path} is truncated or corrupt ({found}); delete it and download the checkpoint again"
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file, or refuse naming the file."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise Refusal(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise Refusal(f"{path} holds no JSON object")
-    return content

@@ -1,22 +1,22 @@
-"""The contract of an engine: encoded pairs in, fp32 margins out.
+"""The contract of an engine: tokenized pairs in, fp32 margins out.
 
-An engine never sees HTTP, jobs, deadlines or the pipe. It is built once by its `load` function,
-which either returns a whole engine or raises `shards.refusal.Refusal`: nothing is half loaded, and no tensor is
+An engine sees no HTTP, jobs, deadlines or pipe. Its `load` function builds it once, and either
+returns a whole engine or raises `shards.refusal.Refusal`: nothing is half loaded, and no tensor is
 ever initialised at random in silence.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from shards.engines.prefixes import PrefixCache
-from shards.pairs import Batch, EncodedPair
+from shards.cost import Work
+from shards.engines.prefix_cache import PrefixCache
+from shards.pairs import Batch, TokenizedPair
 from shards.refusal import Report
+from shards.wire.facts import Facts
 from shards.wire.spec import ShardSpec
-from shards.work import Work
 
 
-class Encoder(Protocol):
+class Tokenizer(Protocol):
     """Turns strings into the model's input."""
 
     @property
@@ -24,7 +24,7 @@ class Encoder(Protocol):
         """The most tokens of one pair."""
         ...
 
-    def encode(
+    def tokenize(
         self,
         query: str,
         documents: Sequence[str],
@@ -32,8 +32,8 @@ class Encoder(Protocol):
         instruction: str,
         max_document_tokens: int,
         keep_end: bool = False,
-    ) -> list[EncodedPair]:
-        """Encode each document with the query, in order.
+    ) -> list[TokenizedPair]:
+        """Tokenize each document with the query, in order.
 
         Args:
             query: the query.
@@ -52,60 +52,18 @@ class Encoder(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What was loaded, as `gateway status` shows it.
-
-    Attributes:
-        engine: the engine's name.
-        device: the device in use (may differ from the spec's, with a line in `warnings`).
-        dtype: `fp32`, `bf16`, `fp16`, `int8`, or `int4` of an exported graph.
-        max_length: the most tokens of one pair.
-        token_budget: the most tokens of one batch, padding included; a single longer pair makes a
-            batch of its own.
-        packed: whether batches have no padding, so that pairs of any lengths go together.
-        activation: what the checkpoint itself applies to the margin: `sigmoid` or `identity`.
-        uses_instruction: whether the instruction reaches the model.
-        demonstration: whether the checkpoint calls itself a demonstration model.
-        warnings: what the operator should know (fallbacks, guesses).
-        notes: what was measured, and chosen by it.
-        doubts: those of the warnings that concern the scores, which clients are told as well.
-        languages: what the checkpoint says it knows (ISO 639-1); empty if it does not say.
-        fingerprint: changes when a file of the checkpoint does; empty for no files.
-        has_meaning: whether scores say anything about the texts.
-        details: what else `gateway verify` shows of the load, by name.
-    """
-
-    engine: str
-    device: str
-    dtype: str
-    max_length: int
-    token_budget: int
-    packed: bool = False
-    activation: str = "sigmoid"
-    uses_instruction: bool = False
-    demonstration: bool = False
-    warnings: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
-    languages: tuple[str, ...] = ()
-    fingerprint: str = ""
-    has_meaning: bool = True
-    details: tuple[tuple[str, str], ...] = ()
-
-
 class Engine(Protocol):
     """One model on one device.
 
     Attributes:
-        facts: what was loaded.
+        facts: properties of the loaded model.
     """
 
     facts: Facts
 
     @property
-    def encoder(self) -> Encoder:
-        """What turns strings into this engine's input."""
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer for this engine's input."""
         ...
 
     def warm_up(self) -> None:
@@ -117,50 +75,67 @@ class Engine(Protocol):
         ...
 
 
+Load = Callable[[ShardSpec, Report], Engine]
+
+
+# -- optional parts of the contract ----------------------------------------------------------------
+
+
 @runtime_checkable
 class CountsWork(Protocol):
-    """An engine that knows better than the lengths of the pairs what a batch has cost."""
+    """An engine that measures the cost of a batch, where lengths alone do not determine it."""
 
     @property
     def last_work(self) -> Work:
-        """What the last batch cost."""
+        """The cost of the last batch."""
         ...
 
 
 @runtime_checkable
 class KeepsPrefixes(Protocol):
-    """An engine that computes the prefix of a query once, and keeps it for later batches."""
+    """An engine that computes the prefix of a query once, and caches it for later batches."""
 
     @property
     def prefixes(self) -> PrefixCache:
-        """What it keeps now; between two batches it may be told what is awaited."""
+        """The cached prefixes; between two batches the scheduler sets the awaited ones."""
         ...
 
 
 @runtime_checkable
+class KeepsVectors(Protocol):
+    """An engine that keeps what it computed of a text, and does not compute it again."""
+
+    def score_afresh(self, batch: Batch) -> list[float]:
+        """Return the margins of a batch of which everything is computed."""
+        ...
+
+
+def afresh(engine: Engine) -> Callable[[Batch], list[float]]:
+    """Return how an engine scores a batch with nothing kept, so that a fault would show."""
+    return engine.score_afresh if isinstance(engine, KeepsVectors) else engine.score
+
+
+@runtime_checkable
 class RunsAhead(Protocol):
-    """An engine whose device may compute by itself, so that another batch can be begun meanwhile.
+    """An engine that may compute asynchronously, so that the next batch is begun meanwhile.
 
     Attributes:
-        runs_ahead: whether it does.
+        runs_ahead: whether it does on its device.
     """
 
     runs_ahead: bool
 
     def launch(self, batch: Batch) -> Callable[[], list[float]]:
-        """Begin a batch; return what waits for its margins, and for nothing that is begun later."""
+        """Begin a batch; return a function that waits for its margins, and for no later batch."""
         ...
 
 
 @runtime_checkable
-class TellsSteps(Protocol):
-    """An engine that says when it has come further with a batch, which may take minutes.
+class ReportsSteps(Protocol):
+    """An engine that reports progress within a batch, which may take minutes.
 
     Attributes:
         on_step: called now and then while a batch is scored.
     """
 
     on_step: Callable[[], None]
-
-
-Load = Callable[[ShardSpec, Report], Engine]

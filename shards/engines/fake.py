@@ -1,14 +1,15 @@
 """An engine without a model: for system tests, load tests and trying a configuration out.
 
-No torch, no files, no wait: a margin is a checksum of query and document, so any client can know
-what it should get. The source says how it behaves, `fake?delay_ms=5&load_ms=200`:
+No torch, no files, no wait: a margin is a checksum of query and document, so any client can compute
+the expected one. The source holds options, `fake?delay_ms=5&load_ms=200`:
 
     delay_ms=N       each batch takes this long
     load_ms=N        loading takes this long
     refuse=CODE      loading ends in a refusal with this exit code
     crash_on_load=1  loading ends the process at once
-    judged=1         its canaries are judged as if its scores meant something
-    inverted=1       every margin has the other sign: the order is turned round
+    judged=1         its canaries are judged as if its scores had a meaning
+    inverted=1       every margin has the other sign, which reverses the order
+    files=N          it has files with this hash, so that its scores outlive its process
 """
 
 import os
@@ -18,13 +19,13 @@ import zlib
 from collections.abc import Sequence
 from urllib.parse import parse_qsl
 
-from shards.engines.base import Facts
-from shards.pairs import Batch, EncodedPair, QueryTooLong
+from shards.pairs import Batch, QueryTooLong, TokenizedPair
 from shards.refusal import Refusal, Report
 from shards.wire.exit_codes import ExitCode
+from shards.wire.facts import WHOLE, Facts
 from shards.wire.spec import ShardSpec
 
-_OPTIONS = ("delay_ms", "load_ms", "refuse", "crash_on_load", "judged", "inverted")
+_OPTIONS = ("delay_ms", "load_ms", "refuse", "crash_on_load", "judged", "inverted", "files")
 _MAX_LENGTH = 8192
 
 
@@ -34,13 +35,13 @@ def margin(query: str, document: str) -> float:
     return (checksum >> 8) / (1 << 20) - 8.0
 
 
-class FakeEncoder:
+class FakeTokenizer:
     """Counts a word as a token, and one more for the pair, whose id is the pair's checksum."""
 
     def __init__(self, max_length: int) -> None:
         self.max_length = max_length
 
-    def encode(
+    def tokenize(
         self,
         query: str,
         documents: Sequence[str],
@@ -48,8 +49,8 @@ class FakeEncoder:
         instruction: str,
         max_document_tokens: int,
         keep_end: bool = False,
-    ) -> list[EncodedPair]:
-        """See `Encoder`. A cut document keeps the margin of the whole one."""
+    ) -> list[TokenizedPair]:
+        """See `Tokenizer`. A cut document keeps the margin of the whole one."""
         start = len(query.split()) + 1
         if start >= self.max_length:
             raise QueryTooLong(start, self.max_length)
@@ -58,23 +59,23 @@ class FakeEncoder:
         return [self._pair(query, document, start, limit) for document in documents]
 
     def starts(self, document: str) -> list[int]:
-        """See `Encoder`."""
+        """See `Tokenizer`."""
         return [word.start() for word in re.finditer(r"\S+", document)]
 
-    def _pair(self, query: str, document: str, start: int, limit: int) -> EncodedPair:
+    def _pair(self, query: str, document: str, start: int, limit: int) -> TokenizedPair:
         words = len(document.split())
         length = start + min(words, limit)
-        carried = int((margin(query, document) + 8.0) * (1 << 20))
-        return EncodedPair([carried, *[0] * (length - 1)], length, words > limit)
+        checksum = int((margin(query, document) + 8.0) * (1 << 20))
+        return TokenizedPair([checksum, *[0] * (length - 1)], length, words > limit)
 
 
 class FakeEngine:
-    """Reads the margins that the fake encoder wrote."""
+    """Returns the margins that its tokenizer put into the token ids."""
 
     def __init__(self, facts: Facts, delay_seconds: float, sign: int = 1) -> None:
         self.facts = facts
         self._sign = sign
-        self.encoder = FakeEncoder(facts.max_length)
+        self.tokenizer = FakeTokenizer(facts.max_length)
         self._delay_seconds = delay_seconds
 
     def warm_up(self) -> None:
@@ -88,7 +89,7 @@ class FakeEngine:
 
 
 def load(spec: ShardSpec, report: Report) -> FakeEngine:
-    """Do what the source says; see `shards.engines.base.Load`."""
+    """Load with the options of the source; see `shards.engines.base.Load`."""
     options = parse_options(spec.source)
     report("loading nothing")
     time.sleep(options["load_ms"] / 1000)
@@ -105,16 +106,18 @@ def load(spec: ShardSpec, report: Report) -> FakeEngine:
         token_budget=spec.token_budget or 2 * max_length,
         uses_instruction=False,
         has_meaning=bool(options["judged"]),
+        fingerprint=str(options["files"] or ""),
+        files=f"{WHOLE}{options['files']}" if options["files"] else "",
     )
     return FakeEngine(facts, options["delay_ms"] / 1000, -1 if options["inverted"] else 1)
 
 
 def parse_options(source: str) -> dict[str, int]:
-    """Return the options of a source like `fake?delay_ms=5`; 0 where it does not say."""
+    """Return the options of a source like `fake?delay_ms=5`; 0 by default."""
     options = dict.fromkeys(_OPTIONS, 0)
     for name, value in parse_qsl(source.partition("?")[2], keep_blank_values=True):
         if name not in options:
-            raise _wrong(source, f"{name!r} is not known; use {', '.join(_OPTIONS)}")
+            raise _wrong(source, f"{name!r} is unknown; use {', '.join(_OPTIONS)}")
         if not value.isdecimal():
             raise _wrong(source, f"{name} is {value!r}; a number, 0 or more, is expected")
         options[name] = int(value)

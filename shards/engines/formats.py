@@ -1,47 +1,158 @@
-"""Whether int8 serves: where it is faster here, and says the same as bf16.
+"""The choice between int8 and bf16: int8 serves where it is faster and agrees with bf16.
 
-`auto` never chooses int8, for it changes scores: it measures it and says what it would bring. Where
-int8 is asked for, the model is made in bf16 as well, both score the known pairs, and one of them
-stays. An operator who knows better (random weights have no order to agree on) can have int8 anyway.
+int8 rounds weights and states, and its effect on the order depends on the checkpoint. So agreement
+is measured on known pairs with the served checkpoint, when it is loaded.
+
+`auto` never chooses int8, since it changes scores: it measures int8 and notes the gain. Where int8
+is requested, the model is made in bf16 as well, both score the known pairs, and one of them stays.
+An operator may have int8 in any case (random weights have no order to agree on).
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
 import torch
 
-from shards.engines import varlen
-from shards.engines.agreement import compare, disagreement
-from shards.engines.elementwise import steps_for
-from shards.engines.int8 import int8_works
-from shards.engines.linears import FORMATS, pack
-from shards.heap import give_back
+from shards.canary import Pair, known_pairs
+from shards.engines.base import Tokenizer
+from shards.engines.layers import varlen
+from shards.engines.layers.elementwise import steps_for
+from shards.engines.layers.int8 import int8_works
+from shards.engines.layers.linear import FORMATS, pack
+from shards.machine.process import give_back_memory
 from shards.native.library import found_kernels
 from shards.native.rows import Rows
+from shards.pairs import Batch
 from shards.refusal import Report
 
 INSTEAD = "bf16 is used; `int8_anyway = true` serves int8 all the same"
+LEAST_SPEARMAN = 0.995
 
+_LANGUAGES = ("en", "ru", "zh")
 _LEAST_GAIN = 1.15
 _ROWS = 256
 _ROUNDS = 3
 _NOT_TAKEN = "this kind of model has no int8 form: bf16 is used"
 
 T = TypeVar("T")
+Score = Callable[[Batch], Sequence[float]]
+
+
+# -- agreement -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """The agreement of a second list of margins with a first one.
+
+    Attributes:
+        pairs: the number of margins.
+        spearman: the correlation of their ranks; 0 where one list has no order at all.
+        queries, same_best: the number of queries, and of those with the same best document.
+        largest: the largest difference of two margins.
+    """
+
+    pairs: int
+    spearman: float
+    queries: int
+    same_best: int
+    largest: float
+
+    @property
+    def suffices(self) -> bool:
+        return self.spearman >= LEAST_SPEARMAN and self.same_best == self.queries
+
+    def __str__(self) -> str:
+        return (
+            f"Spearman {self.spearman:.4f} over {self.pairs} known pairs, the same best document "
+            f"for {self.same_best} of {self.queries} queries, margins differ by at most "
+            f"{self.largest:.3f}"
+        )
+
+
+def disagreement(found: Agreement) -> str:
+    """Return the reason against int8, for messages."""
+    return (
+        f"int8 does not agree with bf16 ({found}; Spearman {LEAST_SPEARMAN} and the same best "
+        "documents are needed)"
+    )
+
+
+def margins_of_known_pairs(tokenizer: Tokenizer, score: Score) -> list[float]:
+    """Return a margin for each known pair, all scored in one batch."""
+    pairs = [
+        tokenizer.tokenize(known.query, [known.document], instruction="", max_document_tokens=0)[0]
+        for known in _known()
+    ]
+    return list(score(pairs))
+
+
+def how_many_known() -> int:
+    """Return the number of known pairs."""
+    return len(_known())
+
+
+def compare(first: Sequence[float], second: Sequence[float]) -> Agreement:
+    """Compare two formats by their margins of the known pairs."""
+    known = _known()
+    ranges = [[at for at, _ in group] for _, group in groupby(enumerate(known), key=_query)]
+    return Agreement(
+        pairs=len(known),
+        spearman=_correlation(_ranks(first), _ranks(second)),
+        queries=len(ranges),
+        same_best=sum(
+            max(places, key=first.__getitem__) == max(places, key=second.__getitem__)
+            for places in ranges
+        ),
+        largest=max(abs(a - b) for a, b in zip(first, second, strict=True)),
+    )
+
+
+def _known() -> Sequence[Pair]:
+    return known_pairs(_LANGUAGES)
+
+
+def _query(known: tuple[int, Pair]) -> str:
+    return known[1].query
+
+
+def _ranks(values: Sequence[float]) -> list[float]:
+    """Return the rank of each value; equal ones share the mean of theirs."""
+    ranks = [0.0] * len(values)
+    ordered = sorted(enumerate(values), key=itemgetter(1))
+    first = 0
+    for _, group in groupby(ordered, key=itemgetter(1)):
+        places = [place for place, _ in group]
+        for place in places:
+            ranks[place] = first + (len(places) - 1) / 2
+        first += len(places)
+    return ranks
+
+
+def _correlation(first: Sequence[float], second: Sequence[float]) -> float:
+    mean = (len(first) - 1) / 2  # of ranks, tied or not
+    both = sum((a - mean) * (b - mean) for a, b in zip(first, second, strict=True))
+    spread = sum((a - mean) ** 2 for a in first) * sum((b - mean) ** 2 for b in second)
+    return both / spread**0.5 if spread else 0.0
+
+
+# -- the choice ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Settled(Generic[T]):
-    """What serves, and what the operator should know of the choice.
+    """The model that serves, and the reasons for its format.
 
     Attributes:
-        made: the model in the format that was chosen.
-        dtype: its name.
-        notes: what was measured.
-        warnings: why it is not the format that was asked for.
+        made: the model in the chosen format.
+        dtype: the name of that format.
+        notes: the measurements.
+        warnings: the reason against the requested format, if it was not chosen.
     """
 
     made: T
@@ -51,7 +162,7 @@ class Settled(Generic[T]):
 
 
 def int8_gain(hidden_size: int, intermediate_size: int) -> float:
-    """Return how many times as fast as bf16 a feed-forward block is in int8; 0 if it cannot be."""
+    """Return the speed of a feed-forward block in int8 over bf16; 0 if int8 does not work."""
     if not int8_works():
         return 0.0
     blocks = [_block(dtype, hidden_size, intermediate_size) for dtype in ("bf16", "int8")]
@@ -66,7 +177,7 @@ def int8_gain(hidden_size: int, intermediate_size: int) -> float:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Compute with one thread: several wait for each other where others are busy on their cores."""
+    """Compute with one thread: several wait for each other where other programs use their cores."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -76,32 +187,35 @@ def _one_thread() -> Iterator[None]:
 
 
 def _block(dtype: str, hidden: int, inner: int) -> Callable[[torch.Tensor], Rows]:
-    """Return a feed-forward block with the steps between its products that a decoder takes."""
+    """Return a feed-forward block with a decoder's steps between its products."""
     weight = torch.full((2 * inner, hidden), 1 / hidden)
     gate_up: Any = pack(weight, None, dtype, "cpu")
     down: Any = pack(weight.view(hidden, -1)[:, :inner], None, dtype, "cpu")
     steps = steps_for("cpu", dtype, hidden, inner)
-    return lambda states: down(steps.gated(gate_up(steps.taken(states))))
+    return lambda states: down(steps.gated(gate_up(steps.product_input(states))))
 
 
 def _seconds(block: Callable[[torch.Tensor], Rows], states: torch.Tensor) -> float:
-    started = time.thread_time()  # on the core: who else is busy there does not count
+    started = time.thread_time()  # on the core: other programs there do not count
     block(states)
     return time.thread_time() - started
 
 
-def said_of_int8(sizes: tuple[int, int]) -> str:
-    """Return what an operator should know who left the choice to `auto`."""
+def int8_note(sizes: tuple[int, int]) -> str:
+    """Return the note about int8 for an operator who left the choice to `auto`."""
     gain = int8_gain(*sizes)
     if gain < _LEAST_GAIN:
         return "int8 is no faster here"
-    return f"int8 measured {gain:.1f} times as fast as bf16; it changes scores, so it is asked for by name"
+    return (
+        f"int8 measured {gain:.1f} times as fast as bf16; it changes scores, so it has to be "
+        "requested by name"
+    )
 
 
-def said_of_kernels(device: str, dtype: str, dim: int) -> tuple[str, ...]:
-    """Return what an operator should know of the kernels in use for heads `dim` wide, if there are any."""
+def kernel_notes(device: str, dtype: str, dim: int) -> tuple[str, ...]:
+    """Return the note about the kernels in use for heads of `dim` elements, if there is one."""
     if device.startswith("cuda"):
-        return (varlen.choice(device, FORMATS[dtype], dim).said,)
+        return (varlen.choice(device, FORMATS[dtype], dim).summary,)
     return (str(found_kernels()),) if device == "cpu" and dtype != "fp32" else ()
 
 
@@ -121,11 +235,11 @@ def settle(
     Args:
         make: makes the model in a format.
         margins: returns its margins of the known pairs.
-        exact_margins: returns those of bf16 without a whole model in bf16, where that can be done;
-            else one is made first, and both lie in memory for a moment.
         takes_int8: whether it can be made in int8 at all.
-        sizes: hidden and intermediate size, to measure with.
+        sizes: hidden and intermediate size, for the measurement.
         anyway: whether int8 serves even if it does not agree.
+        exact_margins: returns the margins of bf16 without a whole model in bf16; `None` where that
+            is impossible: then a model is made first, and both lie in memory for a moment.
     """
     if dtype != "int8":
         return Settled(make(dtype), dtype)
@@ -155,9 +269,9 @@ def _int8_or_bf16(
     report(notes[-1])
     if found.suffices or anyway:
         exact.clear()
-        give_back()
+        give_back_memory()
         return Settled(quick, "int8", notes)
     refused = f"{disagreement(found)}: {INSTEAD}"
     del quick
-    give_back()
+    give_back_memory()
     return Settled(exact[0] if exact else make("bf16"), "bf16", notes, (refused,))

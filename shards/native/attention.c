@@ -1,10 +1,9 @@
-/* Attention of segments that attend to rows of a pool: softmax(Q K^T) V, see `attention.py`.
+/* Attention of segments to rows of a pool: softmax(Q K^T) V, see `attention.py`.
 
-   A segment (`asking`) is cut into tiles of query rows, in which the query heads that share a key head
-   stand one after the other; threads take tiles, one head at a time. A tile goes through the keys in
-   blocks: keys and values of a block are packed, then some rows at a time make scores, weights, and
-   their share of the result, all of which stays in the cache. So nothing grows with the length of a
-   segment, and nothing depends on which other segments there are.
+   A segment is cut into tiles of query rows, in which the query heads that share a key head stand one after the other;
+   threads take tiles, one head at a time. A tile goes through the keys in blocks: keys and values of a block are
+   packed, then some rows at a time are turned into scores, weights and their share of the result, all of which stays
+   in the cache. So no memory grows with the length of a segment, and no result depends on other segments.
 
    Sizes: all scratch of a thread is about 350 KB of its stack. */
 
@@ -12,23 +11,23 @@
 #include "softmax.h"
 
 enum {
-    KEYS = 256,             /* at most, in a block */
-    TILE = 256,             /* query rows at most */
+    KEYS = 256,             /* the most keys of a block */
+    TILE = 256,             /* the most query rows of a tile */
     STRIP = 16,             /* query rows that go through scores, weights and result together */
-    ELEMENTS = 128,         /* of a head, with which blocks and tiles have full size; at most 256 */
+    ELEMENTS = 128,         /* the most elements of a head for blocks and tiles of full size; the limit is 256 */
 };
 
 struct span {
     int64_t first, count;
 };
 
-struct asking {
+struct segment {
     int64_t first, length; /* its rows among the queries */
-    int64_t spans;         /* which spans of the pool it attends to, from this one on */
-    int64_t seen;          /* how many rows these are */
+    int64_t spans;         /* the first of the spans of the pool that it attends to */
+    int64_t seen;          /* the rows of these spans */
 };
 
-/* Where a row of a head is: `at + row * row_step + head * head_step`. Steps are in elements. */
+/* The address of a row of a head is `at + row * row_step + head * head_step`. Steps are in elements. */
 struct states {
     bf16 *at;
     int64_t row_step, head_step;
@@ -36,23 +35,23 @@ struct states {
 
 struct attention {
     struct states queries, keys, values, out;
-    const struct asking *askings;
+    const struct segment *segments;
     const struct span *spans;
-    const int64_t *tiles; /* for each tile: its asking, and its first query row */
+    const int64_t *tiles; /* for each tile its segment and its first query row */
     int64_t tile_count, heads, share, dim, causal;
-    int64_t reach; /* how far from its own place a row sees, if it does not see all; else -1 */
+    int64_t reach; /* the most rows between a query and a key that it sees; -1 for no limit */
 };
 
-/* What one tile needs while it is computed. */
+/* The scratch of one tile. */
 struct tile {
     const struct attention *all;
-    const struct asking *asking;
+    const struct segment *segment;
     long head, first, rows; /* query rows, of all heads that share this key head */
-    long width;             /* elements of a head, filled up */
-    long block;             /* how many keys are taken at a time */
+    long width;             /* elements of a head, padded */
+    long block;             /* keys of a block */
     long start, end;        /* the keys that any of the rows sees */
-    bool from_zeros;        /* whether all blocks are added to zeros, for not every row sees keys of the first */
-    bool adds;              /* whether there is a result already that the block in hand is added to */
+    bool from_zeros;        /* all blocks are added to zeros, since not every row sees keys of the first block */
+    bool adds;              /* the current block is added to the result of earlier ones */
     const bf16 *key_rows[KEYS], *value_rows[KEYS];
     struct row row[TILE];
     pair keys[KEYS * ELEMENTS / 2] __attribute__((aligned(64)));
@@ -71,9 +70,9 @@ static inline bf16 *row_of(const struct states *states, long row, long head)
 static inline bf16 *query_of(const struct tile *tile, const struct states *states, long row)
 {
     long share = tile->all->share, stacked = tile->first + row;
-    if (share == 1) /* a division takes longer than all else here */
-        return row_of(states, tile->asking->first + stacked, tile->head);
-    bf16 *shared = row_of(states, tile->asking->first + stacked / share, tile->head);
+    if (share == 1) /* the division would take longer than the rest of this function */
+        return row_of(states, tile->segment->first + stacked, tile->head);
+    bf16 *shared = row_of(states, tile->segment->first + stacked / share, tile->head);
     return shared + stacked % share * tile->all->dim;
 }
 
@@ -82,13 +81,13 @@ static inline long token_of(const struct tile *tile, long row)
     return (tile->first + row) / tile->all->share;
 }
 
-/* Before which of the asking's keys those end that a query row of the tile sees. */
+/* The end of the segment's keys that a query row of the tile sees. */
 static inline long seen_by(const struct tile *tile, long row)
 {
-    const struct asking *asking = tile->asking;
+    const struct segment *segment = tile->segment;
     if (tile->all->causal)
-        return asking->seen - asking->length + token_of(tile, row) + 1;
-    return tile->all->reach < 0 ? asking->seen : least(asking->seen, token_of(tile, row) + tile->all->reach + 1);
+        return segment->seen - segment->length + token_of(tile, row) + 1;
+    return tile->all->reach < 0 ? segment->seen : least(segment->seen, token_of(tile, row) + tile->all->reach + 1);
 }
 
 /* The first key that a query row sees. */
@@ -98,7 +97,7 @@ static inline long first_seen_by(const struct tile *tile, long row)
     return before > 0 ? before : 0;
 }
 
-/* Copy the queries; those with which the last strip is filled up repeat the last one. */
+/* Copy the queries; the last one is repeated to pad the last strip. */
 static void take_queries(struct tile *tile)
 {
     long dim = tile->all->dim;
@@ -111,20 +110,20 @@ static void take_queries(struct tile *tile)
     }
 }
 
-/* Have a row brought near while others are looked at: rows may lie far apart. */
+/* Prefetch a row while others are located: rows may lie far apart. */
 static inline void fetch(const bf16 *row, long dim)
 {
     for (long at = 0; at < dim; at += 2 * LANES)
         __builtin_prefetch(row + at);
 }
 
-static const bf16 zeros[2 * ELEMENTS]; /* the rows that fill the keys up to 16 */
+static const bf16 zeros[2 * ELEMENTS]; /* the rows that pad the keys to a multiple of 16 */
 
-/* Find the rows of the keys from `first` on, `count` of them, and pack them and their values. */
+/* Locate `count` keys from `first` on, and pack them and their values. */
 static void take_keys(struct tile *tile, long first, long count)
 {
     const struct attention *all = tile->all;
-    const struct span *span = all->spans + tile->asking->spans;
+    const struct span *span = all->spans + tile->segment->spans;
     long at = 0, skipped = first;
     for (; skipped >= span->count; span++)
         skipped -= span->count;
@@ -147,7 +146,7 @@ static inline void shrink_row(float *result, long dim, float factor)
         _mm512_store_ps(result + at, _mm512_mul_ps(_mm512_load_ps(result + at), _mm512_set1_ps(factor)));
 }
 
-/* Turn the scores of a strip into weights; what came of earlier blocks shrinks with them. */
+/* Turn the scores of a strip into weights; the result of earlier blocks shrinks with them. */
 static void weigh(struct tile *tile, long strip, long rows, long first, long columns)
 {
     for (long at = 0; at < rows; at++) {
@@ -160,7 +159,7 @@ static void weigh(struct tile *tile, long strip, long rows, long first, long col
     }
 }
 
-/* Have a strip of rows attend to the block of keys from `first` on. */
+/* Attend with a strip of rows to the block of keys from `first` on. */
 static void attend(struct tile *tile, long strip, long first, long count)
 {
     long width = tile->width, rows = rounded_up(least(STRIP, tile->rows - strip), GROUP);
@@ -176,7 +175,7 @@ static void attend(struct tile *tile, long strip, long first, long count)
         tile->result + strip * width, width, tile->adds, rows, width);
 }
 
-static void give_result(const struct tile *tile)
+static void store_result(const struct tile *tile)
 {
     long dim = tile->all->dim;
     for (long row = 0; row < tile->rows; row++) {
@@ -188,7 +187,7 @@ static void give_result(const struct tile *tile)
     }
 }
 
-/* How many of `most` rows there is room for when heads have `dim` elements. */
+/* The rows that fit, `most` or half of them, for heads of `dim` elements. */
 static inline long fitting(long most, long dim)
 {
     return dim > ELEMENTS ? most / 2 : most;
@@ -203,10 +202,10 @@ static void lay_out(struct tile *tile, const struct attention *all, long at)
 {
     const int64_t *place = all->tiles + at / all->heads * 2;
     tile->all = all;
-    tile->asking = all->askings + place[0];
+    tile->segment = all->segments + place[0];
     tile->head = at % all->heads;
     tile->first = place[1];
-    tile->rows = least(native_tile_rows(all->dim), tile->asking->length * all->share - tile->first);
+    tile->rows = least(native_tile_rows(all->dim), tile->segment->length * all->share - tile->first);
     tile->width = rounded_up(all->dim, 2 * LANES);
     tile->block = fitting(KEYS, all->dim);
     tile->start = first_seen_by(tile, 0);
@@ -214,13 +213,13 @@ static void lay_out(struct tile *tile, const struct attention *all, long at)
     tile->from_zeros = all->reach >= 0;
 }
 
-/* Have all rows attend to the block of keys from `first` on. */
+/* Attend with all rows to the block of keys from `first` on. */
 static void one_block(struct tile *tile, long first)
 {
     long count = least(tile->block, tile->end - first);
     tile->adds = tile->from_zeros || first > tile->start;
     take_keys(tile, first, count);
-    if (first == tile->start) /* now they are near */
+    if (first == tile->start) /* now the prefetched queries are in the cache */
         take_queries(tile);
     for (long strip = 0; strip < tile->rows; strip += STRIP)
         attend(tile, strip, first, count);
@@ -236,7 +235,7 @@ static void one_tile(void *data, long at)
         memset(tile.result, 0, rounded_up(tile.rows, GROUP) * tile.width * sizeof *tile.result);
     for (long first = tile.start; first < tile.end; first += tile.block)
         one_block(&tile, first);
-    give_result(&tile);
+    store_result(&tile);
 }
 
 EXPORT void native_attention(const struct attention *all)

@@ -1,5 +1,4 @@
-/* Products of rows in bf16 with weights in bf16: sums are fp32, what comes out is bf16, with a bias where there is
-   one. */
+/* Products of rows in bf16 with weights in bf16: sums are fp32, the result is bf16, with a bias where given. */
 
 #include "panels.h"
 

@@ -8,7 +8,7 @@ import torch
 from shards.native.arguments import address, kernel
 from shards.native.panels import Bias, CProduct, CWeights, check_sizes, in_panels
 
-_FORM = torch.bfloat16
+_DTYPE = torch.bfloat16
 
 
 class Bf16Product:
@@ -24,24 +24,24 @@ class Bf16Product:
 
         Args:
             weights: `[outputs, inputs]` each, in any float format.
-            bias: of all outputs.
+            bias: one for all outputs together.
 
         Raises:
-            WrongArgument: the kernel does not take them, see `sizes.takes_weights`.
+            WrongArgument: the kernel does not take them, see `takes_weights`.
         """
         check_sizes(weights)
         self._kernel = kernel(library, "native_bf16_product", ctypes.POINTER(CProduct))
         self._outputs, self._inputs = sum(map(len, weights)), weights[0].shape[1]
-        self._panels = in_panels(library, [one.to(_FORM).contiguous() for one in weights])
+        self._panels = in_panels(library, [weight.to(_DTYPE).contiguous() for weight in weights])
         self._bias = Bias(bias, self._outputs)
-        places = (self._panels.data_ptr(), None, None, self._bias.at)
-        self._weights = CWeights(*places, self._inputs * _FORM.itemsize, self._outputs)
+        addresses = (self._panels.data_ptr(), None, None, self._bias.at)
+        self._weights = CWeights(*addresses, self._inputs * _DTYPE.itemsize, self._outputs)
 
     def __call__(self, states: torch.Tensor) -> torch.Tensor:
         """Return `[rows, outputs]` in bf16 for `[rows, inputs]` in any float format."""
         count = len(states)
-        rounded = states.to(_FORM).contiguous()
-        states_at = address("states", rounded, _FORM, count, self._inputs)
-        out = torch.empty(count, self._outputs, dtype=_FORM)
+        rounded = states.to(_DTYPE).contiguous()
+        states_at = address("states", rounded, _DTYPE, count, self._inputs)
+        out = torch.empty(count, self._outputs, dtype=_DTYPE)
         self._kernel(CProduct(states_at, None, self._weights, out.data_ptr(), count))
         return out

@@ -1,12 +1,12 @@
-"""Compiles the C files beside it: `python -m shards.native.build`. Standard library only.
+"""Compilation of the kernels: `python -m shards.native.build`. Standard library only.
 
-Run when the package is installed (`hatch_build.py`), by `scripts/setup` and before the tests; it does
-nothing when the library is up to date. The library holds a digest of what it was made from, so one
-that does not belong to these sources is never loaded. `CC` names another compiler.
+Run when the package is installed (`hatch_build.py`), by `scripts/setup` and before the tests; it
+does nothing when the library is up to date. The library holds a digest of its sources, so one that
+was compiled from other sources is never loaded. `CC` names another compiler.
 
-All files but `cpu.c`, which finds out whether the others may run, are compiled for AVX-512 with BF16
-and VNNI. They are not linked with an OpenMP of their own: its threads would come on top of those of
-PyTorch's, which is in the process already and is found there (`threads.c`).
+`cpu.c` tests whether the other files may run; these are compiled for AVX-512 with BF16 and VNNI.
+They are not linked with an OpenMP of their own: its threads would compete with those of PyTorch's,
+which is in the process already and is found there (`threads.c`).
 """
 
 import hashlib
@@ -42,7 +42,7 @@ INSTRUCTIONS = (
 
 
 class BuildError(Exception):
-    """The kernels cannot be compiled here. The message says why, and what to do."""
+    """The kernels cannot be compiled here. The message has the reason and the remedy."""
 
 
 def sources(folder: Path = FOLDER) -> list[Path]:
@@ -51,7 +51,7 @@ def sources(folder: Path = FOLDER) -> list[Path]:
 
 
 def digest(folder: Path = FOLDER) -> str:
-    """Return what a library made of these sources, in this way, holds."""
+    """Return the digest of these sources and flags, which their library holds."""
     made_of = hashlib.sha256(repr((FLAGS, INSTRUCTIONS)).encode())
     for source in sources(folder):
         made_of.update(source.name.encode() + b"\0" + source.read_bytes())
@@ -59,12 +59,12 @@ def digest(folder: Path = FOLDER) -> str:
 
 
 def is_current(library: Path = LIBRARY, folder: Path = FOLDER) -> bool:
-    """Whether a library is there, and was made of these sources."""
+    """Return whether there is a library that was compiled from these sources."""
     return library.is_file() and digest(folder).encode() in library.read_bytes()
 
 
 def obstacle() -> tuple[str, str] | None:
-    """Return why nothing can be compiled on this machine, and what to do; `None` if it can."""
+    """Return the obstacle to compiling on this machine, and the remedy; `None` for none."""
     if platform.machine() not in MACHINES or sys.platform != "linux":
         return f"there are none for {sys.platform} on {platform.machine()}", ""
     if not compiler():
@@ -97,21 +97,21 @@ def build(library: Path = LIBRARY, folder: Path = FOLDER, extra: Sequence[str] =
         made = compiled(Path(scratch), folder, extra)
         linked = Path(scratch, library.name)
         _run(["-shared", *extra, "-o", str(linked), *map(str, made), "-lm"])
-        linked.replace(library)  # whoever has the old one loaded keeps it
+        linked.replace(library)  # processes that have loaded the old one keep it
     return True
 
 
 def compiled(scratch: Path, folder: Path = FOLDER, extra: Sequence[str] = ()) -> list[Path]:
-    """Compile each C file; return the object files, which are in `scratch`."""
+    """Compile each C file into `scratch`; return the object files."""
 
-    def compile_one(source: Path) -> Path:
+    def compile_source(source: Path) -> Path:
         made = scratch / f"{source.stem}.o"
         flags = [*FLAGS, *(() if source.name == ANY_CPU else INSTRUCTIONS), *extra]
         _run([*flags, f'-DSOURCES="{digest(folder)}"', "-c", str(source), "-o", str(made)])
         return made
 
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(compile_one, sorted(folder.glob("*.c"))))
+        return list(pool.map(compile_source, sorted(folder.glob("*.c"))))
 
 
 def _run(arguments: list[str]) -> None:
@@ -123,12 +123,12 @@ def _run(arguments: list[str]) -> None:
     sys.stderr.write(done.stderr)
     if done.returncode:
         lines = done.stderr.splitlines() or ["it gave no reason"]
-        first = next((line for line in lines if "error" in line), lines[0])
+        first = next((line for line in lines if " error: " in line), lines[0])
         raise BuildError(f"the C compiler {command[0]} failed: {first}")
 
 
 def main() -> int:
-    """Build, and say what became of it; 1 if nothing did."""
+    """Build and report the outcome; return 1 where nothing could be compiled."""
     try:
         made = build()
     except (BuildError, OSError) as error:

@@ -1,6 +1,6 @@
-/* May the kernels run on this CPU? The one file that is compiled for every x86-64, so that asking does
-   not itself need what it asks for. The compiler's check includes whether the operating system keeps
-   the wide registers. */
+/* Test for the instructions that the kernels need. This one file is compiled for every x86-64, so that the test does
+   not itself need those instructions. The compiler's test includes whether the operating system saves the wide
+   registers. */
 
 #include "native.h"
 

@@ -1,7 +1,7 @@
-"""The layer of an encoder in int8 between two attentions, in two passes through its rows. See `encoder.c`.
+"""The part of an int8 encoder layer between two attentions, in two passes through its rows.
 
-Rows do not see each other there, so a thread takes some of them through products, norms and GELU while they are
-in its cache, and no thread waits for another in between.
+Rows are independent of each other there. So a thread takes some of them through products, norms and
+GELU while they are in its cache, and waits for no other thread in between. See `encoder.c`.
 """
 
 import ctypes
@@ -9,16 +9,22 @@ from dataclasses import dataclass
 
 import torch
 
-from shards.native.arguments import WrongArgument, address, kernel
+from shards.native.arguments import (
+    MOST_WIDTH,
+    OUTPUTS,
+    WrongArgument,
+    address,
+    kernel,
+    takes_encoder_weights,
+)
 from shards.native.normed import Norm
 from shards.native.panels import CWeights, in_panels
 from shards.native.rows import CRows, read
-from shards.native.sizes import MOST_WIDTH, OUTPUTS, takes_encoder_weights
 
 
 @dataclass(frozen=True, slots=True)
 class Codes:
-    """What codes are multiplied with: `(codes - zero) @ (weights * scales).T + bias`.
+    """The weights of a product of codes: `(codes - zero) @ (weights * scales).T + bias`.
 
     Attributes:
         weights: int8, `[outputs, inputs]`.
@@ -67,46 +73,48 @@ class _Finish(ctypes.Structure):
 
 
 class Panels:
-    """Weights as kernels take them."""
+    """Weights laid out for kernels, padded to whole panels."""
 
     def __init__(self, library: ctypes.CDLL, codes: Codes) -> None:
-        """Lay `codes` out."""
+        """Lay out the weights of `codes`."""
         outputs, inputs = codes.weights.shape
         if not takes_encoder_weights(outputs, inputs) or codes.weights.dtype != torch.int8:
             raise WrongArgument(
-                f"weights are {codes.weights.dtype} {[outputs, inputs]}; the kernel takes torch.int8, "
-                f"inputs in fours, at most {MOST_WIDTH} of each"
+                f"weights are {codes.weights.dtype} {[outputs, inputs]}; the kernel takes "
+                f"torch.int8, inputs in fours, at most {MOST_WIDTH} of each"
             )
         self.inputs, self.outputs = inputs, outputs
-        filled = -(-outputs // OUTPUTS) * OUTPUTS
-        weights = torch.zeros(filled, inputs, dtype=torch.int8)
+        padded = -(-outputs // OUTPUTS) * OUTPUTS
+        weights = torch.zeros(padded, inputs, dtype=torch.int8)
         weights[:outputs] = codes.weights
         sums = weights.sum(1, dtype=torch.int32)
         self._kept = (
             in_panels(library, [weights]),
             sums.mul_(-codes.zero),
-            _filled(codes.scales, filled),
-            _filled(codes.bias, filled),
+            _padded(codes.scales, padded),
+            _padded(codes.bias, padded),
         )
-        self.at = CWeights(*(one.data_ptr() for one in self._kept), inputs, outputs)
+        self.at = CWeights(*(tensor.data_ptr() for tensor in self._kept), inputs, outputs)
 
 
-def _filled(numbers: torch.Tensor, count: int) -> torch.Tensor:
-    filled = torch.zeros(count)
-    filled[: len(numbers)] = numbers
-    return filled
+def _padded(numbers: torch.Tensor, count: int) -> torch.Tensor:
+    padded = torch.zeros(count)
+    padded[: len(numbers)] = numbers
+    return padded
 
 
 class Projection:
-    """Makes codes of states, and of these queries, keys and values."""
+    """The product of an attention: states to codes, and codes to queries, keys and values."""
 
     def __init__(
         self, library: ctypes.CDLL, codes: Codes, shares: torch.Tensor, heads: int
     ) -> None:
-        """Take what makes as many numbers for each of so many heads.
+        """Lay out the weights.
 
         Args:
-            shares: codes of states are 128 + states * shares, fp32, `[inputs]`.
+            codes: weights whose outputs are those of all heads, in order.
+            shares: by channel: codes of states are 128 + states * shares, fp32, `[inputs]`.
+            heads: the number of heads, all of one size.
         """
         self._kernel = kernel(library, "native_project", ctypes.POINTER(_Project))
         self._weights = Panels(library, codes)
@@ -119,25 +127,25 @@ class Projection:
     def __call__(self, states: torch.Tensor, first_head: int = 0) -> torch.Tensor:
         """Return `[heads, rows, dim]` in the format of the states, fp32 or bf16.
 
-        Heads before `first_head` may be left as they were in memory: nobody should look at them.
+        Heads before `first_head` may stay uninitialised memory: do not read them.
         """
         count = len(states)
         out = torch.empty(self._heads, count, self._dim, dtype=states.dtype)
-        of = read("states", states, count, self._weights.inputs)
+        described = read("states", states, count, self._weights.inputs)
         first = first_head * self._dim // OUTPUTS * OUTPUTS
         fixed = (self._shares_at, ctypes.pointer(self._weights.at), count, self._dim, first)
-        self._kernel(_Project(of, out.data_ptr(), *fixed))
+        self._kernel(_Project(described, out.data_ptr(), *fixed))
         return out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rest:
-    """What follows attention in a layer.
+    """The part of a layer behind its attention.
 
     Attributes:
-        out, up, down: the products; what comes to `out` is in steps of its codes already.
+        out, up, down: the products; the input of `out` is in steps of its codes already.
         first, second: the norms behind `out` and `down`.
-        shares: of the channels behind the first norm: codes are 128 + states * shares.
+        shares: by channel behind the first norm: codes are 128 + states * shares.
         gelu: the step of the codes of GELU, which lies between `up` and `down`.
     """
 
@@ -151,20 +159,20 @@ class Rest:
 
 
 class Finish:
-    """Takes rows through what follows attention."""
+    """The pass of rows through the part of a layer behind its attention."""
 
     def __init__(self, library: ctypes.CDLL, rest: Rest) -> None:
         self._kernel = kernel(library, "native_finish", ctypes.POINTER(_Finish))
-        self._products = [Panels(library, one) for one in (rest.out, rest.up, rest.down)]
+        self._products = [Panels(library, codes) for codes in (rest.out, rest.up, rest.down)]
         out, up, down = self._products
         self.width = up.inputs
         if not self.width == out.inputs == out.outputs == down.outputs or up.outputs != down.inputs:
-            shapes = [[one.outputs, one.inputs] for one in self._products]
+            shapes = [[panels.outputs, panels.inputs] for panels in self._products]
             raise WrongArgument(f"weights of {shapes} do not follow one another")
         self._kept = rest
-        pointers = [ctypes.pointer(one.at) for one in self._products]
+        pointers = [ctypes.pointer(panels.at) for panels in self._products]
         shares = address("shares", rest.shares, torch.float32, self.width)
-        norms = [self._norm(one) for one in (rest.first, rest.second)]
+        norms = [self._norm(norm) for norm in (rest.first, rest.second)]
         self._fixed = (*pointers, shares, *norms, rest.gelu, rest.down.zero)
 
     def _norm(self, norm: Norm) -> _Norm:
@@ -172,7 +180,7 @@ class Finish:
         return _Norm(weight, address("bias", norm.bias, torch.float32, self.width), norm.eps)
 
     def __call__(self, attended: torch.Tensor, states: torch.Tensor) -> None:
-        """Change `states`, `[rows, width]`, to what they are behind the layer."""
+        """Replace `states`, `[rows, width]`, by those behind the layer, in place."""
         count = len(states)
         rows = (
             read("attended", attended, count, self.width),

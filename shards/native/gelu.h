@@ -1,7 +1,8 @@
 /* GELU, the exact one: x times the share of a normal distribution that is below x.
 
    That share is 1/2 plus an odd polynomial of x, fitted between -4.2 and 4.2 so that GELU is within 8e-5 (beyond, where
-   it is 0 or x, within 3e-5 of |x|): a hundredth of the step of a code, and a fifth of the time of an exponential. */
+   it is 0 or x, within 3e-5 of |x|): that is a hundredth of the step of a code, in a fifth of the time of an
+   exponential. */
 
 #ifndef GELU_H
 #define GELU_H

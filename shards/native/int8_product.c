@@ -1,6 +1,6 @@
-/* Products of codes by themselves: rows of u8 codes around 128, each row with its scale, times weights in s8, each
-   output with its scale. Sums are exact; what comes out is bf16, scaled, with a bias where there is one.
-   `native_quantise` quantises weights by output and puts them into panels in one pass. */
+/* Products of codes: rows of u8 codes around 128, each row with its scale, times weights in s8, each output with its
+   scale. Sums are exact; the result is bf16, scaled, with a bias where given. `native_quantise` quantises weights by
+   output and lays them out in panels in one pass. */
 
 #include "laying.h"
 #include "panels.h"
@@ -12,7 +12,7 @@ struct quantising {
         int32_t *starts;
         float *scales;
     } to;
-    int64_t width, first; /* of the rows; and the output that the first of them becomes */
+    int64_t width, first; /* inputs of a row; output of the first row */
 };
 
 static inline float scale_of_row(const struct rows *rows, long row, long width)
@@ -31,7 +31,7 @@ static inline __m128i sixteen_codes(const struct rows *rows, long row, long at, 
     return _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(some, share)));
 }
 
-/* The codes of 64 numbers of a row from `at` on; zeros beyond its end. */
+/* Codes of 64 numbers of a row from `at` on; zeros beyond its end. */
 static inline __m512i codes_of(const struct rows *rows, long row, long at, long width, float share)
 {
     __m128i codes[FOUR];
@@ -40,7 +40,7 @@ static inline __m512i codes_of(const struct rows *rows, long row, long at, long 
     return _mm512_loadu_si512(codes);
 }
 
-/* Sixteen rows become a quarter of a panel. */
+/* Turn sixteen rows into a quarter of a panel. */
 static void quantise_some(void *data, long part)
 {
     const struct quantising all = *(const struct quantising *)data;

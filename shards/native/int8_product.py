@@ -1,4 +1,7 @@
-"""Products in int8 of states and weights: exact sums of codes, scaled once. See `int8_product.c`."""
+"""Products in int8 of states and weights: exact sums of codes, scaled once.
+
+See `int8_product.c`.
+"""
 
 import ctypes
 from collections.abc import Sequence
@@ -7,8 +10,7 @@ import torch
 
 from shards.native.arguments import address, kernel
 from shards.native.panels import Bias, CProduct, CWeights, check_sizes
-from shards.native.put import put_by
-from shards.native.rows import CRows, Rows, Scaled, read
+from shards.native.rows import CRows, Rows, Scaled, read, row_converter
 
 
 class _Quantising(ctypes.Structure):
@@ -21,7 +23,10 @@ class _Quantising(ctypes.Structure):
 
 
 class Int8Product:
-    """`states @ weight.T + bias` in int8: weights quantised by output, states by row; the result is bf16."""
+    """`states @ weight.T + bias` in int8, with a result in bf16.
+
+    Weights are quantised by output, states by row.
+    """
 
     def __init__(
         self,
@@ -33,21 +38,22 @@ class Int8Product:
 
         Args:
             weights: `[outputs, inputs]` each, fp32, bf16 or fp16.
-            bias: of all outputs.
+            bias: one for all outputs together.
 
         Raises:
-            WrongArgument: the kernel does not take them, see `sizes.takes_weights`.
+            WrongArgument: the kernel does not take them, see `takes_weights`.
         """
         check_sizes(weights)
-        self._coded = put_by(library, torch.uint8)
+        self._quantised = row_converter(library, torch.uint8)
         self._kernel = kernel(library, "native_int8_product", ctypes.POINTER(CProduct))
         outputs, self._inputs = sum(map(len, weights)), weights[0].shape[1]
         self._panels = torch.empty(outputs * self._inputs, dtype=torch.int8)
         self._scales = torch.empty(outputs)
         self._starts = torch.empty(outputs, dtype=torch.int32)
         self._bias = Bias(bias, outputs)
-        self._places = tuple(one.data_ptr() for one in (self._panels, self._starts, self._scales))
-        self._weights = CWeights(*self._places, self._bias.at, self._inputs, outputs)
+        kept = (self._panels, self._starts, self._scales)
+        self._addresses = tuple(tensor.data_ptr() for tensor in kept)
+        self._weights = CWeights(*self._addresses, self._bias.at, self._inputs, outputs)
         self._lay(library, weights)
 
     def _lay(self, library: ctypes.CDLL, weights: Sequence[torch.Tensor]) -> None:
@@ -56,12 +62,12 @@ class Int8Product:
         for weight in weights:
             exact = weight.float() if weight.dtype == torch.float16 else weight
             rows = read("weight", exact, len(weight), self._inputs)
-            quantise(_Quantising(rows, *self._places, self._inputs, first), len(weight))
+            quantise(_Quantising(rows, *self._addresses, self._inputs, first), len(weight))
             first += len(weight)
 
     def __call__(self, states: Rows) -> torch.Tensor:
-        """Return `[rows, outputs]` for `[rows, inputs]` in fp32 or bf16, or codes with their scales."""
-        codes = states if isinstance(states, Scaled) else self._coded(states)
+        """Return `[rows, outputs]` for `[rows, inputs]` in fp32, in bf16, or as scaled codes."""
+        codes = states if isinstance(states, Scaled) else self._quantised(states)
         assert isinstance(codes, Scaled)
         count, outputs = len(codes.numbers), len(self._scales)
         codes_at = address("codes", codes.numbers, torch.uint8, count, self._inputs)

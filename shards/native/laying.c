@@ -1,11 +1,11 @@
-/* Weights put into panels as they are, whatever their bytes stand for. */
+/* Weights laid out in panels byte by byte, in any format. */
 
 #include "laying.h"
 
 struct laying {
     const char *rows; /* [count, bytes] */
     int8_t *panels;
-    int64_t bytes, first; /* of a row, a multiple of 4; and the output that the first of them becomes */
+    int64_t bytes, first; /* bytes of a row, a multiple of 4; output of the first row */
 };
 
 static void lay_some(void *data, long part)

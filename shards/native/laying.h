@@ -6,13 +6,13 @@
 #include "fours.h"
 #include "transposed.h"
 
-/* Where the sixteen rows go that become the outputs from `output` on. */
+/* Address of the quarter that takes the outputs from `output` on. */
 static inline int8_t *quarter_of(int8_t *panels, long output, long bytes)
 {
     return panels + output / OUTPUTS * OUTPUTS * bytes + output % OUTPUTS * FOUR;
 }
 
-/* The bytes from `from` on of sixteen rows of `bytes`, 64 of each; they are lost. */
+/* Put 64 bytes of each of sixteen rows, from byte `from` on, into a quarter; `block` is overwritten. */
 static inline void put_fours(__m512i block[LANES], int8_t *quarter, long from, long bytes)
 {
     transposed(block);

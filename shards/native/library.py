@@ -1,4 +1,4 @@
-"""The compiled kernels, loaded if they can be; and why not, if they cannot."""
+"""Loading of the compiled kernels, or the reason why they cannot be loaded."""
 
 import ctypes
 from collections.abc import Iterator
@@ -10,43 +10,43 @@ from pathlib import Path
 from shards.native.build import LIBRARY, is_current, obstacle
 
 _REMEDY = "scripts/setup, or python -m shards.native.build, compiles them or says why it cannot"
-_READ_REMEDY = "their owner lets others read them with chmod a+r; scripts/setup makes one's own"
+_READ_REMEDY = "chmod a+r, run by their owner, makes them readable; scripts/setup compiles new ones"
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What came of loading.
+    """The result of loading.
 
     Attributes:
         library: the kernels; `None` if they cannot be used.
-        said: whether they are used, and why not.
-        remedy: what to do about it; empty if nothing can be done.
+        summary: whether they are used, or the reason why not.
+        remedy: the way to get them; empty for none.
     """
 
     library: ctypes.CDLL | None
-    said: str
+    summary: str
     remedy: str = ""
 
     def __str__(self) -> str:
-        return f"{self.said}; {self.remedy}" if self.remedy else self.said
+        return f"{self.summary}; {self.remedy}" if self.remedy else self.summary
 
 
 _left_out: list[None] = []
 
 
 def kernels() -> ctypes.CDLL | None:
-    """Return the kernels; `None` where PyTorch's operations have to do."""
+    """Return the kernels; `None` where PyTorch's operations take their place."""
     return found_kernels().library
 
 
 def found_kernels() -> Found:
-    """Return whether the kernels are used now, and why not."""
+    """Return the kernels in use now, or the reason for none."""
     return _not_used("they are left out on purpose") if _left_out else find_kernels()
 
 
 @contextmanager
 def without_kernels() -> Iterator[None]:
-    """Have everything that is made meanwhile use PyTorch's operations: to compare the two."""
+    """Make layers with PyTorch's operations inside this block, for comparison."""
     _left_out.append(None)
     try:
         yield
@@ -65,10 +65,10 @@ def find_kernels(path: Path = LIBRARY) -> Found:
 
 
 def _absence(path: Path) -> tuple[str, str] | None:
-    """Return why there is nothing to load, and what to do; `None` if there is something.
+    """Return the reason for nothing to load, and the remedy; `None` if there is a library.
 
     Raises:
-        OSError: something is there, and cannot be read.
+        OSError: there is a file that cannot be read.
     """
     if not path.is_file():
         return obstacle() or ("they were never compiled", _REMEDY)
@@ -76,7 +76,7 @@ def _absence(path: Path) -> tuple[str, str] | None:
 
 
 def _loaded(path: Path) -> Found:
-    import torch  # noqa: F401  # brings the threads that the kernels use
+    import torch  # noqa: F401  # for its side effect: it loads the OpenMP that the kernels use
 
     try:
         library = ctypes.CDLL(str(path))

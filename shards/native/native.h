@@ -1,7 +1,7 @@
-/* What all kernels share: what is visible from outside, and the work dealt out to threads.
+/* Shared by all kernels: visibility from outside, and the work dealt out to threads.
 
-   Kernels are called from Python with addresses and sizes that were checked there; they allocate nothing
-   that they do not free, raise nothing, and keep nothing between two calls. */
+   Python calls kernels with addresses and sizes that it has checked. Kernels free what they allocate, raise nothing,
+   and keep nothing between two calls. */
 
 #ifndef NATIVE_H
 #define NATIVE_H
@@ -28,7 +28,7 @@ void in_parts(void (*part)(void *data, long at), void *data, long parts);
 /* Run `one(all, row)` for each of `count` rows of `width` numbers in the same way, some at a time. */
 void over_rows(void (*one)(const void *all, long row), const void *all, long count, long width);
 
-/* How many threads these are. */
+/* The number of these threads. */
 long team_size(void);
 
 #endif

@@ -1,12 +1,12 @@
-/* Products of codes in u8 with weights in int8, while what comes out is near: see `fours.h`. */
+/* Products of codes in u8 with weights in int8, consumed while the results are in the cache: see `fours.h`. */
 
 #ifndef NEAR_PRODUCT_H
 #define NEAR_PRODUCT_H
 
 #include "fours.h"
 
-/* What becomes of numbers: `count` of them, up to OUTPUTS, of row `row` from column `column` on. */
-typedef void give(const void *to, long row, long column, const float *numbers, long count);
+/* Consumer of `count` results, up to OUTPUTS, of row `row` from column `column` on. */
+typedef void take(const void *to, long row, long column, const float *numbers, long count);
 
 static inline void six_rows(
     const struct weights *all, const uint8_t *const rows[SIX], long column, int32_t to[SIX][OUTPUTS])
@@ -14,21 +14,21 @@ static inline void six_rows(
     six_rows_of_fours(all, rows, column, to, NULL, false, CODES);
 }
 
-/* What the sums of a row stand for, and what its codes could not say. */
-static inline void scaled(const struct weights *all, long column, const int32_t *sums, float unsaid, float *numbers)
+/* Turn the sums of a row into numbers; `poison` is NaN where the codes of the row lost one, else 0. */
+static inline void scaled(const struct weights *all, long column, const int32_t *sums, float poison, float *numbers)
 {
     for (long at = 0; at < OUTPUTS; at += LANES) {
         __m512 scale = _mm512_loadu_ps(all->scales + column + at), bias = _mm512_loadu_ps(all->bias + column + at);
-        bias = _mm512_add_ps(bias, _mm512_set1_ps(unsaid));
+        bias = _mm512_add_ps(bias, _mm512_set1_ps(poison));
         __m512 sum = _mm512_cvtepi32_ps(_mm512_loadu_si512(sums + at));
         _mm512_storeu_ps(numbers + at, _mm512_fmadd_ps(sum, scale, bias));
     }
 }
 
-/* `count` rows of codes, `step` apart, times the weights; numbers are given while they are near. `unsaid`, where it is
-   given, is of each row: not a number if one of those is none that the codes were made of, else 0. */
-static inline void times_weights(const uint8_t *codes, long step, const float *unsaid, long count,
-    const struct weights *all, give *give, const void *to)
+/* `count` rows of codes, `step` apart, times the weights; `take` consumes the results while they are in the cache.
+   `poisons`, where given, holds one number a row: NaN if a number behind its codes was NaN, else 0. */
+static inline void times_weights(const uint8_t *codes, long step, const float *poisons, long count,
+    const struct weights *all, take *take, const void *to)
 {
     int32_t sums[SIX][OUTPUTS] __attribute__((aligned(64)));
     float numbers[OUTPUTS] __attribute__((aligned(64)));
@@ -39,8 +39,8 @@ static inline void times_weights(const uint8_t *codes, long step, const float *u
                 rows[row] = codes + least(first + row, count - 1) * step;
             six_rows(all, rows, column, sums);
             for (long row = 0; row < SIX && first + row < count; row++) {
-                scaled(all, column, sums[row], unsaid ? unsaid[first + row] : 0, numbers);
-                give(to, first + row, column, numbers, least(OUTPUTS, all->outputs - column));
+                scaled(all, column, sums[row], poisons ? poisons[first + row] : 0, numbers);
+                take(to, first + row, column, numbers, least(OUTPUTS, all->outputs - column));
             }
         }
 }

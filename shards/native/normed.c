@@ -1,10 +1,10 @@
-/* Norms of rows, dealt out to threads: see `normed.h`. */
+/* Norms of rows on all threads: see `normed.h`. */
 
 #include "normed.h"
 
 static void one_row(const void *data, long row)
 {
-    const struct normed all = *(const struct normed *)data; /* its own: no store changes it */
+    const struct normed all = *(const struct normed *)data; /* a local copy: no store changes it */
     norm_row(&all, row);
 }
 

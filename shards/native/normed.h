@@ -3,9 +3,9 @@
    RMSNorm: out = numbers / sqrt(mean(numbers^2) + eps) * weight.
    LayerNorm: out = (numbers - mean) / sqrt(variance + eps) * weight + bias, where `bias` is given.
 
-   `numbers` are the rows, plus those of `plus` where that is given: what a layer adds to its states. RMSNorm
-   has the sum written back to `plus`, which stays the state of the token; after a LayerNorm it is not needed.
-   `codes`, where they are given, are the result a second time, in steps of each channel: 128 + out * shares. */
+   `numbers` are the rows, plus those of `plus` where given: a layer adds its output to its states. RMSNorm writes the
+   sum back to `plus`, which stays the state of the token; after a LayerNorm it is not needed. `codes`, where given,
+   are the result a second time, in steps of each channel: 128 + out * shares. */
 
 #ifndef NORMED_H
 #define NORMED_H
@@ -20,7 +20,7 @@ struct normed {
     int64_t count, width;
 };
 
-/* Fill `numbers` with what is normed. */
+/* Fill `numbers` with the sum to be normed. */
 static inline void gather(const struct normed *all, long row, float *numbers)
 {
     const __m512 scale = _mm512_set1_ps(scale_of(&all->rows, row));
@@ -33,8 +33,8 @@ static inline void gather(const struct normed *all, long row, float *numbers)
     }
 }
 
-/* Of the numbers less `mean`: the sum of their squares, or their sum if `power` is 1. Four sums at a time,
-   for an addition waits for the one before. */
+/* Sum of the squares of the numbers less `mean`; with `power` 1, the sum of the numbers less `mean`. Four sums at a
+   time, since an addition waits for the one before. */
 static inline float sum_of(const float *numbers, long width, float mean, int power)
 {
     __m512 sums[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()};
@@ -82,7 +82,7 @@ static inline void norm_row(const struct normed *all, long row)
 
 static inline void norm_rows(const struct normed *given)
 {
-    const struct normed all = *given; /* its own: no store changes it */
+    const struct normed all = *given; /* a local copy: no store changes it */
     for (long row = 0; row < all.count; row++)
         norm_row(&all, row);
 }

@@ -1,4 +1,4 @@
-"""RMSNorm and LayerNorm of rows, with what is added to them before. See `normed.c`."""
+"""RMSNorm and LayerNorm of rows, after an addition to them. See `normed.h`."""
 
 import ctypes
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from shards.native.arguments import address, kernel
-from shards.native.rows import CRows, Rows, made, numbers_of, read
+from shards.native.rows import CRows, Rows, new_rows, numbers_of, read
 
 _NONE = CRows(None, None, 0, 0)
 
@@ -20,8 +20,8 @@ class Norm:
     bias: torch.Tensor
     eps: float
 
-    def to(self, form: torch.dtype) -> "Norm":
-        return Norm(self.weight.to(form), self.bias.to(form), self.eps)
+    def to(self, dtype: torch.dtype) -> "Norm":
+        return Norm(self.weight.to(dtype), self.bias.to(dtype), self.eps)
 
 
 class _Normed(ctypes.Structure):
@@ -35,23 +35,23 @@ class _Normed(ctypes.Structure):
 
 
 class Norms:
-    """The norms of one format of results."""
+    """The norms with results of one format."""
 
-    def __init__(self, library: ctypes.CDLL, form: torch.dtype) -> None:
-        """`form` is fp32, bf16, or, for RMSNorm alone, u8 for codes with a scale a row."""
+    def __init__(self, library: ctypes.CDLL, dtype: torch.dtype) -> None:
+        """Take the format of results: fp32, bf16, or, for RMSNorm alone, u8 for scaled codes."""
         self._kernel = kernel(library, "native_normed", ctypes.POINTER(_Normed))
-        self._form = form
+        self._dtype = dtype
 
     def rms(
         self, states: torch.Tensor, weight: torch.Tensor, eps: float, added: Rows | None = None
     ) -> Rows:
-        """Return the RMSNorm of `[rows, width]`; `added` is added to the states first, in place."""
+        """Return the RMSNorm of `[rows, width]`, after adding `added` to the states in place."""
         count, width = states.shape
         if added is None:
             first, plus = read("states", states, count, width), _NONE
         else:
             first, plus = _both(added, states)
-        out, out_rows = made(count, width, self._form)
+        out, out_rows = new_rows(count, width, self._dtype)
         pointer = address("weight", weight, torch.float32, width)
         self._run(first, plus, out_rows, pointer, None, None, None, eps, count, width)
         return out
@@ -64,10 +64,10 @@ class Norms:
         bias: torch.Tensor,
         eps: float,
     ) -> torch.Tensor:
-        """Return the LayerNorm of the sum of `product` and `states`, which stay as they are."""
+        """Return the LayerNorm of the sum of `product` and `states`; neither is changed."""
         first, plus = _both(product, states)
         count, width = states.shape
-        out, out_rows = made(count, width, self._form)
+        out, out_rows = new_rows(count, width, self._dtype)
         pointers = (
             address("weight", weight, torch.float32, width),
             address("bias", bias, torch.float32, width),

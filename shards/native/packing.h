@@ -1,4 +1,4 @@
-/* Keys and values as `small_product.h` wants them, from rows that lie anywhere. */
+/* Keys and values packed for `small_product.h`, from rows that lie anywhere. */
 
 #ifndef PACKING_H
 #define PACKING_H
@@ -6,8 +6,8 @@
 #include "small_product.h"
 #include "transposed.h"
 
-/* Keys of `dim` elements each as columns of panels, one panel `step` pairs after the other: `count` of them, a
-   multiple of 16. With zeros the elements are filled up to twice 16. */
+/* Pack `count` keys, a multiple of 16, of `dim` elements each as columns of panels; a panel is `step` pairs after the
+   one before. Elements are padded with zeros to a multiple of 32. */
 static inline void pack_keys(const bf16 *const *keys, long count, long dim, long step, pair *to)
 {
     for (long first = 0; first < count; first += LANES) {
@@ -24,8 +24,8 @@ static inline void pack_keys(const bf16 *const *keys, long count, long dim, long
     }
 }
 
-/* Values of `dim` elements each, two rows in the pairs of one: `count` rows, an even number; a panel is `step` pairs
-   after the other. With zeros the elements are filled up to 16. */
+/* Pack `count` values, an even number, of `dim` elements each, two rows in the pairs of one; a panel is `step` pairs
+   after the one before. Elements are padded with zeros to a multiple of 16. */
 static inline void pack_values(const bf16 *const *values, long count, long dim, long step, pair *to)
 {
     for (long at = 0; at < dim; at += LANES) {

@@ -1,8 +1,7 @@
 /* Products of many rows with many panels, dealt out to threads.
 
-   Threads take panels of weights, each of which stays in the second cache while all rows go through it: weights
-   come from memory once, however few rows there are. Nothing depends on the number of rows, so no kernel is made
-   for it. */
+   Threads take panels of weights. A panel stays in the second cache while all rows go through it: weights come from
+   memory once, however few rows there are. Nothing depends on the number of rows, so no kernel is generated for it. */
 
 #ifndef PANELS_H
 #define PANELS_H
@@ -10,45 +9,45 @@
 #include "fours.h"
 
 enum {
-    MOST_BYTES = 1 << 18, /* of rows that go through a panel before the next one: they stay in the second cache */
-    PANELS = 2,           /* that a thread takes at a time */
+    MOST_BYTES = 1 << 18, /* rows per block: they stay in the second cache while a block goes through its panels */
+    PANELS = 2,           /* taken by a thread at a time */
 };
 
 struct product {
     const uint8_t *rows; /* [count, bytes], codes or bf16 */
-    const float *row_scales; /* of codes */
-    struct weights weights;  /* without bias where there is none */
+    const float *row_scales; /* for codes only */
+    struct weights weights;  /* `bias` is NULL for no bias */
     bf16 *out;               /* [count, outputs] */
     int64_t count;
 };
 
 static inline __attribute__((always_inline)) __m512 numbers_of(
-    const struct product *all, long row, long column, const int32_t *sums, const enum form form)
+    const struct product *all, long row, long column, const int32_t *sums, const enum format format)
 {
-    if (form == BF16)
+    if (format == BF16)
         return _mm512_load_ps(sums);
     __m512 numbers = _mm512_mul_ps(
         _mm512_cvtepi32_ps(_mm512_load_si512(sums)), _mm512_set1_ps(all->row_scales[row]));
     return _mm512_mul_ps(numbers, _mm512_loadu_ps(all->weights.scales + column));
 }
 
-static inline __attribute__((always_inline)) void give_row(
-    const struct product *all, long row, long column, const int32_t *sums, const enum form form)
+static inline __attribute__((always_inline)) void store_row(
+    const struct product *all, long row, long column, const int32_t *sums, const enum format format)
 {
     bf16 *out = all->out + row * all->weights.outputs + column;
     for (long at = 0; at < OUTPUTS; at += LANES) {
-        __m512 numbers = numbers_of(all, row, column + at, sums + at, form);
+        __m512 numbers = numbers_of(all, row, column + at, sums + at, format);
         if (all->weights.bias)
             numbers = _mm512_add_ps(numbers, _mm512_loadu_ps(all->weights.bias + column + at));
         _mm256_storeu_si256((__m256i *)(out + at), (__m256i)_mm512_cvtneps_pbh(numbers));
     }
 }
 
-/* Rows from `first` to `last` times a panel. The next one, if there is one, is fetched with the first groups. */
+/* Rows from `first` to `last` times a panel. The first groups of rows prefetch the next panel, if there is one. */
 static inline __attribute__((always_inline)) void some_rows_times_panel(
-    const struct product *all, long first, long last, long column, const enum form form)
+    const struct product *all, long first, long last, long column, const enum format format)
 {
-    const long bytes = all->weights.bytes, share = 16 * bytes; /* that a group fetches */
+    const long bytes = all->weights.bytes, share = 16 * bytes; /* prefetched by a group */
     const char *panel = (const char *)all->weights.panels + column * bytes;
     const char *end = panel + OUTPUTS * bytes, *ahead = end;
     const char *last_ahead = column + OUTPUTS < all->weights.outputs ? end + (end - panel) : end;
@@ -58,12 +57,12 @@ static inline __attribute__((always_inline)) void some_rows_times_panel(
         for (long row = 0; row < SIX; row++)
             rows[row] = all->rows + least(first + row, last - 1) * bytes;
         if (ahead < last_ahead)
-            six_rows_of_fours(&all->weights, rows, column, sums, ahead, true, form);
+            six_rows_of_fours(&all->weights, rows, column, sums, ahead, true, format);
         else
-            six_rows_of_fours(&all->weights, rows, column, sums, NULL, false, form);
+            six_rows_of_fours(&all->weights, rows, column, sums, NULL, false, format);
         ahead += share;
         for (long row = 0; row < SIX && first + row < last; row++)
-            give_row(all, first + row, column, sums[row], form);
+            store_row(all, first + row, column, sums[row], format);
     }
 }
 
@@ -83,15 +82,15 @@ static inline long parts_of_block(const struct product *all)
     return (all->weights.outputs / OUTPUTS + PANELS - 1) / PANELS;
 }
 
-/* Some panels for one block of rows; all panels of a block come after each other. */
-static inline __attribute__((always_inline)) void some_panels(void *data, long part, const enum form form)
+/* Some panels for one block of rows; all panels of a block follow one another. */
+static inline __attribute__((always_inline)) void some_panels(void *data, long part, const enum format format)
 {
-    const struct product all = *(const struct product *)data; /* its own: no store changes it */
+    const struct product all = *(const struct product *)data; /* a local copy: no store changes it */
     const long parts = parts_of_block(&all), block = part / parts;
     const long last = block + 1 < blocks_of(&all) ? first_of(&all, block + 1) : all.count;
     const long from = part % parts * PANELS * OUTPUTS, to = least(from + PANELS * OUTPUTS, all.weights.outputs);
     for (long column = from; column < to; column += OUTPUTS)
-        some_rows_times_panel(&all, first_of(&all, block), last, column, form);
+        some_rows_times_panel(&all, first_of(&all, block), last, column, format);
 }
 
 static inline void in_panels(void (*part)(void *data, long at), struct product *all)

@@ -1,16 +1,24 @@
-"""Weights in panels, and what is multiplied with them. See `fours.h` and `panels.h`."""
+"""Weights in panels, and the arguments of their products. See `fours.h` and `panels.h`."""
 
 import ctypes
 from collections.abc import Sequence
 
 import torch
 
-from shards.native.arguments import WrongArgument, address, kernel
-from shards.native.sizes import FOUR, LAID_ROWS, MOST_WIDTH, OUTPUTS, takes_weights
+from shards.native.arguments import (
+    FOUR,
+    LAID_ROWS,
+    MOST_WIDTH,
+    OUTPUTS,
+    WrongArgument,
+    address,
+    kernel,
+    takes_weights,
+)
 
 
 def check_sizes(weights: Sequence[torch.Tensor]) -> None:
-    """Refuse weights of sizes that the kernels do not take.
+    """Reject weights of sizes that the kernels do not take.
 
     Raises:
         WrongArgument: see `takes_weights`.
@@ -18,8 +26,8 @@ def check_sizes(weights: Sequence[torch.Tensor]) -> None:
     sizes = [list(weight.shape) for weight in weights]
     if not takes_weights(sizes):
         raise WrongArgument(
-            f"weights are {sizes}; the kernel takes multiples of {LAID_ROWS} outputs, of {OUTPUTS} in all, "
-            f"and of {FOUR} inputs, at most {MOST_WIDTH}"
+            f"weights are {sizes}; the kernel takes multiples of {LAID_ROWS} outputs, of {OUTPUTS} "
+            f"in all, and of {FOUR} inputs, at most {MOST_WIDTH}"
         )
 
 
@@ -55,23 +63,23 @@ class _Laying(ctypes.Structure):
 
 
 def in_panels(library: ctypes.CDLL, weights: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Return weights that lie one below the other in panels, as they are: int8 or bf16."""
-    form, inputs = weights[0].dtype, weights[0].shape[1]
+    """Lay out weights that lie one below the other, int8 or bf16, in panels."""
+    dtype, inputs = weights[0].dtype, weights[0].shape[1]
     lay = kernel(library, "native_lay", ctypes.POINTER(_Laying), ctypes.c_int64)
-    panels = torch.empty(sum(map(len, weights)) * inputs, dtype=form)
+    panels = torch.empty(sum(map(len, weights)) * inputs, dtype=dtype)
     first = 0
     for weight in weights:
-        rows = address("weight", weight, form, len(weight), inputs)
-        lay(_Laying(rows, panels.data_ptr(), inputs * form.itemsize, first), len(weight))
+        rows = address("weight", weight, dtype, len(weight), inputs)
+        lay(_Laying(rows, panels.data_ptr(), inputs * dtype.itemsize, first), len(weight))
         first += len(weight)
     return panels
 
 
 class Bias:
-    """What is added to all outputs, as kernels take it.
+    """The bias of all outputs, as kernels take it.
 
     Attributes:
-        at: where it is; `None` where there is none.
+        at: its address; `None` for no bias.
     """
 
     def __init__(self, bias: torch.Tensor | None, outputs: int) -> None:

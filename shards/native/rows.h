@@ -1,9 +1,9 @@
 /* Rows of numbers as they come from one product and go to the next.
 
-   A row is fp32, bf16, or u8 codes around 128. Where rows have scales, a row's numbers are to be multiplied
-   by its scale: so a product of codes need not be scaled before the next kernel reads it anyway. Between
-   reading and writing a row is fp32, on the stack of its thread, where it stays in the first cache: 128 KB of it
-   for the widest rows that are taken (`sizes.py`). */
+   A row is fp32, bf16, or u8 codes around 128. Where rows have scales, a row's numbers are to be multiplied by its
+   scale: so a product of codes need not be scaled in a pass of its own, since the next kernel reads it anyway. Between
+   reading and writing a row is fp32, on the stack of its thread, where it stays in the first cache: 128 KB of it for
+   the widest rows (`arguments.py`). */
 
 #ifndef ROWS_H
 #define ROWS_H
@@ -12,7 +12,7 @@
 
 #include "vectors.h"
 
-enum form { FP32, BF16, CODES };
+enum format { FP32, BF16, CODES };
 
 enum {
     ZERO = 128,   /* the code of 0 */
@@ -25,7 +25,7 @@ struct rows {
     void *at;
     float *scales;
     int64_t step; /* from one row to the next, in numbers */
-    int64_t form;
+    int64_t format;
 };
 
 static inline float scale_of(const struct rows *rows, long row)
@@ -33,16 +33,16 @@ static inline float scale_of(const struct rows *rows, long row)
     return rows->scales ? rows->scales[row] : 1.0f;
 }
 
-/* Of a number in a form of floats. */
-static inline long size_of(int64_t form)
+/* Bytes of a number in a format of floats. */
+static inline long size_of(int64_t format)
 {
-    return form == FP32 ? sizeof(float) : sizeof(bf16);
+    return format == FP32 ? sizeof(float) : sizeof(bf16);
 }
 
-/* Where column `at` of a row is; of floats. */
+/* Address of column `at` of a row of floats. */
 static inline void *place(const struct rows *rows, long row, long at)
 {
-    return (char *)rows->at + (row * rows->step + at) * size_of(rows->form);
+    return (char *)rows->at + (row * rows->step + at) * size_of(rows->format);
 }
 
 /* The lanes from column `at` on. Whole vectors take the plain instructions: masked stores are slow. */
@@ -61,16 +61,16 @@ static inline void store_floats(float *to, __mmask16 lanes, __m512 numbers)
         _mm512_mask_storeu_ps(to, lanes, numbers);
 }
 
-static inline __m512 load_form(const void *from, int64_t form, __mmask16 lanes)
+static inline __m512 load_format(const void *from, int64_t format, __mmask16 lanes)
 {
-    if (form == FP32)
+    if (format == FP32)
         return load_floats(from, lanes);
     return lanes == ALL ? widened(_mm256_loadu_si256(from)) : load_bf16(from, lanes);
 }
 
-static inline void store_form(void *to, int64_t form, __mmask16 lanes, __m512 numbers)
+static inline void store_format(void *to, int64_t format, __mmask16 lanes, __m512 numbers)
 {
-    if (form == FP32)
+    if (format == FP32)
         store_floats(to, lanes, numbers);
     else if (lanes == ALL)
         _mm256_storeu_si256(to, (__m256i)_mm512_cvtneps_pbh(numbers));
@@ -80,14 +80,14 @@ static inline void store_form(void *to, int64_t form, __mmask16 lanes, __m512 nu
 
 static inline __m512 load(const struct rows *rows, long row, long at, __mmask16 lanes)
 {
-    return load_form(place(rows, row, at), rows->form, lanes);
+    return load_format(place(rows, row, at), rows->format, lanes);
 }
 
-/* `steps` as codes around `zero`: rounded, and held between 0 and 255. What is not a number has no code: it comes out
-   as 0, and whoever asks for codes has to say it otherwise. */
+/* Store `steps` as codes around `zero`: rounded, and clamped to 0 and 255. NaN has no code: it comes out as 0, and the
+   caller has to carry it some other way. */
 static inline void store_codes(uint8_t *to, __mmask16 lanes, __m512 steps, int32_t zero)
 {
-    steps = _mm512_min_ps(_mm512_set1_ps(MOST_CODE), steps); /* beyond 32 bits they would become negative */
+    steps = _mm512_min_ps(_mm512_set1_ps(MOST_CODE), steps); /* beyond 32 bits a code would become negative */
     __m512i codes = _mm512_add_epi32(_mm512_cvtps_epi32(steps), _mm512_set1_epi32(zero));
     codes = _mm512_max_epi32(codes, _mm512_setzero_si512());
     __m128i bytes = _mm512_cvtusepi32_epi8(codes);
@@ -97,12 +97,12 @@ static inline void store_codes(uint8_t *to, __mmask16 lanes, __m512 steps, int32
         _mm_mask_storeu_epi8(to, lanes, bytes);
 }
 
-/* The scale of a row is found from its largest magnitude, which gets the last code. Magnitudes are compared as bits,
-   which order as the numbers do, with what is not a number above all: so one of these becomes the scale of its row,
-   where a maximum of floats would pass it over, and nothing would be left of it. */
+/* The scale of a row comes from its largest magnitude, which gets the last code. Magnitudes are compared as bits, which
+   order as the numbers do, with NaN above all others: so a NaN becomes the scale of its row. A maximum of floats would
+   skip the NaN, and it would be lost. */
 static inline __m512i no_magnitude(void)
 {
-    return _mm512_castps_si512(_mm512_set1_ps(1e-30f)); /* a row of zeros keeps a scale */
+    return _mm512_castps_si512(_mm512_set1_ps(1e-30f)); /* a row of zeros still gets a scale */
 }
 
 static inline __m512i larger(__m512i magnitudes, __m512 numbers)
@@ -134,16 +134,16 @@ static inline void put_codes(const struct rows *rows, long row, const float *num
     rows->scales[row] = scale;
 }
 
-/* Write a row in the form that its rows have. */
+/* Write a row in the format that its rows have. */
 static inline void put_row(const struct rows *rows, long row, const float *numbers, long width)
 {
-    if (rows->form == CODES) {
+    if (rows->format == CODES) {
         put_codes(rows, row, numbers, width);
         return;
     }
     for (long at = 0; at < width; at += LANES) {
         __mmask16 lanes = first_lanes(width - at);
-        store_form(place(rows, row, at), rows->form, lanes, load_floats(numbers + at, lanes));
+        store_format(place(rows, row, at), rows->format, lanes, load_floats(numbers + at, lanes));
     }
 }
 

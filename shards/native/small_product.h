@@ -1,9 +1,9 @@
 /* A small matrix product, the heart of attention: C = A B, or C += A B, with A and B in bf16, C in fp32.
 
-   The instruction takes pairs: it adds a0 b0 + a1 b1 to each of sixteen sums. So A, whose rows lie as
-   they are, is read as pairs of neighbours in a row, each given to all sixteen; and B lies in panels of
-   64 columns, `[pairs][64]`, each element a pair from two rows that follow one another. Four rows of A
-   times a panel keep sixteen sums in registers, enough to have an instruction begin in every half cycle.
+   The instruction takes pairs: it adds a0 b0 + a1 b1 to each of sixteen sums. So a row of A, which is not rearranged,
+   is read as pairs of neighbours, and each pair goes to all sixteen lanes. B lies in panels of 64 columns,
+   `[pairs][64]`; an element is a pair from two rows that follow one another. Four rows of A times a panel keep sixteen
+   sums in registers, enough to begin an instruction in every half cycle.
 
    Steps of A are in its elements, those of B in pairs. */
 
@@ -17,9 +17,9 @@
 
 enum { PANEL = 64, GROUP = 4 };
 
-typedef uint32_t pair; /* two bf16 that are multiplied with two others, and added up */
+typedef uint32_t pair; /* two bf16 that are multiplied with two others; the products are added */
 
-/* The pair that begins at an element, for all sixteen. */
+/* The pair that begins at an element, in all sixteen lanes. */
 static inline __m512bh each_lane(const bf16 *from)
 {
     int both;

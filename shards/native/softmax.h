@@ -1,5 +1,5 @@
-/* The softmax of a row of scores that come in blocks: see `Online normalizer calculation for softmax`,
-   Milakov and Gimelshein, 2018. */
+/* The softmax of a row of scores that come in blocks: see `Online normalizer calculation for softmax`, Milakov and
+   Gimelshein, 2018. */
 
 #ifndef SOFTMAX_H
 #define SOFTMAX_H
@@ -13,7 +13,7 @@ struct row {
     float sum;     /* of e^(score - largest) */
 };
 
-/* The lanes of the scores `at` and after that are seen: from `unseen` on, before `seen`. */
+/* The visible lanes of the scores from `at` on: those from `unseen` on and before `seen`. */
 static inline __mmask16 seen_lanes(long at, long unseen, long seen)
 {
     return (__mmask16)(first_lanes(seen - at) & ~first_lanes(unseen - at));
@@ -29,8 +29,8 @@ static inline float largest_of(const float *scores, long unseen, long seen, floa
     return _mm512_reduce_max_ps(most);
 }
 
-/* Turn a block of scores into weights in bf16, the first `unseen` and those from `seen` on into zeros, up to `count`,
-   a multiple of 16. Return what all earlier weights of the row have to be multiplied with. */
+/* Turn a block of scores into weights in bf16, up to `count`, a multiple of 16; the first `unseen` and those from
+   `seen` on become zeros. Return the factor for all earlier weights of the row. */
 static inline float weights_of(
     struct row *row, const float *scores, long unseen, long seen, long count, bf16 *weights)
 {

@@ -1,4 +1,4 @@
-"""A product split into values, keys and queries, normed and turned by head. See `split.c`."""
+"""A product split into values, keys and queries, normed and rotated by head. See `split.c`."""
 
 import ctypes
 from collections.abc import Callable
@@ -11,11 +11,12 @@ from shards.native.rows import CRows, Rows, numbers_of, read
 
 
 @dataclass(frozen=True, slots=True)
-class Rooms:
-    """What a product of values, keys and queries fills; `None` is not in the product.
+class QkvBuffers:
+    """The destinations of a product of values, keys and queries; `None` for what it lacks.
 
     Attributes:
-        values, keys, queries: fp32 or bf16, `[groups, rows, heads side by side]`, in steps of any size.
+        values, keys, queries: fp32 or bf16, `[groups, rows, heads side by side]`, in steps of any
+            size.
     """
 
     values: torch.Tensor | None = None
@@ -23,10 +24,10 @@ class Rooms:
     queries: torch.Tensor | None = None
 
 
-Split = Callable[[Rows, torch.Tensor, torch.Tensor, float, Rooms], None]
+Split = Callable[[Rows, torch.Tensor, torch.Tensor, float, QkvBuffers], None]
 
 
-class _Room(ctypes.Structure):
+class _Buffer(ctypes.Structure):
     _fields_ = (
         ("at", ctypes.c_void_p),
         *((name, ctypes.c_int64) for name in ("row_step", "group_step", "heads", "share", "form")),
@@ -36,7 +37,7 @@ class _Room(ctypes.Structure):
 class _Split(ctypes.Structure):
     _fields_ = (
         ("product", CRows),
-        *((name, _Room) for name in ("values", "keys", "queries")),
+        *((name, _Buffer) for name in ("values", "keys", "queries")),
         ("norms", ctypes.c_void_p),
         ("turns", ctypes.c_void_p),
         ("eps", ctypes.c_double),
@@ -45,8 +46,8 @@ class _Split(ctypes.Structure):
     )
 
 
-def split_by(library: ctypes.CDLL) -> Split:
-    """Return the kernel."""
+def qkv_splitter(library: ctypes.CDLL) -> Split:
+    """Return the kernel that fills the buffers of queries, keys and values."""
     run = kernel(library, "native_split", ctypes.POINTER(_Split))
 
     def split(
@@ -54,9 +55,9 @@ def split_by(library: ctypes.CDLL) -> Split:
         norms: torch.Tensor,
         turns: torch.Tensor,
         eps: float,
-        rooms: Rooms,
+        buffers: QkvBuffers,
     ) -> None:
-        """Fill rooms.
+        """Fill the buffers.
 
         Args:
             product: values, keys and queries side by side, `[rows, all heads * dim]`.
@@ -69,15 +70,15 @@ def split_by(library: ctypes.CDLL) -> Split:
         count, width = numbers_of(product).shape
         heads, dim = norms.shape
         found = (
-            _room("values", rooms.values, count, dim),
-            _room("keys", rooms.keys, count, dim),
-            _room("queries", rooms.queries, count, dim),
+            _buffer("values", buffers.values, count, dim),
+            _buffer("keys", buffers.keys, count, dim),
+            _buffer("queries", buffers.queries, count, dim),
         )
-        of_values, *turned = (room.heads for room in found)
+        of_values, *turned = (buffer.heads for buffer in found)
         if (of_values + sum(turned)) * dim != width or heads != sum(turned):
             raise WrongArgument(
-                f"a product of {width} columns with norms of {heads} heads of {dim} does not fill rooms of "
-                f"{[of_values, *turned]} heads"
+                f"a product of {width} columns with norms of {heads} heads of {dim} does not fill "
+                f"buffers of {[of_values, *turned]} heads"
             )
         run(
             _Split(
@@ -92,16 +93,17 @@ def split_by(library: ctypes.CDLL) -> Split:
     return split
 
 
-def _room(name: str, room: torch.Tensor | None, count: int, dim: int) -> _Room:
-    if room is None:
-        return _Room(None, 0, 0, 0, 1, 0)
-    is_form = room.dtype in (torch.float32, torch.bfloat16) and room.device.type == "cpu"
-    is_shape = room.dim() == 3 and room.shape[1] == count and not room.shape[2] % dim
-    if is_form and is_shape and dim % 2 == 0 and room.stride(2) == 1:
-        groups, share = room.shape[0], room.shape[2] // dim
-        steps = (room.stride(1), room.stride(0), groups * share, share)
-        return _Room(room.data_ptr(), *steps, int(room.dtype == torch.bfloat16))
+def _buffer(name: str, buffer: torch.Tensor | None, count: int, dim: int) -> _Buffer:
+    if buffer is None:
+        return _Buffer(None, 0, 0, 0, 1, 0)
+    is_float = buffer.dtype in (torch.float32, torch.bfloat16) and buffer.device.type == "cpu"
+    is_shape = buffer.dim() == 3 and buffer.shape[1] == count and not buffer.shape[2] % dim
+    if is_float and is_shape and dim % 2 == 0 and buffer.stride(2) == 1:
+        groups, share = buffer.shape[0], buffer.shape[2] // dim
+        steps = (buffer.stride(1), buffer.stride(0), groups * share, share)
+        return _Buffer(buffer.data_ptr(), *steps, int(buffer.dtype == torch.bfloat16))
     raise WrongArgument(
-        f"{name} is {room.dtype} {list(room.shape)} in steps of {list(room.stride())} on {room.device}; the "
-        f"kernel takes fp32 or bf16 [groups, {count}, a multiple of {dim}], heads in one piece, on the cpu"
+        f"{name} is {buffer.dtype} {list(buffer.shape)} in steps of {list(buffer.stride())} on "
+        f"{buffer.device}; the kernel takes fp32 or bf16 [groups, {count}, a multiple of {dim}], "
+        "heads in one piece, on the cpu"
     )

@@ -1,16 +1,15 @@
-/* Work dealt out to threads: to those that PyTorch has already.
+/* Work dealt out to the threads that PyTorch already has.
 
-   A second OpenMP library would start threads of its own beside them, and the two would wait for each
-   other's cores. So this calls the one that PyTorch brought, by the function that compilers themselves
-   call for a parallel region (the same in GNU's and in LLVM's library). It is found when the kernels are
-   loaded; were it not there, loading would fail, and PyTorch's operations would do. Thus the number of
-   threads and how they wait are what was set for PyTorch. OpenMP keeps that number for each thread that
-   calls, and PyTorch sets it when it is first asked something there; so it is asked before each call
-   (`arguments.py`). */
+   A second OpenMP library would start threads of its own beside them, and the two would wait for each other's cores.
+   So this file calls the library that PyTorch loaded, by the function that compilers themselves call for a parallel
+   region (the same in GNU's and in LLVM's library). The loader resolves it when the kernels are loaded; without it
+   loading fails, and PyTorch's operations take over. Thus the number of threads and their way of waiting are those set
+   for PyTorch. OpenMP keeps that number per calling thread, and PyTorch sets it on a thread when it is first asked for
+   it there; so `arguments.py` asks before each call. */
 
 #include "native.h"
 
-enum { PART = 1 << 13 }; /* numbers at a time: less is not worth another thread */
+enum { PART = 1 << 13 }; /* numbers at a time: fewer are not worth another thread */
 
 extern void GOMP_parallel(void (*member)(void *), void *data, unsigned threads, unsigned flags);
 
@@ -23,7 +22,7 @@ struct team {
     long next;
 };
 
-/* One thread: take the next part until there are no more, so that none waits for a slow one. */
+/* One thread: take the next part until none is left, so that no thread waits for a slow one. */
 static void member(void *shared)
 {
     struct team *team = shared;

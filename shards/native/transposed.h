@@ -1,4 +1,4 @@
-/* Sixteen rows of sixteen elements, of 32 bits each, in sixteen registers: turned so that they are columns. */
+/* Transposition of sixteen rows of sixteen elements, of 32 bits each, in sixteen registers. */
 
 #ifndef TRANSPOSED_H
 #define TRANSPOSED_H

@@ -30,12 +30,11 @@ static inline void store_bf16(bf16 *to, __mmask16 lanes, __m512 values)
     _mm256_mask_storeu_epi16(to, lanes, (__m256i)_mm512_cvtneps_pbh(values));
 }
 
-/* e^x to 2 units in the last place; 0 below about -104, infinite above about 89, not a number of none.
+/* e^x to 2 units in the last place; 0 below about -104, infinite above about 89, NaN for NaN.
 
-   x = n log 2 + r with |r| <= log 2 / 2: e^r by its Taylor series, and n into the exponent. log 2 is
-   taken off in two parts, the first of which times n is exact. x is held between bounds where the
-   result is 0 or infinite anyway, so that no infinity is taken from another. (Of two operands, `max`
-   and `min` give the second if one is not a number.) */
+   x = n log 2 + r with |r| <= log 2 / 2: e^r by its Taylor series, and n goes into the exponent. log 2 is subtracted in
+   two parts; the first part times n is exact. x is clamped to bounds where the result is 0 or infinite anyway, so that
+   no infinity is subtracted from another. (`max` and `min` return the second operand if one of the two is NaN.) */
 static inline __m512 exp_of(__m512 x)
 {
     const __m512 log2e = _mm512_set1_ps(1.44269504f);

@@ -1,1 +1,1 @@
-"""What the gateway and its shards say to each other. Standard library only; imported by both."""
+"""The protocol between the gateway and its shards. Standard library only; imported by both."""

@@ -1,21 +1,53 @@
-"""The shared memory of one shard generation, and who may write where.
+"""The shared memory of one shard generation.
 
-    0      magic u32 | version u32 | generation u32                      gateway, once
-    128    started u64 | done u64 | started_ns u64 | expected_ns u64     shard, scoring
-    192    (encoded u64 | encoding u64) x 2: jobs done, and the one in   shard, an encoder
-           work, of each encoder                                        each
-    256    count u64 | job u64 x 448: what is on the device              shard, scoring
-    4096   spans of request text                                        gateway
+    offset  fields                                            written by
+          +----------------------------------------------+
+       0  | magic u32 | version u32 | generation u32     |    gateway, once
+          +----------------------------------------------+
+     128  | started u64 | done u64                       |    shard, main thread
+          | started_ns u64 | expected_ns u64             |
+          +----------------------------------------------+
+     192  | tokenized u64 | tokenizing u64               |    shard, intake thread
+     208  | tokenized u64 | tokenizing u64               |    shard, thread of long texts
+          +----------------------------------------------+
+     256  | count u64 | job u64 x 448: on the device     |    shard, main thread
+          +----------------------------------------------+
+    4096  | spans: texts of jobs, 64-byte aligned        |    gateway
+          | ...                                          |
+          +----------------------------------------------+
 
-The memory has no name in any file system: it is gone when the last of the two processes is, whatever
-killed them. Spans are allocated by the gateway alone, in its own private memory, so nothing a shard
-writes can corrupt the allocator. Sealing keeps a shard from shrinking the memory under the
-gateway's feet (SIGBUS), and reserving the pages at once turns a full machine into a clean error at
-start instead of a signal later.
+States of the device, in the order of the writes:
 
-The progress blocks are advisory: they tell a hung shard from a slow one, and after a death which
-jobs are suspects. They never decide what is safe to read. Safety comes from the control socket: bytes are complete before the packet that names
-them is sent, and a span is used again only after its reply was received; the kernel orders both.
+    1 idle     started == done, count == 0
+    2 named    the jobs of the next batch are written, started == done
+    3 running  started == done + 1, with the time of the start and the expected duration
+    4 running  a step or a batch in flight ended: both counts rise by one, started == done + 1
+    1 idle     started == done, then count == 0
+
+The jobs are written before the batch counts as started, and removed after it counts as done. So
+whatever the state in which the process ends, the jobs on the device are named, at worst with some
+that have just left it. (A death amid the writes of state 2 may name the batch before.)
+
+States of a tokenizer: `tokenizing` is its job, or 0 between two jobs; `tokenized` counts the jobs
+that it has left.
+
+The gateway alone allocates spans, in its own private memory, so nothing that a shard writes can
+corrupt the allocator. A span goes through three states:
+
+    1 free     only the allocator touches it
+    2 written  the gateway writes the text, and after that sends the packet that names the span
+    3 read     the shard copies the text out of it; the gateway frees it when it has the reply
+
+No reader sees a half-written text: the kernel orders the write before the packet, the packet before
+the read, the reply before the next write.
+
+The blocks before the spans are advisory: they distinguish a hung shard from a slow one and, after a
+death, name the suspected jobs. They never decide what is safe to read, so a torn read of them does
+no harm.
+
+The memory has no name in any file system: it is gone when both processes are, however they ended.
+Sealing keeps a shard from shrinking the memory under the gateway's feet (SIGBUS). Reserving the
+pages at once turns a full machine into a clean error at the start instead of a signal later.
 """
 
 import fcntl
@@ -29,34 +61,34 @@ from dataclasses import dataclass
 
 from shards.wire.codecs import WireError
 
-ENCODER, LONG_TEXT_ENCODER = 0, 1
-"""Who turns texts into pairs: most of them, and those of jobs that have much."""
+TOKENIZER, LONG_TEXT_TOKENIZER = 0, 1
+"""The tokenizing threads of a shard: one for most jobs, one for those with much text."""
 
 ARENA_BYTES = 8 * 1024 * 1024
-"""Size of an arena: four jobs of the largest size."""
+"""The size of an arena: four jobs of the largest size."""
 
 _PAGE = 4096
 _ALIGN = 64
 _IDENTITY = struct.Struct("<III")
 _MAGIC, _VERSION = 0x52474157, 2
-_SCORING, _SCORING_AT = struct.Struct("<QQQQ"), 128
-_ENCODING, _ENCODING_AT = struct.Struct("<QQ"), 192
-_ENCODERS = 2
-_RECORDER, _RECORDER_AT, _RECORDER_JOBS = struct.Struct("<Q"), 256, 448
+_DEVICE, _DEVICE_AT = struct.Struct("<QQQQ"), 128
+_TOKENIZING, _TOKENIZING_AT = struct.Struct("<QQ"), 192
+_TOKENIZERS = 2
+_JOBS_COUNT, _JOBS_AT, _MOST_JOBS = struct.Struct("<Q"), 256, 448
 _SEALS = 0x0001 | 0x0002 | 0x0004  # F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What the shard last wrote about itself.
+    """The last record of a shard about itself.
 
     Attributes:
-        started: batches, or steps of long ones, begun; one more than `done` while a batch is on the device.
+        started: batches, or steps of long ones, begun; `done + 1` while a batch is on the device.
         done: those finished.
         started_ns: when the last batch began, CLOCK_MONOTONIC.
-        expected_ns: how long the shard itself expects that batch to take.
-        encoded: jobs that each encoder has dealt with.
-        encoding: the job that each of them deals with now, or 0.
+        expected_ns: the shard's own estimate of that batch's time.
+        tokenized: jobs that each tokenizer has left.
+        tokenizing: the job in each tokenizer, or 0.
         jobs: the jobs of the batch on the device.
     """
 
@@ -64,8 +96,8 @@ class Progress:
     done: int
     started_ns: int
     expected_ns: int
-    encoded: tuple[int, ...]
-    encoding: tuple[int, ...]
+    tokenized: tuple[int, ...]
+    tokenizing: tuple[int, ...]
     jobs: tuple[int, ...]
 
     @property
@@ -118,42 +150,42 @@ class Arena:
         return bytes(self._view[offset : offset + length])
 
     def batch_started(self, jobs: Sequence[int], *, now_ns: int, expected_ns: int) -> None:
-        """Record what goes on the device, before it does."""
-        jobs = jobs[:_RECORDER_JOBS]
-        _RECORDER.pack_into(self._map, _RECORDER_AT, len(jobs))
-        struct.pack_into(f"<{len(jobs)}Q", self._map, _RECORDER_AT + _RECORDER.size, *jobs)
-        _, done, *_ = _SCORING.unpack_from(self._map, _SCORING_AT)
-        _SCORING.pack_into(self._map, _SCORING_AT, done + 1, done, now_ns, expected_ns)
+        """Record the jobs of a batch, before it goes on the device."""
+        jobs = jobs[:_MOST_JOBS]
+        _JOBS_COUNT.pack_into(self._map, _JOBS_AT, len(jobs))
+        struct.pack_into(f"<{len(jobs)}Q", self._map, _JOBS_AT + _JOBS_COUNT.size, *jobs)
+        _, done, *_ = _DEVICE.unpack_from(self._map, _DEVICE_AT)
+        _DEVICE.pack_into(self._map, _DEVICE_AT, done + 1, done, now_ns, expected_ns)
 
-    def batch_moved(self) -> None:
-        """Record that the batch on the device has come further: it counts as another one."""
-        _, done, started_ns, expected_ns = _SCORING.unpack_from(self._map, _SCORING_AT)
-        _SCORING.pack_into(self._map, _SCORING_AT, done + 2, done + 1, started_ns, expected_ns)
+    def batch_advanced(self) -> None:
+        """Record progress within the batch on the device: it counts as another one."""
+        _, done, started_ns, expected_ns = _DEVICE.unpack_from(self._map, _DEVICE_AT)
+        _DEVICE.pack_into(self._map, _DEVICE_AT, done + 2, done + 1, started_ns, expected_ns)
 
     def batch_done(self) -> None:
         """Record that the device is free again."""
-        started, _, started_ns, expected_ns = _SCORING.unpack_from(self._map, _SCORING_AT)
-        _SCORING.pack_into(self._map, _SCORING_AT, started, started, started_ns, expected_ns)
-        _RECORDER.pack_into(self._map, _RECORDER_AT, 0)
+        started, _, started_ns, expected_ns = _DEVICE.unpack_from(self._map, _DEVICE_AT)
+        _DEVICE.pack_into(self._map, _DEVICE_AT, started, started, started_ns, expected_ns)
+        _JOBS_COUNT.pack_into(self._map, _JOBS_AT, 0)
 
-    def encoding(self, job: int, encoder: int = ENCODER) -> None:
-        """Record which job an encoder deals with; 0 when it is done with it."""
-        at = _ENCODING_AT + encoder * _ENCODING.size
-        encoded, _ = _ENCODING.unpack_from(self._map, at)
-        _ENCODING.pack_into(self._map, at, encoded + (not job), job)
+    def tokenizing(self, job: int, tokenizer: int = TOKENIZER) -> None:
+        """Record the job that a tokenizer works on; 0 when it has left the job."""
+        at = _TOKENIZING_AT + tokenizer * _TOKENIZING.size
+        tokenized, _ = _TOKENIZING.unpack_from(self._map, at)
+        _TOKENIZING.pack_into(self._map, at, tokenized + (not job), job)
 
     def progress(self) -> Progress:
-        started, done, started_ns, expected_ns = _SCORING.unpack_from(self._map, _SCORING_AT)
-        encoders = [
-            _ENCODING.unpack_from(self._map, _ENCODING_AT + encoder * _ENCODING.size)
-            for encoder in range(_ENCODERS)
+        started, done, started_ns, expected_ns = _DEVICE.unpack_from(self._map, _DEVICE_AT)
+        tokenizers = [
+            _TOKENIZING.unpack_from(self._map, _TOKENIZING_AT + tokenizer * _TOKENIZING.size)
+            for tokenizer in range(_TOKENIZERS)
         ]
-        encoded, encoding = zip(*encoders, strict=True)
-        (count,) = _RECORDER.unpack_from(self._map, _RECORDER_AT)
+        tokenized, tokenizing = zip(*tokenizers, strict=True)
+        (count,) = _JOBS_COUNT.unpack_from(self._map, _JOBS_AT)
         jobs = struct.unpack_from(
-            f"<{min(count, _RECORDER_JOBS)}Q", self._map, _RECORDER_AT + _RECORDER.size
+            f"<{min(count, _MOST_JOBS)}Q", self._map, _JOBS_AT + _JOBS_COUNT.size
         )
-        return Progress(started, done, started_ns, expected_ns, encoded, encoding, jobs)
+        return Progress(started, done, started_ns, expected_ns, tokenized, tokenizing, jobs)
 
     def close(self) -> None:
         """Unmap and close; harmless the second time."""
@@ -165,14 +197,14 @@ class Arena:
 
 
 class Spans:
-    """Which bytes of an arena are in use: first fit, in offset order."""
+    """The allocator of spans: first fit, in offset order."""
 
     def __init__(self, size: int = ARENA_BYTES) -> None:
         self._size = size
         self._taken: list[tuple[int, int]] = []  # (start, end), sorted
 
     def take(self, length: int) -> int | None:
-        """Return the offset of a free span, or `None` if there is no room now."""
+        """Allocate a span and return its offset; `None` if there is no room now."""
         place, start = self._first_fit(length)
         if start is not None:
             self._taken.insert(place, (start, start + length))
@@ -181,8 +213,8 @@ class Spans:
     def fits(self, length: int) -> bool:
         return self._first_fit(length)[1] is not None
 
-    def give(self, offset: int) -> None:
-        """Give back the span that starts at `offset`."""
+    def free(self, offset: int) -> None:
+        """Free the span that starts at `offset`."""
         self._taken = [span for span in self._taken if span[0] != offset]
 
     def _first_fit(self, length: int) -> tuple[int, int | None]:

@@ -1,4 +1,4 @@
-"""How the fields of messages look as bytes.
+"""The fields of messages as bytes.
 
     int               8 bytes, signed              tuple[int, ...]    count u32, then u32 each
     bool              1 byte                       tuple[float, ...]  count u32, then f32 each
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 
 class WireError(Exception):
-    """The bytes are not a message: the peer is broken and must not be listened to any more."""
+    """The bytes are no message: the peer is broken, and nothing more may be read from it."""
 
 
 class Reader:
@@ -32,7 +32,7 @@ class Reader:
         return layout.unpack_from(self._data, self._skip(layout.size))
 
     def _skip(self, size: int) -> int:
-        """Go on by so many bytes; return where they begin."""
+        """Advance by so many bytes; return their start."""
         if size > self.left:
             raise WireError(f"{size} bytes announced, {self.left} there")
         start = self._at
@@ -42,7 +42,7 @@ class Reader:
 
 
 class Codec(NamedTuple):
-    """Of one field, or of several that follow each other."""
+    """The encoding of one field, or of several that follow each other."""
 
     put: Callable[..., bytes]
     get: Callable[[Reader], Sequence[Any]]
@@ -91,7 +91,7 @@ def _get_texts(reader: Reader) -> Sequence[tuple[str, ...]]:
 
 
 def _array(letter: str) -> Codec:
-    """Codec of a tuple of 4-byte numbers."""
+    """Return the codec of a tuple of 4-byte numbers."""
 
     def put(values: tuple[Any, ...]) -> bytes:
         return struct.pack(f"<I{len(values)}{letter}", len(values), *values)
@@ -113,6 +113,6 @@ LETTERS: dict[Any, str] = {int: "q", bool: "?"}
 
 
 def numbers(letters: str) -> Codec:
-    """Codec of integers and flags that follow each other: in one step, since most fields are such."""
+    """Return the codec of consecutive integers and flags: one step, since most fields are such."""
     layout = struct.Struct(f"<{letters}")
     return Codec(layout.pack, lambda reader: reader.numbers(layout))

@@ -1,19 +1,20 @@
-"""What gateway and shard say to each other, and how it looks as bytes.
+"""The messages between gateway and shard, and their encoding.
 
 Every message is a frozen dataclass, grouped by receiver, and is encoded field by field in the order
 of its declaration: one byte for the kind, then each field by the codec of its type. There is no
-pickle and no self-describing format: a shard that has gone mad can send nothing that the gateway
-would execute, allocate without bound, or read past the end of. Whatever does not decode raises
+pickle and no self-describing format: a corrupted shard can send nothing that the gateway would
+execute, allocate without bound, or read past the end of. Bytes that do not decode raise
 `WireError`, and nothing else. See `codecs`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, get_type_hints
 
 from shards.wire.codecs import CODECS, LETTERS, Codec, Reader, WireError, numbers
+from shards.wire.facts import Facts
 
 MAX_JOB_DOCUMENTS = 1024
 """The most documents of one job, so that every reply fits one control packet."""
@@ -37,14 +38,24 @@ INVALID_SCORE = "invalid_score"
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Score these pairs. `queries` holds one query, or one per document.
+    """Score these pairs.
 
-    `deadline_ns` is CLOCK_MONOTONIC, the same for all processes of a machine;
-    `max_document_tokens` 0 means the model's own limit; `instruction` "" the model's default.
-    A document that is too long loses its end, or its start with `keep_end`; with
-    `refuse_truncation` the job fails with the code `DOCUMENT_TOO_LONG` instead. With `in_passages`
-    it is read in passages: at most `most_passages` (0: all), of at most `passage_tokens` (0: as many
-    as fit) with `passage_overlap` in common; its margin is the mean of the `pool_best` best (0: all).
+    Attributes:
+        deadline_ns: CLOCK_MONOTONIC, the same for all processes of a machine.
+        max_document_tokens: 0 for the model's own limit.
+        instruction: empty for the model's default.
+        instructions: one per document where pairs have their own; else empty.
+        queries: one query, or one per document.
+        keep_end: whether a document that is too long loses its start instead of its end.
+        refuse_truncation: whether the job fails with the code `DOCUMENT_TOO_LONG` instead.
+        in_passages: whether a document that is too long is read in passages.
+        most_passages: the most passages of one document; 0 for all.
+        passage_tokens: the most tokens of a passage; 0 for as many as fit.
+        passage_overlap: tokens that neighbouring passages have in common.
+        pool_best: the margin of a document is the mean of so many best passages; 0 for all.
+        max_pair_tokens: the most tokens of query, prompt and document together; 0 for the model's
+            own limit.
+        max_query_tokens: the most tokens that are read of each query; 0 for all.
     """
 
     job: int
@@ -60,18 +71,21 @@ class Score:
     passage_tokens: int = 0
     passage_overlap: int = 0
     pool_best: int = 1
+    max_pair_tokens: int = 0
+    max_query_tokens: int = 0
+    instructions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Nobody waits for this job any more. It is still answered, with `Failed`."""
+    """The client of this job left. The job is still answered, with `Failed`."""
 
     job: int
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Finish what you have, then end."""
+    """Finish the open jobs, then end."""
 
 
 # -- to the gateway --------------------------------------------------------------------------------
@@ -79,7 +93,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """How far a start has come: `loading` or `warming`, and a line for the operator."""
+    """Progress of a start: `loading`, `warming` or `proving`, and a line for the operator."""
 
     stage: str
     detail: str
@@ -87,41 +101,27 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The model is loaded and warm; what it turned out to be.
+    """The model is loaded and warm."""
 
-    `prompt_tokens` is what a pair of empty strings takes, beside `shared_tokens` which it shares with all
-    pairs; if these are 0, pairs share nothing, not even their query. `doubts` are those of the `warnings` that
-    concern the scores: what was guessed, and what could not be done as the checkpoint says. `weights`
-    changes when a file of the checkpoint does; it is empty where there are none.
-    """
-
-    engine: str
-    device: str
-    dtype: str
-    prompt_tokens: int
-    max_length: int
-    token_budget: int
-    activation: str
-    uses_instruction: bool
-    demonstration: bool
-    warnings: tuple[str, ...]
-    notes: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
-    weights: str = ""
-    shared_tokens: int = 0
+    facts: Facts
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
     """The answer to a job: one margin and one token count per document, in order.
 
-    `truncated` holds the indices of cut documents. `computed_tokens` counts padding too;
-    `saved_tokens` were not computed, because pairs share them. Where the
-    job asked for passages, `passages` counts those of each document, and `starts` and `ends` are the
-    characters of its best one; otherwise the three are empty. The last five tell of the
-    batches that the shard has computed since its last answer, for whomever: computed pairs, tokens
-    and microseconds of each, and how many parts of prefixes were kept from before, and were not. `queue_ns` is
-    the time in the shard before the first batch, `encode_ns` the part of it that the tokenizer took.
+    Attributes:
+        truncated: the indices of cut documents.
+        computed_tokens: tokens computed for the job, padding included.
+        queue_ns: the time in the shard before the first batch.
+        passages: the passages of each document; empty unless the job asked for passages.
+        starts, ends: the characters of each document's best passage; empty likewise.
+        batch_pairs, batch_tokens, batch_us: pairs, computed tokens and microseconds of each batch
+            since the last answer, of any job.
+        saved_tokens: tokens that were not computed, since pairs share them.
+        prefix_hits, prefix_misses: parts of prefixes in these batches that were cached, and that
+            were not.
+        tokenize_ns: the part of `queue_ns` in the tokenizer.
     """
 
     job: int
@@ -140,11 +140,11 @@ class Scores:
     saved_tokens: int = 0
     prefix_hits: int = 0
     prefix_misses: int = 0
-    encode_ns: int = 0
+    tokenize_ns: int = 0
 
     @property
     def batches(self) -> Iterator[tuple[int, int, int]]:
-        """Pairs, tokens and microseconds of each batch that it tells of."""
+        """Pairs, tokens and microseconds of each reported batch."""
         return zip(self.batch_pairs, self.batch_tokens, self.batch_us, strict=True)
 
 
@@ -152,9 +152,11 @@ class Scores:
 class Failed:
     """The job has no scores.
 
-    `document` is the place in the job of the document at fault, and `code` a key of
-    `gateway.faults.FAULTS`; where there is none, -1 and a key of `gateway.replica.FAILURES`.
-    `computed_tokens` were computed for it in vain, padding included.
+    Attributes:
+        code: a key of `gateway.domain.pair_faults.FAULTS` where a document is at fault, else of
+            `gateway.supervision.replica.FAILURES`.
+        document: the index in the job of the document at fault; -1 for none.
+        computed_tokens: tokens computed for it in vain, padding included.
     """
 
     job: int
@@ -166,7 +168,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The shard ends now, because its spec cannot be served."""
+    """The shard ends now, since its spec cannot be served."""
 
     exit_code: int
     message: str
@@ -174,11 +176,13 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """What known pairs have scored: all after a load, some of them now and then.
+    """The scores of known pairs: of all after a load, of a few now and then.
 
-    A shard with `findings` ends. `fingerprint` is of weights, prompt and pairs; it is empty where the
-    margins need not be remembered. `spread` holds the mean margin of right documents less that of
-    wrong ones, or nothing where order was not asked for.
+    Attributes:
+        fingerprint: a hash of weights, prompt and pairs; empty if the margins need not be stored.
+        spread: the mean margin of right documents less that of wrong ones; empty where order is
+            not required.
+        findings: faults; a shard with any ends.
     """
 
     mode: str
@@ -208,10 +212,8 @@ KINDS: dict[int, type[Message]] = {
 
 def encode(message: Message) -> bytes:
     """Return the message as bytes."""
-    kind, codecs = _LAYOUTS[type(message)]
-    parts = [bytes((kind,))]
-    parts += [codec.put(*values(message)) for values, codec in codecs]
-    return b"".join(parts)
+    kind, record = _RECORDS[type(message)]
+    return bytes((kind,)) + record.put(message)
 
 
 def decode(data: bytes | memoryview) -> Message:
@@ -224,19 +226,34 @@ def decode(data: bytes | memoryview) -> Message:
     kind = KINDS.get(reader.take(1)[0])
     if kind is None:
         raise WireError("unknown kind of message")
-    values: list[Any] = []
-    for _, codec in _LAYOUTS[kind][1]:
-        values += codec.get(reader)
+    message: Message
+    (message,) = _RECORDS[kind][1].get(reader)
     if reader.left:
         raise WireError(f"{reader.left} bytes too many after {kind.__name__}")
-    return kind(*values)
+    return message
 
 
-_Values = Callable[[Message], Sequence[Any]]
+_Values = Callable[[Any], Sequence[Any]]
 
 
-def _layout(kind: type[Message]) -> list[tuple[_Values, Codec]]:
-    """Return how to get at the fields of a message, and the codec for what that gives."""
+def _record(kind: type) -> Codec:
+    """Return the codec of a dataclass: its fields, one after another."""
+    layout = _layout(kind)
+
+    def put(record: Any) -> bytes:
+        return b"".join([codec.put(*values(record)) for values, codec in layout])
+
+    def get(reader: Reader) -> Sequence[Any]:
+        values: list[Any] = []
+        for _, codec in layout:
+            values += codec.get(reader)
+        return (kind(*values),)
+
+    return Codec(put, get)
+
+
+def _layout(kind: type) -> list[tuple[_Values, Codec]]:
+    """Return, for each field or group of fields, a function that reads it and its codec."""
     hints = get_type_hints(kind)
     found: list[tuple[_Values, Codec]] = []
     for are_numbers, group in groupby(fields(kind), lambda field: hints[field.name] in LETTERS):
@@ -245,13 +262,17 @@ def _layout(kind: type[Message]) -> list[tuple[_Values, Codec]]:
             letters = "".join(LETTERS[hints[name]] for name in names)
             found.append((_values(names), numbers(letters)))
         else:
-            found += [(_values([name]), CODECS[hints[name]]) for name in names]
+            found += [(_values([name]), _codec(hints[name])) for name in names]
     return found
+
+
+def _codec(hint: Any) -> Codec:
+    return _record(hint) if isinstance(hint, type) and is_dataclass(hint) else CODECS[hint]
 
 
 def _values(names: Sequence[str]) -> _Values:
     get = attrgetter(*names)
-    return get if len(names) > 1 else lambda message: (get(message),)
+    return get if len(names) > 1 else lambda record: (get(record),)
 
 
-_LAYOUTS = {kind: (number, _layout(kind)) for number, kind in KINDS.items()}
+_RECORDS = {kind: (number, _record(kind)) for number, kind in KINDS.items()}

@@ -1,9 +1,9 @@
-"""The two ends of a pipe: an arena and a control socket that carries one frame a packet.
+"""The two ends of a pipe: an arena, and a control socket that carries one frame a packet.
 
     version u8 | where u8 | reserved u16 | generation u32 | length u32 | crc32 u32 | offset u64
     followed by the message itself if `where` is INLINE; else it lies in the arena at `offset`
 
-The socket keeps packets whole and in order and says when the peer is gone. Large texts go through
+The socket keeps packets whole and in order and reports the end of the peer. Large texts go through
 the arena, everything else inline. Only the gateway sends large messages: a reply is at most
 `MAX_JOB_DOCUMENTS` scores long and always fits a packet. The gateway never blocks; the shard does.
 """
@@ -63,11 +63,11 @@ class GatewayEnd:
         return self._shard_socket.fileno(), self._arena.fd
 
     def handed_over(self) -> None:
-        """Close our copy of the shard's end, so that its death is seen as the end of the stream."""
+        """Close our copy of the shard's end, so that its death ends the stream."""
         self._shard_socket.close()
 
     def fits(self, length: int) -> bool:
-        """Whether a message of so many bytes finds room in the arena now."""
+        """Return whether there is room for a message of so many bytes in the arena now."""
         return length <= _INLINE_BYTES or self._spans.fits(length)
 
     def send(self, message: Message) -> None:
@@ -89,7 +89,7 @@ class GatewayEnd:
         try:
             self._send(_SPAN, offset, body, b"")
         except (PipeFull, PipeClosed):
-            self._spans.give(offset)
+            self._spans.free(offset)
             raise
         self._span_of_job[message.job] = offset
 
@@ -103,13 +103,13 @@ class GatewayEnd:
             raise PipeClosed from None
 
     def receive(self, most: int | None = None) -> list[Message]:
-        """Return the messages that are there; `closed` turns true at the end of the stream.
+        """Return the received messages; `closed` turns true at the end of the stream.
 
         Args:
-            most: how many at most; the others stay for the next call. `None` for all.
+            most: the most messages; the others stay for the next call. `None` for all.
 
         Raises:
-            WireError: the shard sent something that is no message.
+            WireError: the shard sent bytes that are no message.
         """
         messages: list[Message] = []
         while not self.closed and (most is None or len(messages) < most):
@@ -130,7 +130,7 @@ class GatewayEnd:
         if isinstance(message, Scores | Failed):
             offset = self._span_of_job.pop(message.job, None)
             if offset is not None:
-                self._spans.give(offset)
+                self._spans.free(offset)
         return message
 
     def progress(self) -> Progress:

@@ -1,6 +1,6 @@
-"""Gateways that the clients are pointed at, and what they should say.
+"""Gateways for the clients, and the expected results.
 
-The gateways run in the project's own environment, this in the one that `scripts/test-clients` makes.
+The gateways run in the project's own environment, the tests in that of `scripts/test-clients`.
 """
 
 import json
@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients.asked import DOCUMENTS, MODEL, QUERY, Expected, Keyed
+from tests.clients.cases import DOCUMENTS, MODEL, QUERY, Expected, Keyed
 
 ROOT = Path(__file__).parents[2]
 PYTHON = os.environ.get("GATEWAY_PYTHON", str(ROOT / ".venv/bin/python"))
@@ -44,12 +44,12 @@ engine = "fake"
 devices = ["cpu:0"]
 max_length = 8
 """
-"""Two documents a third of a second: thousands keep it busy for as long as the tests take."""
+"""Two documents take 0.3 s: thousands keep the gateway busy for as long as the tests run."""
 
 os.environ.update(OFFLINE, **dict.fromkeys(KEYS, "any"))
-"""Before any client is imported: none calls home, each has the key that it insists on."""
+"""Set before any client is imported: none sends telemetry, each has the key that it requires."""
 
-HELD = {"query": "q", "documents": ["a b c d e f g"] * 10_000}
+HELD = {"query": "q", "documents": [f"a b c d e f {number}" for number in range(10_000)]}
 
 
 @contextmanager
@@ -76,7 +76,7 @@ def serving(folder: Path, *arguments: str) -> Iterator[str]:
 
 
 def ask(url: str, body: dict[str, Any] | None = None) -> Any:
-    """Return the JSON at a URL, or the answer to a request."""
+    """Return the JSON at a URL, or the reply to a request."""
     data = None if body is None else json.dumps(body).encode()
     headers = {"content-type": "application/json", "x-request-timeout-ms": "600000"}
     with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=600) as reply:
@@ -92,22 +92,22 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def expected(url: str) -> Expected:
-    """What a plain request gets: what all clients should make of it."""
-    said = ask(f"{url}/v1/rerank", {"query": QUERY, "documents": DOCUMENTS, "model": MODEL})
+    """The results of a plain request, which every client must return."""
+    reply = ask(f"{url}/v1/rerank", {"query": QUERY, "documents": DOCUMENTS, "model": MODEL})
     return Expected(
-        [one["index"] for one in said["results"]], said["results"][0]["relevance_score"]
+        [result["index"] for result in reply["results"]], reply["results"][0]["relevance_score"]
     )
 
 
 @pytest.fixture(scope="session")
 def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A gateway that has all the work it takes: every request is refused with 503."""
+    """A gateway with a full queue: every request is rejected with 503."""
     folder = tmp_path_factory.mktemp("busy")
     (folder / "gateway.toml").write_text(BUSY)
     with serving(folder, "--config", str(folder / "gateway.toml")) as found:
 
         def hold() -> None:
-            with suppress(OSError):  # the gateway ends before it answers
+            with suppress(OSError):  # the gateway is killed before it replies
                 ask(f"{found}/v1/rerank", HELD)
 
         threading.Thread(target=hold, daemon=True).start()
@@ -120,7 +120,7 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
-    """A gateway that asks for a key."""
+    """A gateway that requires a key."""
     folder = tmp_path_factory.mktemp("keyed")
     (folder / "gateway.toml").write_text(KEYED)
     command = ["key", "new", "tests", "--keys-file", str(folder / "keys.toml")]
@@ -133,4 +133,5 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
 
 def _outstanding(url: str) -> int:
     status = ask(f"{url}/status")
-    return sum(one["outstanding_tokens"] for model in status["models"] for one in model["shards"])
+    shards = (shard for model in status["models"] for shard in model["shards"])
+    return sum(shard["outstanding_tokens"] for shard in shards)

@@ -6,7 +6,7 @@ import cohere
 import pytest
 from cohere.core.api_error import ApiError
 
-from tests.clients.asked import (
+from tests.clients.cases import (
     BEST,
     DOCUMENTS,
     MODEL,
@@ -30,12 +30,12 @@ ASYNC = [cohere.AsyncClient, cohere.AsyncClientV2]
 def test_rerank(url: str, expected: Expected, kind: Any, suffix: str) -> None:
     client = kind(api_key="any", base_url=url + suffix)
     reply = client.rerank(model=MODEL, query=QUERY, documents=DOCUMENTS)
-    expected.check([one.index for one in reply.results], reply.results[0].relevance_score)
+    expected.check([result.index for result in reply.results], reply.results[0].relevance_score)
     assert reply.id.startswith("rerank-")
     assert reply.meta.billed_units.search_units == 1
     assert reply.meta.tokens.input_tokens > 20
     top = client.rerank(model=MODEL, query=QUERY, documents=DOCUMENTS, top_n=1)
-    assert [one.index for one in top.results] == [1]
+    assert [result.index for result in top.results] == [1]
 
 
 def test_v1_returns_documents(url: str) -> None:
@@ -56,8 +56,9 @@ def test_v1_reads_fields_of_objects(url: str) -> None:
         return_documents=True,
     )
     assert reply.results[0].index == 1
-    assert reply.results[0].document is not None
-    assert reply.results[0].document.title == BEST  # type: ignore[attr-defined]
+    document: Any = reply.results[0].document
+    assert document is not None
+    assert document.title == BEST
 
 
 def test_v1_needs_no_model(url: str) -> None:
@@ -69,7 +70,7 @@ def test_v1_needs_no_model(url: str) -> None:
 async def test_async(url: str, expected: Expected, kind: Any) -> None:
     client = kind(api_key="any", base_url=url)
     reply = await client.rerank(model=MODEL, query=QUERY, documents=DOCUMENTS)
-    expected.check([one.index for one in reply.results], reply.results[0].relevance_score)
+    expected.check([result.index for result in reply.results], reply.results[0].relevance_score)
 
 
 @pytest.mark.parametrize("kind", CLIENTS)
@@ -101,17 +102,17 @@ async def test_async_errors(url: str, busy: str, kind: Any) -> None:
 
 @pytest.mark.parametrize("kind", CLIENTS)
 def test_keys(keyed: Keyed, kind: Any) -> None:
-    asked: Any = {"model": MODEL, "query": QUERY, "documents": DOCUMENTS}
-    assert len(kind(api_key=keyed.key, base_url=keyed.url).rerank(**asked).results) == 3
+    body: Any = {"model": MODEL, "query": QUERY, "documents": DOCUMENTS}
+    assert len(kind(api_key=keyed.key, base_url=keyed.url).rerank(**body).results) == 3
     with pytest.raises(cohere.UnauthorizedError) as refused:
-        kind(api_key=WRONG_KEY, base_url=keyed.url).rerank(**asked)
+        kind(api_key=WRONG_KEY, base_url=keyed.url).rerank(**body)
     assert NO_SUCH_KEY in refused.value.body["message"]
 
 
 @pytest.mark.parametrize("kind", ASYNC)
 async def test_async_keys(keyed: Keyed, kind: Any) -> None:
-    asked: Any = {"model": MODEL, "query": QUERY, "documents": DOCUMENTS}
-    found = await kind(api_key=keyed.key, base_url=keyed.url).rerank(**asked)
+    body: Any = {"model": MODEL, "query": QUERY, "documents": DOCUMENTS}
+    found = await kind(api_key=keyed.key, base_url=keyed.url).rerank(**body)
     assert len(found.results) == 3
     with pytest.raises(cohere.UnauthorizedError, match=NO_SUCH_KEY):
-        await kind(api_key=WRONG_KEY, base_url=keyed.url).rerank(**asked)
+        await kind(api_key=WRONG_KEY, base_url=keyed.url).rerank(**body)

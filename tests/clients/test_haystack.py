@@ -14,14 +14,14 @@ from haystack_integrations.components.rankers.huggingface_api import HuggingFace
 from haystack_integrations.components.rankers.jina import JinaRanker
 from haystack_integrations.components.rankers.vllm import VLLMRanker
 
-from tests.clients.asked import DOCUMENTS, MODEL, NO_DOCUMENTS, NO_MODEL, QUERY, TOO_MUCH, Expected
+from tests.clients.cases import DOCUMENTS, MODEL, NO_DOCUMENTS, NO_MODEL, QUERY, TOO_MUCH, Expected
 
 PAGES = [Document(content=text, meta={"n": n}) for n, text in enumerate(DOCUMENTS)]
 KEY = Secret.from_token("any")
 
 
-def check(expected: Expected, said: dict[str, Any]) -> None:
-    found = said["documents"]
+def check(expected: Expected, output: dict[str, Any]) -> None:
+    found = output["documents"]
     expected.check([page.meta["n"] for page in found], found[0].score)
 
 

@@ -9,7 +9,7 @@ from infinity_client.api.default import rerank
 from infinity_client.errors import UnexpectedStatus
 from infinity_client.models import RerankInput
 
-from tests.clients.asked import (
+from tests.clients.cases import (
     BEST,
     DOCUMENTS,
     MODEL,
@@ -23,7 +23,7 @@ from tests.clients.asked import (
 PREFIXES = pytest.mark.parametrize("prefix", ["", "/infinity"])
 
 
-def asked(model: str = MODEL, documents: list[str] = DOCUMENTS, **fields: object) -> RerankInput:
+def request(model: str = MODEL, documents: list[str] = DOCUMENTS, **fields: object) -> RerankInput:
     body = {"query": QUERY, "documents": documents, "model": model, **fields}
     return RerankInput.from_dict(body)
 
@@ -31,32 +31,32 @@ def asked(model: str = MODEL, documents: list[str] = DOCUMENTS, **fields: object
 @PREFIXES
 def test_rerank(url: str, expected: Expected, prefix: str) -> None:
     client = AuthenticatedClient(base_url=url + prefix, token="any")
-    reply = rerank.sync(client=client, body=asked())
-    expected.check([one.index for one in reply.results], reply.results[0].relevance_score)
+    reply = rerank.sync(client=client, body=request())
+    expected.check([result.index for result in reply.results], reply.results[0].relevance_score)
     assert reply.usage.total_tokens > 20
-    top = rerank.sync(client=client, body=asked(top_n=1))
-    assert [one.index for one in top.results] == [1]
+    top = rerank.sync(client=client, body=request(top_n=1))
+    assert [result.index for result in top.results] == [1]
 
 
 def test_documents_are_strings_under_the_prefix(url: str) -> None:
     client = Client(base_url=f"{url}/infinity")
-    reply = rerank.sync(client=client, body=asked(return_documents=True))
+    reply = rerank.sync(client=client, body=request(return_documents=True))
     assert reply.results[0].document == BEST
 
 
 @PREFIXES
 async def test_async(url: str, expected: Expected, prefix: str) -> None:
     async with Client(base_url=url + prefix) as client:
-        reply = await rerank.asyncio(client=client, body=asked())
-    expected.check([one.index for one in reply.results], reply.results[0].relevance_score)
+        reply = await rerank.asyncio(client=client, body=request())
+    expected.check([result.index for result in reply.results], reply.results[0].relevance_score)
 
 
 @PREFIXES
 def test_errors(url: str, busy: str, prefix: str) -> None:
     for at, body, message in (
-        (url, asked("no-such-model"), NO_MODEL),
-        (url, asked(documents=[]), NO_DOCUMENTS),
-        (busy, asked(), TOO_MUCH),
+        (url, request("no-such-model"), NO_MODEL),
+        (url, request(documents=[]), NO_DOCUMENTS),
+        (busy, request(), TOO_MUCH),
     ):
         client = Client(base_url=at + prefix, raise_on_unexpected_status=True)
         with pytest.raises(UnexpectedStatus) as error:

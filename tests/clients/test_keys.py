@@ -1,6 +1,6 @@
-"""Keys: each client is answered with the right one, and its own exception tells of a wrong one.
+"""Keys: a valid key gets results in every client, a wrong one raises the client's own exception.
 
-cohere and openai are in files of their own, which run with two versions of each.
+cohere and openai have files of their own, which run with two versions of each.
 """
 
 from collections.abc import Callable
@@ -36,10 +36,10 @@ from llama_index.postprocessor.mixedbreadai_rerank import MixedbreadAIRerank
 from llama_index.postprocessor.tei_rerank import TextEmbeddingInference
 from llama_index.postprocessor.voyageai_rerank import VoyageAIRerank as LlamaVoyage
 
-from tests.clients.asked import DOCUMENTS, MODEL, NO_SUCH_KEY, QUERY, WRONG_KEY, Keyed
+from tests.clients.cases import DOCUMENTS, MODEL, NO_SUCH_KEY, QUERY, WRONG_KEY, Keyed
 
 Ask = Callable[[pytest.MonkeyPatch, str, str], Any]
-"""Asks a URL with a key, and returns as many results as there are documents."""
+"""Sends a request to a URL with a key, and returns one result per document."""
 
 BODY = {"model": MODEL, "query": QUERY, "documents": DOCUMENTS}
 
@@ -56,8 +56,8 @@ def haystack(ranker: Any) -> Any:
 
 def with_litellm(provider: str, suffix: str = "") -> Ask:
     def ask(_: pytest.MonkeyPatch, url: str, key: str) -> Any:
-        asked = {**BODY, "model": f"{provider}/{MODEL}", "return_documents": False}
-        return litellm.rerank(**asked, api_base=url + suffix, api_key=key).results
+        body = {**BODY, "model": f"{provider}/{MODEL}", "return_documents": False}
+        return litellm.rerank(**body, api_base=url + suffix, api_key=key).results
 
     return ask
 
@@ -127,7 +127,9 @@ CLIENTS: dict[str, tuple[Ask, type[Exception]]] = {
         lambda _, url, key: InfinityRerank(
             client=infinity_client.Client(
                 base_url=url,
-                headers={"Authorization": f"Bearer {key}"},  # it takes no AuthenticatedClient
+                headers={
+                    "Authorization": f"Bearer {key}"
+                },  # InfinityRerank takes no AuthenticatedClient
                 raise_on_unexpected_status=True,
             ),
             model=MODEL,
@@ -192,11 +194,11 @@ def test_keys(keyed: Keyed, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(ask(monkeypatch, keyed.url, keyed.key)) == len(DOCUMENTS)
     with pytest.raises(kind) as refused:
         ask(monkeypatch, keyed.url, WRONG_KEY)
-    said = getattr(refused.value, "content", b"").decode() or str(refused.value)
-    assert NO_SUCH_KEY in said
+    message = getattr(refused.value, "content", b"").decode() or str(refused.value)
+    assert NO_SUCH_KEY in message
 
 
-def test_llama_index_tei_takes_the_key_as_it_is_and_loses_the_message(keyed: Keyed) -> None:
+def test_llama_index_tei_sends_the_key_verbatim_and_loses_the_message(keyed: Keyed) -> None:
     def ranker(key: str) -> Any:
         return TextEmbeddingInference(base_url=keyed.url, top_n=3, auth_token=key)
 
@@ -206,7 +208,7 @@ def test_llama_index_tei_takes_the_key_as_it_is_and_loses_the_message(keyed: Key
         llama_index(ranker(WRONG_KEY))
 
 
-def test_haystack_tei_says_no_more_than_the_status(keyed: Keyed) -> None:
+def test_haystack_tei_reports_only_the_status(keyed: Keyed) -> None:
     def ranker(key: str) -> Any:
         return HuggingFaceTEIRanker(url=keyed.url, token=Secret.from_token(key), max_retries=1)
 

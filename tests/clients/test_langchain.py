@@ -1,5 +1,8 @@
 """langchain-cohere, langchain-community (Jina, Infinity) and langchain-voyageai."""
 
+from functools import partial
+from typing import Any
+
 import pytest
 
 pytest.importorskip("langchain_core")
@@ -14,7 +17,7 @@ from langchain_community.document_compressors.jina_rerank import JinaRerank
 from langchain_core.documents import Document
 from langchain_voyageai import VoyageAIRerank
 
-from tests.clients.asked import (
+from tests.clients.cases import (
     DOCUMENTS,
     MODEL,
     NO_DOCUMENTS,
@@ -28,27 +31,26 @@ PAGES = [Document(text, metadata={"n": n}) for n, text in enumerate(DOCUMENTS)]
 
 
 def check(expected: Expected, found: list[Document]) -> None:
-    """The documents come back with their metadata and a score."""
+    """Check order, score and metadata of the returned documents."""
     expected.check([page.metadata["n"] for page in found], found[0].metadata["relevance_score"])
     assert found[0].page_content == DOCUMENTS[1]
 
 
-def test_cohere(url: str, busy: str, expected: Expected) -> None:
+def test_cohere(url: str, busy: str, expected: Expected, monkeypatch: pytest.MonkeyPatch) -> None:
     ranker = CohereRerank(base_url=url, model=MODEL, cohere_api_key="any", top_n=3)
     check(expected, list(ranker.compress_documents(PAGES, QUERY)))
     with pytest.raises(cohere.NotFoundError, match="no-such-model"):
         ranker.rerank(DOCUMENTS, QUERY, model="no-such-model")
-    assert ranker.rerank([], QUERY) == []  # it does not ask
+    assert ranker.rerank([], QUERY) == []  # without a request
     client = cohere.ClientV2("any", base_url=busy)
-    client.rerank = lambda **fields: cohere.ClientV2.rerank(  # type: ignore[method-assign]
-        client, **fields, request_options={"max_retries": 0}
-    )
+    no_retries: Any = {"request_options": {"max_retries": 0}}
+    monkeypatch.setattr(client, "rerank", partial(client.rerank, **no_retries))
     with pytest.raises(cohere.ServiceUnavailableError, match="queue_tokens"):
         CohereRerank(client=client, model=MODEL).rerank(DOCUMENTS, QUERY)
 
 
 def jina(monkeypatch: pytest.MonkeyPatch, url: str, model: str = MODEL) -> JinaRerank:
-    """It has no argument for the URL, only a constant."""
+    """Return a ranker. The class has no argument for the URL, only a constant."""
     monkeypatch.setattr(jina_rerank, "JINA_API_URL", f"{url}/v1/rerank")
     return JinaRerank(model=model, jina_api_key="any", top_n=3)
 
@@ -61,7 +63,7 @@ def test_jina_errors(url: str, busy: str, monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(RuntimeError) as unknown:
         jina(monkeypatch, url, "no-such-model").rerank(DOCUMENTS, QUERY)
     assert NO_MODEL in str(unknown.value)
-    assert jina(monkeypatch, url).rerank([], QUERY) == []  # it does not ask
+    assert jina(monkeypatch, url).rerank([], QUERY) == []  # without a request
     with pytest.raises(RuntimeError) as full:
         jina(monkeypatch, busy).rerank(DOCUMENTS, QUERY)
     assert TOO_MUCH in str(full.value)

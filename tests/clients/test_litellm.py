@@ -1,4 +1,4 @@
-"""litellm: eight providers of its `rerank`, each by its own adapter."""
+"""litellm: nine providers of its `rerank`, each by its own adapter."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 
 litellm: Any = pytest.importorskip("litellm")
 
-from tests.clients.asked import (
+from tests.clients.cases import (
     BEST,
     DOCUMENTS,
     MODEL,
@@ -21,7 +21,7 @@ from tests.clients.asked import (
 
 @dataclass(frozen=True)
 class Provider:
-    """How one adapter is pointed at the gateway, and what it can do."""
+    """One adapter: its base URL at the gateway, and its abilities."""
 
     name: str
     suffix: str = ""
@@ -51,19 +51,27 @@ PROVIDERS = [
     Provider("voyage", "/voyage"),
     Provider("together_ai", "/v1"),
     Provider("litellm_proxy"),
+    Provider("dashscope", "/compatible-api/v1"),
+    # base URLs of other servers
+    Provider("cohere", "/providers/cohere/v2/rerank"),
+    Provider("cohere", "/v2"),
+    Provider("hosted_vllm", "/openai/v1/"),
+    Provider("jina_ai", "/api/v1/rerank"),
 ]
 EVERY = pytest.mark.parametrize(
-    "provider", PROVIDERS, ids=[f"{one.name}{one.suffix}" for one in PROVIDERS]
+    "provider", PROVIDERS, ids=[f"{provider.name}{provider.suffix}" for provider in PROVIDERS]
 )
 
 
 @EVERY
 def test_without_documents(url: str, expected: Expected, provider: Provider) -> None:
     reply = litellm.rerank(**provider.ask(url, return_documents=False))
-    expected.check([one["index"] for one in reply.results], reply.results[0]["relevance_score"])
+    expected.check(
+        [result["index"] for result in reply.results], reply.results[0]["relevance_score"]
+    )
     assert reply.id
     top = litellm.rerank(**provider.ask(url, return_documents=False, top_n=1))
-    assert [one["index"] for one in top.results] == [1]
+    assert [result["index"] for result in top.results] == [1]
 
 
 @EVERY
@@ -77,7 +85,9 @@ def test_with_documents(url: str, provider: Provider) -> None:
 @EVERY
 async def test_async(url: str, expected: Expected, provider: Provider) -> None:
     reply = await litellm.arerank(**provider.ask(url, return_documents=False))
-    expected.check([one["index"] for one in reply.results], reply.results[0]["relevance_score"])
+    expected.check(
+        [result["index"] for result in reply.results], reply.results[0]["relevance_score"]
+    )
 
 
 @EVERY

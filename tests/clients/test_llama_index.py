@@ -16,13 +16,13 @@ from llama_index.postprocessor.mixedbreadai_rerank import MixedbreadAIRerank
 from llama_index.postprocessor.tei_rerank import TextEmbeddingInference
 from llama_index.postprocessor.voyageai_rerank import VoyageAIRerank
 
-from tests.clients.asked import DOCUMENTS, MODEL, NO_MODEL, QUERY, TOO_MUCH, Expected
+from tests.clients.cases import DOCUMENTS, MODEL, NO_MODEL, QUERY, TOO_MUCH, Expected
 
 BUNDLE = QueryBundle(QUERY)
 
 
 def nodes() -> list[NodeWithScore]:
-    """Fresh ones: some rerankers write into them."""
+    """Return new nodes: some rerankers write into them."""
     return [NodeWithScore(node=TextNode(text=text), score=0.5) for text in DOCUMENTS]
 
 
@@ -60,7 +60,7 @@ def test_tei(url: str, expected: Expected, suffix: str) -> None:
 
 
 def test_tei_loses_every_message(busy: str) -> None:
-    """It asserts on the number of scores before it looks for an error."""
+    """The package asserts the number of scores before it checks for an error."""
     fails(TextEmbeddingInference(base_url=busy, top_n=3), AssertionError)
 
 

@@ -3,12 +3,12 @@
 import openai
 import pytest
 
-from tests.clients.asked import MODEL, NO_MODEL, NO_SUCH_KEY, WRONG_KEY, Keyed
+from tests.clients.cases import MODEL, NO_MODEL, NO_SUCH_KEY, WRONG_KEY, Keyed
 
 
 def test_models(url: str) -> None:
     client = openai.OpenAI(api_key="any", base_url=f"{url}/v1")
-    assert [one.id for one in client.models.list()] == ["embedded-bert", "embedded-qwen3"]
+    assert [model.id for model in client.models.list()] == ["embedded-bert", "embedded-qwen3"]
     model = client.models.retrieve(MODEL)
     assert (model.id, model.object, model.owned_by) == (MODEL, "model", "rerank-gateway")
     assert model.created > 0
@@ -16,7 +16,7 @@ def test_models(url: str) -> None:
 
 async def test_async(url: str) -> None:
     async with openai.AsyncOpenAI(api_key="any", base_url=f"{url}/v1") as client:
-        assert MODEL in [one.id async for one in client.models.list()]
+        assert MODEL in [model.id async for model in client.models.list()]
 
 
 def test_errors(url: str) -> None:
@@ -34,7 +34,7 @@ def test_keys(keyed: Keyed) -> None:
     def client(key: str) -> openai.OpenAI:
         return openai.OpenAI(api_key=key, base_url=f"{keyed.url}/v1", max_retries=0)
 
-    assert [one.id for one in client(keyed.key).models.list()] == [MODEL]
+    assert [model.id for model in client(keyed.key).models.list()] == [MODEL]
     with pytest.raises(openai.AuthenticationError) as refused:
         client(WRONG_KEY).models.list()
     assert NO_SUCH_KEY in str(refused.value)

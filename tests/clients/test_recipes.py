@@ -1,4 +1,4 @@
-"""What docs/clients.md says: its Python is run, its versions are those that are tested."""
+"""The recipes of docs/clients.md: their Python runs, their versions are those under test."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("litellm")
 
-from tests.clients.asked import BEST
+from tests.clients.cases import BEST
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/clients.md").read_text(encoding="utf-8")
@@ -16,7 +16,7 @@ HERE = "http://127.0.0.1:8080"
 
 
 def recipes() -> list[tuple[str, str]]:
-    """Return each block of Python with the heading it stands under."""
+    """Return each block of Python with its heading."""
     found, heading = [], ""
     for title, code in RECIPES:
         heading = title or heading
@@ -37,7 +37,7 @@ def test_the_recipe_prints_the_best_document(
     assert text == BEST
 
 
-def test_there_is_a_recipe_for_each() -> None:
+def test_every_framework_has_a_recipe() -> None:
     assert {name for name, _ in recipes()} == {
         "Our own client",
         "LangChain",
@@ -62,11 +62,12 @@ def pinned() -> dict[str, set[str]]:
 
 
 def test_the_versions_on_the_page_are_those_that_are_installed() -> None:
-    rows = re.findall(r"^\| ([\w-]+)[^|]* \| ([\d., ]+) \|", PAGE, re.MULTILINE)
-    assert len(rows) == PAGE.split("## What was run")[1].split("\n\n")[1].count("\n") - 1
+    table = PAGE.split("## What was run")[1].split("\n\n")[1]
+    rows = re.findall(r"^\| ([\w-]+)[^|]* \| (\d[\w., ]*) \|", table, re.MULTILINE)
+    assert len(rows) == table.count("\n") - 1
     for name, versions in rows:
         assert set(versions.split(", ")) == pinned()[name.replace("_", "-")], name
 
 
-def test_nothing_installs_torch() -> None:
+def test_no_package_installs_torch() -> None:
     assert "torch" not in pinned()

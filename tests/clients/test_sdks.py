@@ -1,4 +1,4 @@
-"""together, mixedbread and openai: SDKs of one make, with the same errors."""
+"""together and mixedbread: SDKs from one generator, with the same errors."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import pytest
 together: Any = pytest.importorskip("together")
 mixedbread: Any = pytest.importorskip("mixedbread")
 
-from tests.clients.asked import (
+from tests.clients.cases import (
     BEST,
     DOCUMENTS,
     MODEL,
@@ -40,10 +40,10 @@ def ask_mixedbread(client: Any, model: str = MODEL, **fields: Any) -> Any:
 def test_together(url: str, expected: Expected) -> None:
     client = together_at(url)
     reply = ask_together(client)
-    expected.check([one.index for one in reply.results], reply.results[0].relevance_score)
+    expected.check([result.index for result in reply.results], reply.results[0].relevance_score)
     assert (reply.object, reply.model) == ("rerank", MODEL)
     reply = ask_together(client, return_documents=True, top_n=1)
-    assert [one.document.text for one in reply.results] == [BEST]
+    assert [result.document.text for result in reply.results] == [BEST]
     objects = [{"title": text, "text": "no"} for text in DOCUMENTS]
     reply = ask_together(client, documents=objects, rank_fields=["title"])
     assert reply.results[0].index == 1
@@ -52,20 +52,20 @@ def test_together(url: str, expected: Expected) -> None:
 def test_mixedbread(url: str, expected: Expected) -> None:
     client = mixedbread_at(url)
     reply = ask_mixedbread(client)
-    expected.check([one.index for one in reply.data], reply.data[0].score)
+    expected.check([result.index for result in reply.data], reply.data[0].score)
     assert (reply.model, reply.return_input) == (MODEL, False)
     assert reply.usage.total_tokens > 20
     reply = ask_mixedbread(client, return_input=True, top_k=1)
-    assert [one.input for one in reply.data] == [BEST]
+    assert [result.input for result in reply.data] == [BEST]
 
 
 async def test_async(url: str, expected: Expected) -> None:
     async with together.AsyncTogether(api_key="any", base_url=f"{url}/v1") as client:
         reply = await ask_together(client)
-        expected.check([one.index for one in reply.results], reply.results[0].relevance_score)
+        expected.check([result.index for result in reply.results], reply.results[0].relevance_score)
     async with mixedbread.AsyncMixedbread(api_key="any", base_url=url) as client:
         reply = await ask_mixedbread(client)
-        expected.check([one.index for one in reply.data], reply.data[0].score)
+        expected.check([result.index for result in reply.data], reply.data[0].score)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,9 @@ SETTINGS = Settings(
         ),
         "org/short": ModelSettings(source="fake", engine="fake", devices=("cpu",), max_length=8),
         "broken": ModelSettings(source="fake?refuse=4", engine="fake", devices=("cpu",)),
-        "slow": ModelSettings(source="fake?delay_ms=300", engine="fake", devices=("cpu",)),
+        "slow": ModelSettings(
+            source="fake?delay_ms=300", engine="fake", devices=("cpu",), score_cache=False
+        ),
     },
     limits=LimitSettings(documents=5, document_bytes=100, query_bytes=50, body_bytes=1_000_000),
     max_timeout_seconds=100,
@@ -32,5 +34,5 @@ def app() -> Starlette:
 @pytest.fixture(scope="session")
 def client(app: Starlette) -> Iterator[TestClient]:
     """A client of it; requests wait by themselves until the shards are ready."""
-    with TestClient(app) as client:
+    with TestClient(app, client=("127.0.0.1", 1), base_url="http://127.0.0.1") as client:
         yield client

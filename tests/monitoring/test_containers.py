@@ -1,4 +1,4 @@
-"""The container files, as far as they can be checked without a container engine."""
+"""Checks of the container files that need no container engine."""
 
 import re
 import subprocess
@@ -31,7 +31,7 @@ def test_the_dockerfile_passes_its_linter() -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_what_the_dockerfile_copies_is_there_and_travels() -> None:
+def test_files_that_the_dockerfile_copies_exist_and_are_not_ignored() -> None:
     ignore = (ROOT / ".dockerignore").read_text().splitlines()
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE)
     sources = {source for line in copied for source in line.split()}
@@ -49,14 +49,14 @@ def test_the_images_do_not_run_as_root() -> None:
     assert built == {"cpu", "cuda"}
 
 
-def test_compose_is_what_its_specification_says() -> None:
+def test_the_compose_file_follows_its_specification() -> None:
     found = compose_spec.PyCompose.from_yaml((ROOT / "docker-compose.yml").read_text())
     assert found.get_service("gateway") is not None
     with pytest.raises(ValueError, match=r"."):
         compose_spec.PyCompose.from_yaml("services: {gateway: {images: 1}}")
 
 
-def test_the_files_that_compose_mounts_are_there() -> None:
+def test_the_files_that_compose_mounts_exist() -> None:
     mounted = [
         volume.partition(":")[0]
         for service in COMPOSE["services"].values()
@@ -72,11 +72,11 @@ def documents(manifest: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda path: path.name)
-def test_a_manifest_is_what_kubernetes_accepts(manifest: Path) -> None:
+def test_kubernetes_accepts_a_manifest(manifest: Path) -> None:
     found = documents(manifest)
-    for one in found:
-        kubernetes_validate.validate(one, KUBERNETES, strict=True)
-    kinds = [one["kind"] for one in found]
+    for document in found:
+        kubernetes_validate.validate(document, KUBERNETES, strict=True)
+    kinds = [document["kind"] for document in found]
     assert kinds == ["ConfigMap", "Deployment", "Service", "PodDisruptionBudget"]
     broken = {**found[1], "spec": {**found[1]["spec"], "replicas": "two"}}
     with pytest.raises(kubernetes_validate.ValidationError):

@@ -1,4 +1,4 @@
-"""What watches the gateway: rules and dashboard ask for metrics that it exports, and mean something."""
+"""Alert rules and dashboard: they use exported metrics, and the alerts are tested."""
 
 import json
 import re
@@ -27,7 +27,7 @@ VARIABLES = {"$__rate_interval": "5m"}
 
 needs_promtool = pytest.mark.skipif(
     shutil.which("promtool") is None,
-    reason="promtool is not there; apt install prometheus, or run scripts/system-packages",
+    reason="promtool is missing; apt install prometheus, or run scripts/system-packages",
 )
 
 
@@ -50,11 +50,11 @@ def test_prometheus_accepts_its_configuration(name: str) -> None:
 
 
 @needs_promtool
-def test_each_alert_is_raised_when_it_should_be_and_else_not() -> None:
+def test_each_alert_is_raised_exactly_when_it_should_be() -> None:
     promtool("test", "rules", Path(__file__).parent / "alerts.test.yml")
 
 
-def test_every_alert_is_tried() -> None:
+def test_every_alert_is_tested() -> None:
     tried = yaml.safe_load((Path(__file__).parent / "alerts.test.yml").read_text())["tests"]
     raised = {
         re.findall(r'alertname="(\w+)"', sample["labels"])[0]
@@ -67,7 +67,7 @@ def test_every_alert_is_tried() -> None:
 
 
 def panels() -> Iterator[tuple[str, str]]:
-    """Yield title and query of everything the dashboard draws."""
+    """Yield title and query of each graph of the dashboard."""
     for panel in DASHBOARD["panels"]:
         for target in panel["targets"]:
             yield panel["title"], target["expr"]
@@ -83,16 +83,20 @@ def selectors(node: Any) -> Iterator[promql_parser.VectorSelector]:
         return
     for name in ("expr", "lhs", "rhs", "vector_selector", "vs", "args", "param"):
         child = getattr(node, name, None)
-        for one in child if isinstance(child, list) else [child]:
-            if one is not None:
-                yield from selectors(one)
+        for part in child if isinstance(child, list) else [child]:
+            if part is not None:
+                yield from selectors(part)
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
-    """Every series name of a running gateway, with the names of its labels."""
-    flags = ("--port", "0", "--model", "demo=fake", "--engine", "fake", "--device", "cpu:0")
-    with Serving(*flags, log=tmp_path_factory.mktemp("monitoring") / "log") as serving:
+    """Return the series names of a running gateway, with the names of their labels."""
+    folder = tmp_path_factory.mktemp("monitoring")
+    (folder / "gateway.toml").write_text(
+        "port = 0\nscore_cache_path = 'scores.db'\n"
+        "[models.demo]\nsource = 'fake'\nengine = 'fake'\ndevices = ['cpu:0']\n"
+    )
+    with Serving("--config", str(folder / "gateway.toml"), log=folder / "log") as serving:
         body = json.dumps({"query": "q", "documents": ["a", "b"]}).encode()
         headers = {"Content-Type": "application/json"}
         ask = urllib.request.Request(f"{serving.url}/v1/rerank", body, headers)
@@ -102,19 +106,19 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
         with urllib.request.urlopen(read, timeout=10) as reply:
             text = reply.read().decode()
     found: dict[str, set[str]] = {}
-    for family in text_string_to_metric_families(text):  # type: ignore[no-untyped-call]
+    for family in text_string_to_metric_families(text):  # type: ignore[no-untyped-call] # has no types
         for sample in family.samples:
             found.setdefault(sample.name, set()).update(sample.labels)
         suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
         for suffix in suffixes.get(family.type, ("",)):
-            found.setdefault(family.name + suffix, set())  # declared, nothing has happened yet
+            found.setdefault(family.name + suffix, set())  # declared, but without a sample yet
     return found
 
 
 @pytest.mark.parametrize(
     ("title", "query"), QUERIES, ids=[f"{t}-{i}" for i, (t, _) in enumerate(QUERIES)]
 )
-def test_a_query_asks_for_what_the_gateway_exports(
+def test_a_query_uses_exported_metrics_only(
     title: str, query: str, exported: dict[str, set[str]]
 ) -> None:
     for variable, value in VARIABLES.items():
@@ -129,10 +133,10 @@ def test_a_query_asks_for_what_the_gateway_exports(
         assert asked <= known or not known, f"{title}: {name} has no {asked - known}"
 
 
-def test_the_queries_are_all_seen() -> None:
-    """A query with two selectors in it, to know that looking for them finds both."""
+def test_both_selectors_of_a_query_are_found() -> None:
+    """A test of `selectors` itself, with a query that has two."""
     query = 'sum by (a) (rate(x_total{m="1"}[5m])) / histogram_quantile(0.9, sum by (le) (y)) > 1'
-    assert [one.name for one in selectors(promql_parser.parse(query))] == ["x_total", "y"]
+    assert [selector.name for selector in selectors(promql_parser.parse(query))] == ["x_total", "y"]
 
 
 def test_the_panels_of_the_dashboard_do_not_overlap() -> None:

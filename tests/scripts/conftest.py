@@ -1,4 +1,4 @@
-"""What tests of scripts share."""
+"""Fixtures for the tests of scripts."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture
 def same_environment() -> Iterator[None]:
-    """The bench prepares its own process, which here is that of the tests."""
+    """Restore the environment: the bench prepares its own process, here that of the tests."""
     before = dict(os.environ)
     yield
     os.environ.clear()

@@ -1,4 +1,4 @@
-"""The computed starts match terms before any training, with vectors that mean nothing at all."""
+"""The computed starts match terms before any training, with vectors of no meaning at all."""
 
 from collections.abc import Callable
 

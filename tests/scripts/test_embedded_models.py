@@ -1,4 +1,4 @@
-"""The shipped model folders: plain to load, small, and as good as their cards say."""
+"""The shipped model folders: plain to load, small, and as good as the figures of their cards."""
 
 import re
 from functools import cache
@@ -145,7 +145,7 @@ def test_the_markers_never_merge_with_the_text_beside_them() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("language", ["en", "ru"])
-def test_the_everyday_list_goes_as_the_card_says(name: str, language: str) -> None:
+def test_the_everyday_list_reaches_the_figure_of_the_card(name: str, language: str) -> None:
     card = (MODELS / name / "README.md").read_text(encoding="utf-8")
     row = re.search(rf"\| everyday-{language} \| {name} \|.*\| ([0-9.]+) \|", card)
     assert row, "the card has no such line"

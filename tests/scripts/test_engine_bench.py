@@ -1,4 +1,4 @@
-"""The engine bench measures what it says, on a small checkpoint."""
+"""The engine bench, on a small checkpoint."""
 
 import json
 import random
@@ -20,14 +20,14 @@ def test_a_row_for_each_workload_and_its_query_repeated(tmp_path: Path) -> None:
     arguments = [str(folder), "--dtype", "fp32,bf16", "--rounds", "1", "--json", "--threads", "1"]
     run = CliRunner().invoke(engine_bench.main, [*arguments, "--workload", "short3"])
     assert run.exit_code == 0, run.output
-    said = json.loads(run.stdout)
-    assert [(row["dtype"], row["workload"]) for row in said["rows"]] == [
+    report = json.loads(run.stdout)
+    assert [(row["dtype"], row["workload"]) for row in report["rows"]] == [
         (dtype, name) for dtype in ("fp32", "bf16") for name in ("short3", "short3, repeated")
     ]
-    first, repeated = said["rows"][:2]
-    assert 0 < repeated["tokens"] < first["tokens"]  # the query was kept
-    assert said["largest_difference"]["fp32"] == 0
-    assert 0 < said["largest_difference"]["bf16"] < 0.5
+    first, repeated = report["rows"][:2]
+    assert 0 < repeated["tokens"] < first["tokens"]  # the query was cached
+    assert report["largest_difference"]["fp32"] == 0
+    assert 0 < report["largest_difference"]["bf16"] < 0.5
 
 
 @pytest.mark.usefixtures("same_environment")
@@ -47,13 +47,13 @@ def test_the_same_weights_go_through_transformers_flat_and_padded(tmp_path: Path
         engine_bench.main, [*arguments, "--threads", "1", "--workload", "short3"]
     )
     assert run.exit_code == 0, run.output
-    said = json.loads(run.stdout)
-    tokens = [row["tokens"] for row in said["rows"] if row["workload"] == "short3"]
+    report = json.loads(run.stdout)
+    tokens = [row["tokens"] for row in report["rows"] if row["workload"] == "short3"]
     assert 0 < tokens[0] == tokens[1] < tokens[2] == tokens[3]  # own, flat, padded, plain
-    assert [note for note in said["notes"]["fp32 padded"] if "as was asked for" in note]
-    first, *others = said["largest_difference"].values()
+    assert [note for note in report["notes"]["fp32 padded"] if "as was asked for" in note]
+    first, *others = report["largest_difference"].values()
     assert first == 0
-    assert all(0 < one < 1e-4 for one in others)  # other ways to compute the same
+    assert all(0 < difference < 1e-4 for difference in others)  # other ways to compute the same
 
 
 def test_documents_have_the_lengths_of_the_workloads() -> None:
@@ -66,7 +66,7 @@ def test_documents_have_the_lengths_of_the_workloads() -> None:
 
 
 def test_the_flop_are_those_of_the_weights(tmp_path: Path) -> None:
-    """Two for each weight of the layers and token, but for what the last layer leaves out."""
+    """There are two for each weight of the layers and token; the last layer leaves some out."""
     (tmp_path / "config.json").write_text(json.dumps(QWEN3_06B))
     weights = 28 * (1024 * (2048 + 2 * 1024 + 2048) + 3 * 1024 * 3072)
     all_of_it = linear_flop(tmp_path, Figure(1.0, tokens=100, documents=100))

@@ -1,4 +1,4 @@
-"""The bench of a GPU runs through on the CPU, with tiny models, and says what it should."""
+"""The bench of a GPU runs through on the CPU, with tiny models, and its report is complete."""
 
 import json
 from pathlib import Path
@@ -14,14 +14,14 @@ from scripts.gpu_bench import Measured, Row, flop, verdicts
 
 
 def test_a_model_is_measured_in_a_process_of_its_own() -> None:
-    arguments = ["--device", "cpu", "--quick", "--model", "qwen3-0.6b", "--dtype", "bf16", "--json"]
+    arguments = ["--device", "cpu", "--quick", "--model", "qwen3-0.6b", "--dtype", "fp32", "--json"]
     run = CliRunner().invoke(gpu_bench.main, arguments)
     assert run.exit_code == 0, run.output
     (found,) = json.loads(run.stdout)["measured"]
-    assert found["dtype"] == "bf16"
+    assert found["dtype"] == "fp32"
     assert found["allocated_mb"] > 50
     assert [row["workload"] for row in found["rows"]] == [
-        name for one in ("short3", "rag20") for name in (one, f"{one}, repeated")
+        name for workload in ("short3", "rag20") for name in (workload, f"{workload}, repeated")
     ]
     for row in found["rows"]:
         assert 0 < row["p50_ms"] <= row["p95_ms"]
@@ -38,7 +38,7 @@ def test_cross_encoders_are_measured_as_well(model: str, tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_without_a_gpu_it_says_what_to_do() -> None:
+def test_without_a_gpu_the_error_has_an_instruction() -> None:
     run = CliRunner().invoke(gpu_bench.main, [])
     assert run.exit_code == 1
     assert "sees no CUDA device" in run.output
@@ -71,11 +71,11 @@ def measured(dtype: str, allocated_mb: float, margin: float, share: float) -> Me
     )
 
 
-def test_what_was_asked_is_judged_on_a_gpu() -> None:
+def test_demands_are_judged_on_a_gpu() -> None:
     found = verdicts(
         [measured("fp32", 9000.0, 0.0, 0.1), measured("bf16", 3000.0, 0.2, 0.6)], "cuda:0"
     )
-    assert [(one["found"], one["met"]) for one in found] == [
+    assert [(verdict["found"], verdict["met"]) for verdict in found] == [
         (0.2, False),  # from fp32
         (pytest.approx(3.1457), True),  # GB allocated
         (pytest.approx(4.1943), False),  # GB reserved

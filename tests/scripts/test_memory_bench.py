@@ -1,10 +1,10 @@
-"""A gateway with a real model does not grow: a short edition of what `scripts/bench-memory` measures."""
+"""A gateway with a real model does not grow: a short run of `scripts/bench-memory`."""
 
 from pathlib import Path
 
 import pytest
 
-from gateway.bench.workloads import requests
+from gateway.cli.bench.workloads import requests
 from scripts.memory_bench import memory_of, processes_of, slope, soak
 from tests import checkpoints
 from tests.system.running import running

@@ -1,4 +1,4 @@
-"""The scripts that make the environment, and what they install."""
+"""The scripts that make the environment, and the packages that they install."""
 
 import re
 import shutil
@@ -18,7 +18,7 @@ TOOLS = ("bash", "cat", "cksum", "dirname", "env")
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout with nothing but what `scripts/setup` reads, and the few tools it may use."""
+    """A checkout with nothing but the files that `scripts/setup` reads and the tools it may use."""
     (tmp_path / "scripts").mkdir()
     shutil.copy(ROOT / "scripts/setup", tmp_path / "scripts/setup")
     (tmp_path / "scripts/constraints.txt").write_text("pip==1\n")
@@ -49,7 +49,7 @@ def script(file: Path, text: str) -> None:
     file.chmod(0o755)
 
 
-def test_a_python_that_is_too_old_is_told(checkout: Path) -> None:
+def test_a_python_that_is_too_old_is_reported(checkout: Path) -> None:
     script(checkout / "bin/python3", '[[ "$1" == --version ]] && echo "Python 3.8.1"; exit 1')
     done = setup(checkout)
     assert done.returncode == 69
@@ -59,14 +59,14 @@ def test_a_python_that_is_too_old_is_told(checkout: Path) -> None:
     assert not (checkout / ".venv").exists()
 
 
-def test_no_python_at_all_is_told(checkout: Path) -> None:
+def test_a_missing_python_is_reported(checkout: Path) -> None:
     done = setup(checkout)
     assert done.returncode == 69
     assert "Python 3.11 or newer" in done.stderr
 
 
 def installed(checkout: Path, kind: str) -> None:
-    """Make it look as if `scripts/setup KIND` had run, with a pip that writes down its calls."""
+    """Make a checkout as after `scripts/setup KIND`, with a pip that writes down its calls."""
     script(checkout / ".venv/bin/gateway", "")
     script(
         checkout / ".venv/bin/python",
@@ -85,7 +85,7 @@ def test_it_installs_once(checkout: Path) -> None:
     assert not (checkout / "calls").exists()
 
 
-def test_the_tools_for_tests_come_on_top_and_hold_what_serving_needs(checkout: Path) -> None:
+def test_the_tools_for_tests_come_on_top_and_include_those_for_serving(checkout: Path) -> None:
     installed(checkout, "serve")
     assert setup(checkout, "dev").returncode == 0
     assert "--group dev" in (checkout / "calls").read_text()
@@ -134,16 +134,19 @@ def test_everything_that_is_asked_for_is_pinned() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     asked = [
         *project["project"]["dependencies"],
+        *project["project"]["optional-dependencies"]["serve"],
         *project["dependency-groups"]["dev"],
         *project["build-system"]["requires"],
     ]
-    names = {_normal(re.split(r"[\[><=!~ ;]", one)[0]) for one in asked}
-    assert names - pins().keys() == set()
+    names = {_normal(re.split(r"[\[><=!~ ;]", requirement)[0]) for requirement in asked}
+    assert names - pins().keys() == {"rerank-gateway", "rerank-gateway-models"}  # our own
     assert "pip" in pins()
 
 
 def test_what_is_installed_is_what_is_pinned() -> None:
-    found = {_normal(one.metadata["Name"]): one.version for one in metadata.distributions()}
+    found = {
+        _normal(package.metadata["Name"]): package.version for package in metadata.distributions()
+    }
     differing = {
         name: (version, found[name])
         for name, version in pins().items()

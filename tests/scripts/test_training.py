@@ -1,4 +1,4 @@
-"""Training lists and the course: what a list holds, and going on where an interrupted build stopped."""
+"""Training lists and courses: the content of a list, and the resumption of an interrupted build."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def only_these_texts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def pieces() -> list[str]:
-    return learn_pieces([p.document for p in map(pair, SUBJECTS)], 700)
+    return learn_pieces([pair(subject).document for subject in SUBJECTS], 700)
 
 
 def begun(pieces: list[str], course: Course = COURSE) -> Training:
@@ -74,18 +74,18 @@ def test_an_interrupted_training_ends_with_the_same_weights(
     pieces: list[str], tmp_path: Path
 ) -> None:
     whole, stopped, resumed = begun(pieces), begun(pieces), begun(pieces)
-    told: list[str] = []
-    assert list(train(whole, tmp_path / "whole.pt", told.append)) == [1, 2, 3]
-    for step in train(stopped, tmp_path / "stopped.pt", told.append):
+    lines: list[str] = []
+    assert list(train(whole, tmp_path / "whole.pt", lines.append)) == [1, 2, 3]
+    for step in train(stopped, tmp_path / "stopped.pt", lines.append):
         if step == 2:
             break
-    told.clear()
-    assert list(train(resumed, tmp_path / "stopped.pt", told.append)) == [3]
-    assert told[0] == "going on from step 2"
-    for one, other in zip(
+    lines.clear()
+    assert list(train(resumed, tmp_path / "stopped.pt", lines.append)) == [3]
+    assert lines[0] == "going on from step 2"
+    for expected, found in zip(
         whole.reranker.model.parameters(), resumed.reranker.model.parameters(), strict=True
     ):
-        assert torch.equal(one, other)
+        assert torch.equal(expected, found)
 
 
 def test_a_share_lies_between_the_start_and_the_end(pieces: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""WordNet's files, read as their manual pages describe them."""
+"""WordNet's files, in the form of their manual pages."""
 
 from pathlib import Path
 
@@ -27,13 +27,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_words_of_a_sense_are_its_synonyms_and_what_it_is_a_kind_of(folder: Path) -> None:
+def test_the_words_of_a_sense_are_its_synonyms_and_hypernyms(folder: Path) -> None:
     assert read_senses(folder) == [
         ("kettle, tea kettle, pot", "a pot for boiling water"),
         ("pot", 'a metal vessel; "a pot of soup"'),
     ]
 
 
-def test_a_folder_without_wordnet_says_how_to_get_it(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_wordnet_has_the_package_name(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="wordnet-base"):
         read_senses(tmp_path)

@@ -1,4 +1,4 @@
-"""The texts written for training keep away from the texts of the evaluation."""
+"""The texts written for training are no copies of the texts of the evaluation."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def item(query: str, right: str = "Quite another text.") -> Item:
         "Strong coffees: how to brew?",
     ],
 )
-def test_an_item_that_says_the_same_in_its_query_is_a_near_copy(query: str) -> None:
+def test_an_item_with_the_same_words_in_its_query_is_a_near_copy(query: str) -> None:
     assert near_copies([item(query)], ["How do I brew strong coffee?"]) == {7}
 
 
@@ -29,7 +29,7 @@ def test_a_document_counts_as_much_as_a_query() -> None:
 
 
 @pytest.mark.parametrize("query", ["strong tea", "Where is the coffee?", "", "how do I"])
-def test_an_item_that_shares_a_word_is_none(query: str) -> None:
+def test_an_item_that_shares_one_word_is_no_near_copy(query: str) -> None:
     assert near_copies([item(query)], ["How do I brew strong coffee?"]) == set()
 
 
@@ -37,7 +37,7 @@ def test_no_written_text_is_one_of_the_everyday_lists() -> None:
     items, dropped = written.read_written()
     evaluated = {content_words(text) for text in evaluation_texts()} - {frozenset()}
     assert dropped < len(items) / 20
-    assert not any(content_words(text) in evaluated for one in items for text in one.texts)
+    assert not any(content_words(text) in evaluated for item_ in items for text in item_.texts)
 
 
 def test_a_subject_belongs_to_one_part_in_both_languages() -> None:

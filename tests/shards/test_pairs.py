@@ -1,6 +1,6 @@
 """Prefixes come in parts that build on each other."""
 
-from shards.pairs import EncodedPair, Part, Prefix
+from shards.pairs import Part, Prefix, TokenizedPair
 
 
 def test_parts_build_on_each_other() -> None:
@@ -25,7 +25,7 @@ def test_equal_tokens_make_equal_prefixes() -> None:
 
 
 def test_a_pair_without_a_prefix_has_no_parts() -> None:
-    pair = EncodedPair([7, 8, 9], 3, truncated=False)
+    pair = TokenizedPair([7, 8, 9], 3, truncated=False)
     assert (pair.parts, pair.own_tokens) == ((), 3)
-    pair = EncodedPair([7, 8, 9], 3, truncated=False, prefix=Prefix((7, 8), (2,)))
+    pair = TokenizedPair([7, 8, 9], 3, truncated=False, prefix=Prefix((7, 8), (2,)))
     assert (pair.parts, pair.own_tokens) == ((Part(0, (7, 8)),), 1)

@@ -1,4 +1,4 @@
-"""The clients of a chaos run. Each request becomes one row of the ledger, whatever becomes of it."""
+"""The clients of a chaos run. Each request becomes one row of the ledger, whatever its outcome."""
 
 import asyncio
 import json
@@ -24,12 +24,14 @@ class Clients:
 
     Attributes:
         rows: the ledger.
-        stopped: set when no more requests shall be sent.
+        stopped: set to end the clients.
+        shifts: of all margins, by the files that may be served now.
     """
 
     def __init__(self, url: str, seed: int) -> None:
         self.rows: list[Row] = []
         self.stopped = asyncio.Event()
+        self.shifts = frozenset({0.0})
         self._url = url
         self._seed = seed
         self._started = time.monotonic()
@@ -46,7 +48,7 @@ class Clients:
         await self._session.close()
 
     async def run(self, client: int) -> None:
-        """Be one client until `stopped`; what it sends depends on the seed alone."""
+        """Run one client until `stopped`; its requests depend on the seed alone."""
         chance = random.Random(f"{self._seed}/{client}")
         number = 0
         while not self.stopped.is_set():
@@ -84,7 +86,7 @@ class Clients:
         return await self._ask(name, Kind.HASTY, _documents(name, 5), seconds)
 
     async def _leaving(self, name: str, chance: random.Random) -> Row:
-        """Leave after a moment; sometimes the answer is quicker."""
+        """Close the connection after a moment; sometimes the answer is faster."""
         sent = time.monotonic()
         asking = asyncio.ensure_future(self._ask(name, Kind.LEAVING, _documents(name, 20)))
         await asyncio.wait({asking}, timeout=chance.uniform(0, 0.03))
@@ -97,7 +99,7 @@ class Clients:
     async def _ask(
         self, name: str, kind: Kind, documents: list[str], seconds: float = DEADLINE_SECONDS
     ) -> Row:
-        sent = time.monotonic()
+        sent, shifts = time.monotonic(), self.shifts
         try:
             async with (
                 asyncio.timeout(seconds + _GRACE_SECONDS),
@@ -111,23 +113,25 @@ class Clients:
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             return self._row(name, kind, sent, seconds, LOST, repr(error))
         answer_to = reply.headers.get("X-Request-Id")
-        outcome, fault = judged(_QUERY, documents, reply.status, body)
+        shifts |= self.shifts
+        outcome, defect = judged(_QUERY, documents, reply.status, body, shifts)
         if answer_to != name:
-            fault = f"this is the answer to {answer_to}"
-        return self._row(name, kind, sent, seconds, outcome, fault)
+            defect = f"this is the answer to {answer_to}"
+        return self._row(name, kind, sent, seconds, outcome, defect)
 
     async def _slow(self, name: str, chance: random.Random) -> Row:
-        """Send in pieces and read in pieces; whatever comes until the end of the stream counts."""
-        sent, documents = time.monotonic(), _documents(name, 200)
+        """Send in pieces and read in pieces, until the end of the stream."""
+        sent, documents, shifts = time.monotonic(), _documents(name, 200), self.shifts
         try:
             async with asyncio.timeout(DEADLINE_SECONDS + _GRACE_SECONDS):
                 raw = await self._exchange_slowly(name, documents, chance)
             head, _, body = raw.partition(b"\r\n\r\n")
             status = int(head.split(b" ", 2)[1])
-            outcome, fault = judged(_QUERY, documents, status, json.loads(body))
+            shifts |= self.shifts
+            outcome, defect = judged(_QUERY, documents, status, json.loads(body), shifts)
         except (OSError, TimeoutError, ValueError, IndexError) as error:
             return self._row(name, Kind.SLOW, sent, DEADLINE_SECONDS, LOST, repr(error))
-        return self._row(name, Kind.SLOW, sent, DEADLINE_SECONDS, outcome, fault)
+        return self._row(name, Kind.SLOW, sent, DEADLINE_SECONDS, outcome, defect)
 
     async def _exchange_slowly(
         self, name: str, documents: list[str], chance: random.Random
@@ -139,7 +143,7 @@ class Clients:
             for piece in _pieces(request, 6):
                 writer.write(piece)
                 await writer.drain()
-                await asyncio.sleep(chance.uniform(0, 0.15))  # what makes it slow
+                await asyncio.sleep(chance.uniform(0, 0.15))  # this client is slow
             raw = b""
             while piece := await reader.read(2048):
                 raw += piece
@@ -155,10 +159,10 @@ class Clients:
         sent: float,
         allowed: float,
         outcome: str,
-        fault: str = "",
+        defect: str = "",
     ) -> Row:
         now = time.monotonic()
-        return Row(name, kind, sent - self._started, now - sent, allowed, outcome, fault)
+        return Row(name, kind, sent - self._started, now - sent, allowed, outcome, defect)
 
 
 def _documents(name: str, count: int, words: int = 3) -> list[str]:

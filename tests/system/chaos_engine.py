@@ -1,18 +1,19 @@
-"""The fake engine with faults: a document that holds one of these words makes the shard fail.
+"""The fake engine with faults: a document with one of these words makes the shard fail.
 
 <<segv>>   crashes in native code         <<exit 3>>  ends the process with this code
 <<abort>>  aborts                         <<raise>>   the engine raises for this pair
 <<spin>>   spins in native code, with the interpreter's lock held
 <<sleep>>  blocks in a call that never returns
-<<nan>>    the score is no number         <<oom>>     does not fit beside more than one other
-<<stuck>>  the encoder never returns     <<choke>>   the encoder ends the process
+<<nan>>    the score is not a number      <<oom>>     does not fit beside more than one other
+<<stuck>>  the tokenizer never returns    <<choke>>   the tokenizer ends the process
 <<short>>  a score is missing             <<fork>>    starts a child that outlives the shard
-<<spam>>   writes 5 MB to stderr         <<cuda>>    the device is lost
-<<lie>>    from now on every score is wrong by one, whatever is asked
-<<break 6>> is scored, but the engine raises for the next six single pairs, whatever they hold
-<<leak 90>> 90 MiB are never given back   <<crowd 70>> exits with this code unless it is alone
+<<spam>>   writes 5 MB to stderr          <<cuda>>    the device is lost
+<<lie>>    from now on every score of the shard is wrong by one
+<<break 6>> is scored, but the engine raises for the next six single pairs of any text
+<<leak 90>> leaks 90 MiB                  <<crowd 70>> exits with this code unless it is alone
 
-Loading reports progress ten times a second.
+Loading reports progress ten times a second. The file of `CHAOS_EDITION` holds a number that moves
+all margins, as other weights would; it counts as the files of the model.
 """
 
 import ctypes
@@ -25,10 +26,11 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
-from shards.engines.fake import FakeEncoder, FakeEngine, parse_options
+from shards.engines.fake import FakeEngine, FakeTokenizer, parse_options
 from shards.engines.fake import load as load_fake
-from shards.pairs import Batch, EncodedPair
+from shards.pairs import Batch, TokenizedPair
 from shards.refusal import Report
 from shards.wire.spec import ShardSpec
 
@@ -37,7 +39,7 @@ _FOREVER_SECONDS = 100_000
 
 
 class OutOfMemoryError(RuntimeError):
-    """Named as torch names it."""
+    """An error with the name of torch's."""
 
 
 def _segv(_: int) -> None:
@@ -94,14 +96,14 @@ _ACTS: dict[str, Callable[[int], None]] = {
 }
 
 
-class ChaosEncoder(FakeEncoder):
-    """Lets the engine see the documents."""
+class ChaosTokenizer(FakeTokenizer):
+    """Tokenizer that keeps the words of documents for the engine."""
 
     def __init__(self, max_length: int) -> None:
         super().__init__(max_length)
         self.words: dict[int, tuple[str, int]] = {}
 
-    def encode(
+    def tokenize(
         self,
         query: str,
         documents: Sequence[str],
@@ -109,12 +111,12 @@ class ChaosEncoder(FakeEncoder):
         instruction: str,
         max_document_tokens: int,
         keep_end: bool = False,
-    ) -> list[EncodedPair]:
+    ) -> list[TokenizedPair]:
         if any("<<stuck>>" in document for document in documents):
             time.sleep(_FOREVER_SECONDS)
         if any("<<choke>>" in document for document in documents):
             os._exit(1)
-        pairs = super().encode(
+        pairs = super().tokenize(
             query, documents, instruction=instruction, max_document_tokens=max_document_tokens
         )
         for pair, document in zip(pairs, documents, strict=True):
@@ -123,18 +125,25 @@ class ChaosEncoder(FakeEncoder):
         return pairs
 
 
-class ChaosEngine(FakeEngine):
-    """Does what the words say."""
+def edition() -> float:
+    """Return the shift of all margins by the file of `CHAOS_EDITION`; 0 without one."""
+    file = os.environ.get("CHAOS_EDITION")
+    return float(Path(file).read_text()) if file else 0.0
 
-    encoder: ChaosEncoder
+
+class ChaosEngine(FakeEngine):
+    """Engine with the faults of the words."""
+
+    tokenizer: ChaosTokenizer
     broken_for = 0
     lie = 0.0
+    shift = 0.0
 
     def score(self, batch: Batch) -> list[float]:
         if self.broken_for:
             self.broken_for -= len(batch) == 1
             raise ValueError("this shard is broken for a while")
-        words = [self.encoder.words.get(pair.token_ids[0], ("", 0)) for pair in batch]
+        words = [self.tokenizer.words.get(pair.token_ids[0], ("", 0)) for pair in batch]
         self.broken_for = sum(number for word, number in words if word == "break")
         if len(batch) > 2 and ("oom", 0) in words:
             raise OutOfMemoryError("out of memory, as its document asks")
@@ -144,7 +153,8 @@ class ChaosEngine(FakeEngine):
             if word in _ACTS:
                 _ACTS[word](number)
         self.lie = 1.0 if ("lie", 0) in words else self.lie
-        margins = [margin + self.lie for margin in super().score(batch)]
+        moved = self.lie + self.shift
+        margins = [margin + moved for margin in super().score(batch)]
         if ("short", 0) in words:
             return margins[1:]
         return [
@@ -154,12 +164,15 @@ class ChaosEngine(FakeEngine):
 
 
 def load(spec: ShardSpec, report: Report) -> ChaosEngine:
-    """Load what the fake engine loads, and add the faults."""
+    """Load the fake engine, and add the faults."""
     milliseconds = parse_options(spec.source)["load_ms"]
     for step in range(milliseconds // 100):
         report(f"step {step}")
         time.sleep(0.1)
     fake = load_fake(replace(spec, source=re.sub(r"load_ms=\d+", "load_ms=0", spec.source)), report)
-    engine = ChaosEngine(fake.facts, fake._delay_seconds)
-    engine.encoder = ChaosEncoder(fake.facts.max_length)
+    shift = edition()
+    facts = replace(fake.facts, files=f"edition {shift}" if "CHAOS_EDITION" in os.environ else "")
+    engine = ChaosEngine(facts, fake._delay_seconds)
+    engine.shift = shift
+    engine.tokenizer = ChaosTokenizer(fake.facts.max_length)
     return engine

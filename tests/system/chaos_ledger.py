@@ -1,7 +1,7 @@
-"""The ledger of a chaos run: one row per request, and what may not be in it. Pure.
+"""The ledger of a chaos run: one row per request, and its contradictions. Pure.
 
-What each kind of request may come to is a table. A request that may only succeed is an *innocent*:
-whatever happens to the shards, its client must never notice anything but time.
+A table holds the allowed outcomes of each kind of request. A request that may only succeed is an
+*innocent*: whatever happens to the shards, its client must notice nothing but time.
 """
 
 import json
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from gateway.domain import sigmoid
+from gateway.domain.request import sigmoid
 from shards.engines.fake import margin
 
 OK, LEFT, LOST = "200", "left", "lost"
 
 
 class Kind(Enum):
-    """What a client does."""
+    """A kind of request."""
 
     SMALL = "small"
     LARGE = "large"
@@ -46,13 +46,13 @@ class Row:
     """One request.
 
     Attributes:
-        id: what the client called it, in X-Request-Id.
-        kind: what the client did.
+        id: its X-Request-Id.
+        kind: its kind.
         sent: seconds since the start of the run.
         seconds: from sending to the answer.
-        allowed_seconds: the deadline it asked for.
+        allowed_seconds: its deadline.
         outcome: `200`, `left`, `lost`, or the status and the code of the error.
-        fault: what is wrong with the answer itself; empty if nothing is.
+        defect: the defect of the answer itself; empty for none.
     """
 
     id: str
@@ -61,7 +61,7 @@ class Row:
     seconds: float
     allowed_seconds: float
     outcome: str
-    fault: str = ""
+    defect: str = ""
 
     @property
     def is_allowed(self) -> bool:
@@ -69,35 +69,50 @@ class Row:
 
     @property
     def late_seconds(self) -> float:
-        """How long after its deadline the answer came."""
+        """Return the time from the deadline to the answer."""
         return max(0.0, self.seconds - self.allowed_seconds)
 
 
-def judged(query: str, documents: Sequence[str], status: int, body: Any) -> tuple[str, str]:
-    """Return the outcome of an answer, and what is wrong with it."""
+def judged(
+    query: str,
+    documents: Sequence[str],
+    status: int,
+    body: Any,
+    shifts: Iterable[float] = (0.0,),
+) -> tuple[str, str]:
+    """Return the outcome and the defect of an answer.
+
+    Args:
+        query, documents: the request.
+        status, body: the answer.
+        shifts: of all margins by the files that may be served at the time; one of them is right for
+            the whole answer.
+    """
     if status == 200:
-        return OK, _wrong_scores(query, documents, body)
+        defects = [_wrong_scores(query, documents, body, shift) for shift in shifts]
+        return OK, "" if "" in defects else defects[0]
     error = body.get("error") if isinstance(body, dict) else None
     if not isinstance(error, dict) or not all(
         error.get(key) for key in ("message", "type", "code")
     ):
-        return f"{status}", f"an error of no known form: {str(body)[:200]}"
+        return f"{status}", f"an error of unknown form: {str(body)[:200]}"
     return f"{status} {error['code']}", ""
 
 
-def _wrong_scores(query: str, documents: Sequence[str], body: Any) -> str:
+def _wrong_scores(query: str, documents: Sequence[str], body: Any, shift: float) -> str:
     try:
         got = [(result["index"], result["relevance_score"]) for result in body["results"]]
     except (KeyError, TypeError) as error:
-        return f"a result of no known form ({error!r}): {str(body)[:200]}"
-    expected = [(index, sigmoid(margin(query, text))) for index, text in enumerate(documents)]
+        return f"a result of unknown form ({error!r}): {str(body)[:200]}"
+    margins = [margin(query, text) + shift for text in documents]
+    expected = [(index, sigmoid(margin)) for index, margin in enumerate(margins)]
     if sorted(got) != expected:
         return f"wrong scores: {sorted(got)[:3]} instead of {expected[:3]}"
     return ""
 
 
 def accesses(log: Iterable[str]) -> Iterator[tuple[str, int]]:
-    """Yield id and status of each request that the gateway says it has answered.
+    """Yield id and status of each request that the gateway has logged as answered.
 
     Shards write their stacks to the same stderr, so a line may begin with a piece of one.
     """
@@ -108,7 +123,7 @@ def accesses(log: Iterable[str]) -> Iterator[tuple[str, int]]:
 
 
 def contradictions(rows: Iterable[Row], answered: Sequence[tuple[str, int]]) -> Iterator[str]:
-    """Compare what clients got with what the gateway says it gave: each answer exactly once."""
+    """Compare the answers of the clients with the log of the gateway: each answer exactly once."""
     times = Counter(request for request, _ in answered)
     status: Mapping[str, int] = dict(answered)
     for row in rows:
@@ -118,4 +133,4 @@ def contradictions(rows: Iterable[Row], answered: Sequence[tuple[str, int]]) -> 
         elif times[row.id] != 1:
             yield f"{row.id} was answered {times[row.id]} times"
         elif not row.outcome.startswith(str(status[row.id])):
-            yield f"{row.id} got {row.outcome}, the gateway says {status[row.id]}"
+            yield f"{row.id} got {row.outcome}, the log has {status[row.id]}"

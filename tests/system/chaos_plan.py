@@ -1,9 +1,11 @@
-"""What happens in a chaos run, and when. Pure: the same seed gives the same plan.
+"""The plan of a chaos run: faults and their times. Pure: the same seed gives the same plan.
 
-Blows fall on the shards: killed, stopped for good, stopped and continued, ended by SIGSEGV. Poison
-texts come alone the first time, later also in bursts of copies from several clients at once. A shard
-ended by SIGSEGV looks as if its jobs had done it, so between two such blows there is the time that
-its innocent jobs need to be cleared: nobody could tell a second one from a poison.
+Shards are killed, stopped for good, stopped and continued, or ended by SIGSEGV. Poisonous texts
+come alone the first time, later also in bursts of copies from several clients at once. A shard
+ended by SIGSEGV looks as if its jobs had caused it, so the plan leaves time between two such faults
+to clear its innocent jobs: a second fault would be indistinguishable from a poison. Shards are also
+starved of CPU time, the configuration is reloaded, and the files of the model are replaced: one
+replica is killed, and a reload moves all of them to the new files.
 """
 
 import random
@@ -12,18 +14,18 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 POISONS = ("a <<exit 41>> text", "a <<exit 42>> text", "a <<exit 43>> text")
-"""Texts that end their shard, each with an exit code of its own, so that its deaths can be counted."""
+"""Texts that end their shard, each with its own exit code, by which its deaths are counted."""
 
 POISON_CODES = (41, 42, 43)
 BURST = 6
-"""How many copies of a poison come at once in a burst."""
+"""The copies of a poison in a burst."""
 
 _MEAN_SECONDS = 1.6
 _BETWEEN_CRASHES_SECONDS = 8.0
 
 
-class Act(Enum):
-    """What is done."""
+class FaultKind(Enum):
+    """A kind of fault."""
 
     KILL = "SIGKILL"
     STOP = "SIGSTOP"
@@ -31,59 +33,65 @@ class Act(Enum):
     CRASH = "SIGSEGV"
     POISON = "poison"
     BURST = "poison burst"
+    STARVE = "starvation"
+    RELOAD = "reload"
+    REPLACE = "replace and kill"
 
 
 _WEIGHTS = {
-    Act.KILL: 10,
-    Act.STOP: 4,
-    Act.PAUSE: 5,
-    Act.CRASH: 2,
-    Act.POISON: 2,
-    Act.BURST: 1,
+    FaultKind.KILL: 10,
+    FaultKind.STOP: 4,
+    FaultKind.PAUSE: 5,
+    FaultKind.CRASH: 2,
+    FaultKind.POISON: 2,
+    FaultKind.BURST: 1,
+    FaultKind.STARVE: 1,
+    FaultKind.RELOAD: 1,
+    FaultKind.REPLACE: 1,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Blow:
-    """One thing that is done to the gateway.
+class Fault:
+    """One fault of a plan.
 
     Attributes:
         at: seconds after the start of the run.
-        act: what is done.
-        victim: which shard, or which poison; the last ones count again from the first.
-        seconds: for a pause, how long it lasts.
+        kind: its kind.
+        victim: the number of the shard, or of the poison, modulo their number.
+        seconds: the length of a pause or of a starvation.
     """
 
     at: float
-    act: Act
+    kind: FaultKind
     victim: int
     seconds: float = 0.0
 
 
-def plan(seed: int, seconds: float) -> list[Blow]:
-    """Return the blows of a run of so many seconds, in order; every poison comes at least once."""
+def plan(seed: int, seconds: float) -> list[Fault]:
+    """Return the faults of a run, in order; every poison comes at least once."""
     chance = random.Random(seed)
-    blows = [
-        Blow(chance.uniform(0.1, 0.8) * seconds, Act.POISON, victim)
+    faults = [
+        Fault(chance.uniform(0.1, 0.8) * seconds, FaultKind.POISON, victim)
         for victim in range(len(POISONS))
     ]
     at, crashed = 0.0, -_BETWEEN_CRASHES_SECONDS
     while (at := at + chance.uniform(0.2, 1.8) * _MEAN_SECONDS) < seconds:
-        (act,) = chance.choices(list(_WEIGHTS), list(_WEIGHTS.values()))
-        if act is Act.CRASH and at - crashed < _BETWEEN_CRASHES_SECONDS:
-            act = Act.KILL
-        if act is Act.CRASH:
+        (kind,) = chance.choices(list(_WEIGHTS), list(_WEIGHTS.values()))
+        if kind is FaultKind.CRASH and at - crashed < _BETWEEN_CRASHES_SECONDS:
+            kind = FaultKind.KILL
+        if kind is FaultKind.CRASH:
             crashed = at
-        blows.append(Blow(at, act, chance.randrange(64), chance.uniform(0.1, 2.5)))
-    return list(_alone_first(sorted(blows, key=lambda blow: blow.at)))
+        faults.append(Fault(at, kind, chance.randrange(64), chance.uniform(0.1, 2.5)))
+    return list(_alone_first(sorted(faults, key=lambda fault: fault.at)))
 
 
-def _alone_first(blows: Iterable[Blow]) -> Iterator[Blow]:
+def _alone_first(faults: Iterable[Fault]) -> Iterator[Fault]:
     known: set[int] = set()
-    for blow in blows:
-        poison = blow.victim % len(POISONS)
-        if blow.act is Act.BURST and poison not in known:
-            blow = replace(blow, act=Act.POISON)
-        if blow.act is Act.POISON:
+    for fault in faults:
+        poison = fault.victim % len(POISONS)
+        if fault.kind is FaultKind.BURST and poison not in known:
+            fault = replace(fault, kind=FaultKind.POISON)
+        if fault.kind is FaultKind.POISON:
             known.add(poison)
-        yield blow
+        yield fault

@@ -1,8 +1,8 @@
-"""A process that SIGKILL does not end, as one that waits for a driver: it needs no driver, and no root.
+"""A process that SIGKILL does not end, like one that waits for a driver, without driver or root.
 
-Whoever traces a process may have it stop on its way out (PTRACE_O_TRACEEXIT): all its descriptors are
-open yet, its parent hears nothing, and no signal moves it until the tracer lets it go. All calls have
-to come from one thread of an ancestor; see ptrace(2).
+The tracer of a process may stop it at its exit (PTRACE_O_TRACEEXIT): all its descriptors are still
+open, its parent gets no notice, and no signal ends it until the tracer detaches. All calls have to
+come from one thread of an ancestor; see ptrace(2).
 """
 
 import ctypes
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 _SEIZE, _DETACH = 0x4206, 17
 _TRACE_EXIT = 0x40
 _EXIT_STOP = signal.SIGTRAP | 6 << 8
-_WALL = 0x40000000  # of waitpid: whatever kind of child
+_WALL = 0x40000000  # of waitpid: any kind of child
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
@@ -27,7 +27,7 @@ def _ptrace(request: int, pid: int, data: int) -> None:
 
 @contextmanager
 def lingering(pid: int) -> Iterator[Callable[[], None]]:
-    """Keep a process that is killed from ending, until the block ends or what it is given is called."""
+    """Keep a killed process from ending, until the block ends or its function is called."""
     _ptrace(_SEIZE, pid, _TRACE_EXIT)
     is_held = True
 
@@ -35,7 +35,7 @@ def lingering(pid: int) -> Iterator[Callable[[], None]]:
         nonlocal is_held
         if is_held:
             is_held = False
-            os.kill(pid, signal.SIGKILL)  # harmless where somebody has done it before
+            os.kill(pid, signal.SIGKILL)  # harmless if it was killed before
             while os.waitpid(pid, _WALL)[1] >> 8 != _EXIT_STOP:
                 pass
             _ptrace(_DETACH, pid, 0)

@@ -1,4 +1,4 @@
-"""The operator of a real gateway: writes its configuration, runs commands, looks at reloads."""
+"""The operator of a real gateway: writes its configuration, runs commands, reads its reloads."""
 
 import asyncio
 import subprocess
@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+
+from gateway.cli.operator_socket import socket_of_url
 from tests.system.running import Gateway
 
 BASE = """
@@ -26,22 +29,34 @@ def write(folder: Path, config: str) -> None:
     (folder / "gateway.toml").write_text("port = 0\n" + config)
 
 
-async def command(gateway: Gateway, *arguments: str) -> tuple[int, str]:
-    """Run a command of the operator; return its exit code and what it says."""
+async def command(gateway: Gateway, *arguments: str, seconds: float = 40) -> tuple[int, str]:
+    """Run a command of the operator; return its exit code and its stderr."""
     done = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-m", "gateway", *arguments, "--url", gateway.url],
         capture_output=True,
         text=True,
-        timeout=40,
+        timeout=seconds,
         check=False,
     )
     return done.returncode, done.stderr
 
 
-async def reload(gateway: Gateway, folder: Path, config: str) -> tuple[int, str]:
+async def post(gateway: Gateway, path: str) -> Any:
+    """Post to the operator's socket; return the JSON of the reply."""
+    found = socket_of_url(gateway.url)
+    assert found is not None
+    connector = aiohttp.UnixConnector(str(found))
+    async with (
+        aiohttp.ClientSession(connector=connector) as session,
+        session.post("http://localhost" + path) as reply,
+    ):
+        return await reply.json()
+
+
+async def reload(gateway: Gateway, folder: Path, config: str, *options: str) -> tuple[int, str]:
     write(folder, config)
-    return await command(gateway, "reload")
+    return await command(gateway, "reload", *options)
 
 
 async def reload_status(gateway: Gateway) -> dict[str, Any]:
@@ -51,7 +66,7 @@ async def reload_status(gateway: Gateway) -> dict[str, Any]:
 
 
 async def until(gateway: Gateway, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """Wait until the reload status is as wanted."""
+    """Wait until the reload status meets a condition."""
     async with asyncio.timeout(40):
         while not condition(found := await reload_status(gateway)):
             await asyncio.sleep(0.02)
@@ -59,7 +74,7 @@ async def until(gateway: Gateway, condition: Callable[[dict[str, Any]], bool]) -
 
 
 async def until_settled(gateway: Gateway, attempt: int = 1) -> dict[str, Any]:
-    """Wait for the end of a reload and of the editions it replaced."""
+    """Wait for the end of a reload and of the revisions that it replaced."""
     return await until(
         gateway,
         lambda found: (

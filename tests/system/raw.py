@@ -44,7 +44,7 @@ def get(*lines: bytes, target: bytes = b"/livez", host: bytes = b"Host: localhos
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """Return what comes until the other side closes; fail if it never does."""
+    """Return the bytes until the other side closes; fail if it never does."""
     parts = []
     try:
         while part := connection.recv(65536):
@@ -66,7 +66,7 @@ def read_reply(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
 
 
 def assert_refused(received: bytes, status: int, code: str = "") -> None:
-    """There is one reply, the last of its connection, and it is an error as we write them."""
+    """Assert one reply, the last of its connection, with an error of the gateway's form."""
     assert STATUS.findall(received) == [str(status).encode()]
     head, _, body = received.partition(b"\r\n\r\n")
     request_id = re.search(rb"x-request-id: (\S+)", head)

@@ -1,4 +1,4 @@
-"""A real gateway process with real shards, and a client that keeps a ledger of what it got."""
+"""A real gateway process with real shards, and a client that records its answers in a ledger."""
 
 import asyncio
 import os
@@ -9,25 +9,27 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import psutil
 
-from gateway.domain import sigmoid
+from gateway.domain.request import sigmoid
 from shards.engines.fake import margin
 
 _ROOT = Path(__file__).parents[2]
 _PATIENCE_SECONDS = 40.0
+NICENESS_OF_BUSY = 5  # it leaves other work three quarters of a core
 _URL = re.compile(rb"listening on (https?://127\.0\.0\.1:\d+)")
 
 
 class Gateway:
-    """A running gateway and a session to talk to it."""
+    """A running gateway and an HTTP session to it."""
 
     def __init__(
         self, process: subprocess.Popen[bytes], url: str, log: Path, tls: ssl.SSLContext | bool
@@ -70,10 +72,10 @@ class Gateway:
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
     async def until(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """Wait until the shards are as wanted; fail with what they are if they never get there."""
+        """Wait until the shards meet a condition; fail with their status if they never do."""
         end = time.monotonic() + _PATIENCE_SECONDS
         while not condition(shards := await self.shards()):
-            assert time.monotonic() < end, f"still not so after {_PATIENCE_SECONDS} s: {shards}"
+            assert time.monotonic() < end, f"not met after {_PATIENCE_SECONDS} s: {shards}"
             await asyncio.sleep(0.02)
         return shards
 
@@ -82,9 +84,21 @@ class Gateway:
 
     @property
     def shard_processes(self) -> list[psutil.Process]:
-        """All processes the gateway has started, its helpers included."""
+        """All processes that the gateway has started, its helpers included."""
         children: list[psutil.Process] = psutil.Process(self.process.pid).children(recursive=True)
         return children
+
+    @property
+    def descriptors(self) -> int:
+        """The open descriptors of the gateway, less the connections that this process holds."""
+        port = urlsplit(self.url).port
+        held = sum(
+            bool(connection.raddr)
+            and connection.raddr.port == port
+            and connection.status == psutil.CONN_ESTABLISHED
+            for connection in psutil.Process().net_connections("tcp4")
+        )
+        return int(psutil.Process(self.process.pid).num_fds()) - held
 
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.process.pid, number)
@@ -106,12 +120,18 @@ async def running(
     chaos: bool = False,
     site: str = "",
     tls: ssl.SSLContext | bool = True,
+    environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Gateway]:
-    """Run `gateway serve` with this configuration, on a free port, until the block ends.
+    """Run `gateway serve` with a configuration, on a free port, until the block ends.
 
-    With `chaos`, its fake engine is the one of `tests.system.chaos_engine`. `site` names a folder
-    beside this file, whose sitecustomize.py puts another fault into its processes. `tls` says whom
-    its client trusts.
+    Args:
+        config: the configuration, without the port.
+        folder: a folder for the configuration and the log.
+        chaos: whether its fake engine is the one of `tests.system.chaos_engine`.
+        site: a folder beside this file, whose sitecustomize.py puts another fault into the
+            processes of the gateway; empty for none.
+        tls: the certificates that the client trusts.
+        environment: more variables for the gateway.
     """
     file, log = folder / "gateway.toml", folder / "gateway.log"
     file.write_text("port = 0\n" + config)
@@ -122,7 +142,7 @@ async def running(
             stdout=stream,
             stderr=stream,
             cwd=_ROOT,
-            env=_environment("chaos_site" if chaos else site),
+            env=_environment("chaos_site" if chaos else site) | dict(environment or {}),
         )
     gateway: Gateway | None = None
     try:
@@ -152,12 +172,24 @@ async def _url(process: subprocess.Popen[bytes], log: Path) -> str:
     return found[1].decode()
 
 
+@contextmanager
+def busy_cores() -> Iterator[None]:
+    """Keep each core busy with one process of niceness 5 while the block runs."""
+    with ExitStack() as stack:
+        for core in os.sched_getaffinity(0):
+            prepare = f"import os; os.sched_setaffinity(0, {{{core}}}); os.nice({NICENESS_OF_BUSY})"
+            code = f"{prepare}\nwhile True: pass"
+            process = stack.enter_context(subprocess.Popen([sys.executable, "-c", code]))
+            stack.callback(process.kill)
+        yield
+
+
 @dataclass
 class Ledger:
-    """One row per request: what came back, and whether each score was the right one.
+    """The status codes of all answers, and the wrong scores among them.
 
-    The fake engine's scores can be computed by the client, so a swapped, missing or repeated score
-    is seen.
+    A client can compute the scores of the fake engine, so it finds a swapped, missing or repeated
+    score.
     """
 
     gateway: Gateway
@@ -168,7 +200,7 @@ class Ledger:
     stopped: bool = False
 
     async def send(self, number: int) -> None:
-        """Send one request and note its row."""
+        """Send one request and record its answer."""
         texts = [f"document {place} of request {number}" for place in range(self.documents)]
         status, body, _ = await self.gateway.rerank(texts, model=self.model)
         self.codes[status] += 1
@@ -189,7 +221,7 @@ class Ledger:
 
     @asynccontextmanager
     async def load(self, clients: int) -> AsyncIterator[None]:
-        """Keep so many clients busy while the block runs."""
+        """Keep a number of clients busy while the block runs."""
         async with asyncio.TaskGroup() as group:
             for number in range(clients):
                 group.create_task(self.client(number))
@@ -197,7 +229,7 @@ class Ledger:
             self.stopped = True
 
     async def until_answered(self, count: int) -> None:
-        """Wait until so many requests have been answered."""
+        """Wait until `count` requests have been answered."""
         while self.codes.total() < count:
             await asyncio.sleep(0.005)
 

@@ -1,4 +1,4 @@
-"""A model that is damaged while it is served is refused, not served damaged, and harms no other."""
+"""A model whose files are damaged while it is served is refused, and harms no other."""
 
 import os
 from pathlib import Path
@@ -20,18 +20,20 @@ _TEXTS = ["Paris is the capital of France.", "Gravity keeps planets in orbit."]
 
 
 async def test_weights_that_are_cut_while_they_are_served_are_refused(tmp_path: Path) -> None:
-    """The weights are mapped memory, so this ends the shard (SIGBUS); the next one refuses them."""
+    """The weights are mapped memory, so the shard ends (SIGBUS); the next one refuses them."""
     folder = checkpoints.bert(tmp_path / "bert")
     weights = folder / "model.safetensors"
     async with running(_CONFIG.format(folder=folder), tmp_path) as gateway:
         await gateway.until_ready()
         assert (await gateway.rerank(_TEXTS, model="real"))[0] == 200
         os.truncate(weights, weights.stat().st_size // 2)
-        for _ in range(2):
-            status, body, _ = await gateway.rerank(_TEXTS, model="real")
+        for number in range(2):
+            texts = [f"{number}: {text}" for text in _TEXTS]  # their scores are not kept
+            status, body, _ = await gateway.rerank(texts, model="real")
             assert (status, body["error"]["code"]) == (503, "model_unavailable")
-            assert "model.safetensors" in body["message"]
+            assert "model.safetensors" not in body["message"]
         shard = (await gateway.shards())["real/cpu:0"]
+        assert "model.safetensors" in shard["last_error"]
         assert (shard["state"], shard["generation"]) == ("failed", 2)  # one try, no loop
         ledger = Ledger(gateway)
         await ledger.send(1)

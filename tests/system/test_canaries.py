@@ -1,4 +1,4 @@
-"""A shard whose known pairs score wrongly does not serve: not at its start, and not any longer."""
+"""A shard that fails its canaries does not serve, neither after its start nor later."""
 
 from pathlib import Path
 
@@ -48,15 +48,15 @@ async def test_random_weights_are_not_served_unless_on_purpose(tmp_path: Path) -
 
         status, body, _ = await gateway.rerank(_TEXTS, model="random")
         assert (status, body["error"]["code"]) == (503, "model_unavailable")
-        assert "the canary failed" in body["message"]
+        assert "the canary failed" not in body["message"]  # the reason is the operator's
         status, body, _ = await gateway.rerank(_TEXTS, model="on-purpose")
         assert status == 200
         assert "canary = numeric" in str(body["meta"]["warnings"])
         assert (await gateway.rerank(_TEXTS, model="fake"))[0] == 200
 
 
-async def test_a_score_that_is_no_number_has_the_shard_looked_at_at_once(tmp_path: Path) -> None:
-    """One that is well goes on; one that is not is replaced, long before its next round is due."""
+async def test_a_score_that_is_not_a_number_triggers_the_canaries_at_once(tmp_path: Path) -> None:
+    """A sound shard goes on; another one is replaced, long before its next round is due."""
     seldom = _LIAR.replace("canary_batches = 1", "canary_batches = 100000")
     async with running(seldom, tmp_path, chaos=True) as gateway:
         await gateway.until_ready()
@@ -74,11 +74,11 @@ async def test_a_score_that_is_no_number_has_the_shard_looked_at_at_once(tmp_pat
         assert shards["m/cpu:0"]["generation"] == 2
 
 
-async def test_a_shard_that_begins_to_lie_is_replaced(tmp_path: Path) -> None:
+async def test_a_shard_whose_scores_become_wrong_is_replaced(tmp_path: Path) -> None:
     async with running(_LIAR, tmp_path, chaos=True) as gateway:
         before = (await gateway.until_ready())["m/cpu:0"]
         assert (before["generation"], before["canary"]["rounds"]) == (1, 1)
-        await gateway.rerank(["<<lie>>"])  # this answer is wrong: the look comes after it
+        await gateway.rerank(["<<lie>>"])  # this answer is wrong: the canaries run after it
         shards = await gateway.until(
             lambda shards: (
                 shards["m/cpu:0"]["generation"] == 2 and shards["m/cpu:0"]["state"] == "ready"
@@ -92,5 +92,5 @@ async def test_a_shard_that_begins_to_lie_is_replaced(tmp_path: Path) -> None:
             await ledger.send(number)
         ledger.assert_all_right()
         assert await gateway.metric("reranker_canaries_total") >= 3
-        assert await gateway.metric("reranker_documents_total") == 16  # canaries are no usage
+        assert await gateway.metric("reranker_documents_total") == 16  # canaries do not count
         assert b"the canary of shard m/cpu:0 failed" in gateway.log.read_bytes()

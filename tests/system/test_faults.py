@@ -1,4 +1,4 @@
-"""Kill, starve and drain a real gateway: every accepted request is answered, nothing is left."""
+"""Kill, starve and drain a real gateway: every accepted request is answered, nothing leaks."""
 
 import asyncio
 import os
@@ -48,8 +48,8 @@ async def test_killing_shards_under_load_loses_no_request(tmp_path: Path) -> Non
         assert "SIGKILL" in shards["fake/cpu:0"]["last_error"]
 
 
-async def test_whatever_signal_ends_a_shard_the_others_serve_on(tmp_path: Path) -> None:
-    """A real-time signal has no name, which is no reason for the gateway to end."""
+async def test_other_shards_serve_on_whatever_signal_ends_one(tmp_path: Path) -> None:
+    """A real-time signal has no name, which must not end the gateway."""
     async with running(_TWO_REPLICAS, tmp_path) as gateway:
         shards = await gateway.until_ready()
         os.kill(shards["fake/cpu:0"]["pid"], signal.SIGRTMIN + 6)
@@ -113,10 +113,10 @@ async def test_kills_leak_neither_processes_nor_descriptors(tmp_path: Path) -> N
         await gateway.until_ready()
         process = psutil.Process(gateway.process.pid)
         await _kill_and_wait(gateway, "fake/cpu:0")
-        descriptors, children = process.num_fds(), len(process.children())
+        descriptors, children = gateway.descriptors, len(process.children())
         for _ in range(5):
             await _kill_and_wait(gateway, "fake/cpu:0")
-        assert process.num_fds() == descriptors
+        assert gateway.descriptors == descriptors
         assert len(process.children()) == children
 
 
@@ -140,8 +140,8 @@ async def test_a_stop_under_load_answers_what_was_accepted(
         assert alive == []
 
 
-async def test_a_gateway_without_supervision_ends_and_says_that_it_failed(tmp_path: Path) -> None:
-    """It would lie about its health sooner or later; whoever started it should start it again."""
+async def test_a_gateway_without_supervision_exits_with_an_error(tmp_path: Path) -> None:
+    """It could not report its health correctly; the service manager should restart it."""
     async with running(_TWO_REPLICAS, tmp_path, site="broken_supervision") as gateway:
         shards = await gateway.until_ready()
         processes = gateway.shard_processes
@@ -165,7 +165,7 @@ async def test_a_crash_loop_fails_its_model_and_no_other(tmp_path: Path) -> None
         assert status == 503
         assert body["error"]["code"] == "model_unavailable"
         assert "'broken'" in body["message"]
-        assert "code 1" in body["message"]
+        assert "code 1" not in body["message"]  # the reason is the operator's
         assert (await gateway.get("/readyz?model=broken"))[0] == 503
         assert (await gateway.get("/readyz?model=fake"))[0] == 200
 
@@ -175,13 +175,13 @@ async def test_a_shard_that_refuses_is_not_started_again(tmp_path: Path) -> None
     async with running(config, tmp_path) as gateway:
         shards = await gateway.until(lambda shards: shards["wrong/cpu:0"]["state"] == "failed")
         await gateway.until(lambda shards: shards["fake/cpu:0"]["state"] == "ready")
-        await _kill_and_wait_for_one(gateway)
+        await _kill_and_wait_for_fake(gateway)
         assert (shards["wrong/cpu:0"]["generation"], shards["wrong/cpu:0"]["pid"]) == (1, None)
         assert (await gateway.shards())["wrong/cpu:0"]["generation"] == 1
 
 
-async def _kill_and_wait_for_one(gateway: Gateway) -> None:
-    """A restart of another shard: proof that the supervisor was at work meanwhile."""
+async def _kill_and_wait_for_fake(gateway: Gateway) -> None:
+    """Restart another shard, which shows that the supervisors were at work meanwhile."""
     before = (await gateway.shards())["fake/cpu:0"]
     os.kill(before["pid"], signal.SIGKILL)
     await gateway.until(
@@ -242,7 +242,8 @@ async def test_a_hung_shard_is_never_sent_more_than_its_window(tmp_path: Path) -
         os.kill(shards["fake/cpu:0"]["pid"], signal.SIGSTOP)
         requests = [gateway.rerank(["a"], timeout_seconds=0.2) for _ in range(300)]
         replies = await asyncio.gather(*requests)
-        assert {status for status, _, _ in replies} == {504}
+        # On a busy machine the shard is found to hang before all requests have come: 503.
+        assert {status for status, _, _ in replies} <= {503, 504}
         assert (await gateway.shards())["fake/cpu:0"]["queue"] <= 64
         os.kill(shards["fake/cpu:0"]["pid"], signal.SIGCONT)
         await gateway.until(lambda shards: shards["fake/cpu:0"]["queue"] == 0)

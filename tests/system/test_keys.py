@@ -1,19 +1,22 @@
-"""Keys in a real gateway: refused files, rotation by reload, and one key that wants everything."""
+"""Keys in a real gateway: refused files, rotation by reload, and one greedy key."""
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from gateway.keys import KeyFile
-from gateway.keys.text import with_key
-from tests.gateway.keys.making import bearer, made, write_keys
-from tests.system.operator import model, until_settled
+from gateway.http.keys import KeyFile
+from gateway.http.keys.text import with_key
+from tests.gateway.http.keys.making import bearer, made, write_keys
+from tests.system.operator import model, reload_status, until, until_settled
 from tests.system.running import Gateway, running
 
+PATIENCE_SECONDS = 20.0
 KEYS = 'keys_file = "keys.toml"\n'
 
 
@@ -65,7 +68,7 @@ async def test_keys_are_rotated_by_a_reload(tmp_path: Path) -> None:
         found = await until_settled(gateway)
         assert found["last"]["ok"], found
         assert (await models(gateway, secrets["old"]), await models(gateway, new)) == (401, 200)
-        assert {name: one["pid"] for name, one in (await gateway.shards()).items()} == pids
+        assert {name: shard["pid"] for name, shard in (await gateway.shards()).items()} == pids
 
 
 @pytest.mark.parametrize("text", ["[a", ""])
@@ -84,7 +87,7 @@ async def test_a_broken_file_leaves_the_old_keys_in_force(tmp_path: Path, text: 
 
 
 async def test_keys_that_are_taken_out_of_the_configuration_stay(tmp_path: Path) -> None:
-    """Else a reload would open the door of a gateway that listens to everybody."""
+    """Otherwise a reload would admit requests without a key from other machines."""
     secrets = write_keys(tmp_path / "keys.toml", operator={"admin": True})
     async with running(KEYS + model("m"), tmp_path) as gateway:
         gateway.session.headers.update(bearer(secrets["operator"]))
@@ -97,24 +100,97 @@ async def test_keys_that_are_taken_out_of_the_configuration_stay(tmp_path: Path)
 
 
 async def test_a_greedy_key_does_not_hold_up_another(tmp_path: Path) -> None:
-    """Thirty large requests of one key are in; the other's, as large, passes nearly all of them."""
+    """Thirty large requests of one key wait; an equal one of another key overtakes nearly all."""
     secrets = write_keys(tmp_path / "keys.toml", greedy={}, modest={}, operator={"admin": True})
     answered: list[str] = []
 
-    async def ask(who: str) -> None:
-        assert await rerank(gateway, secrets[who], documents=200) == 200
-        answered.append(who)
+    async def ask(key: str) -> None:
+        assert await rerank(gateway, secrets[key], documents=200) == 200
+        answered.append(key)
 
-    config = KEYS + model("m", "delay_ms=30", max_length="8", token_budget="512", replicas="1")
+    limits = {"max_length": "8", "token_budget": "512", "replicas": "1"}
+    config = "score_cache_mb = 0\n" + KEYS + model("m", "delay_ms=30", **limits)
     async with running(config, tmp_path) as gateway:
         gateway.session.headers.update(bearer(secrets["operator"]))
         await gateway.until_ready()
         async with asyncio.TaskGroup() as group:
             for _ in range(30):
                 group.create_task(ask("greedy"))
-            while sum(one["queue"] for one in (await gateway.models()).values()) < 40:
+            while sum(model["queue"] for model in (await gateway.models()).values()) < 40:
                 await asyncio.sleep(0.01)
             before = len(answered)
             await ask("modest")
             assert len(answered) - before < 8
         assert len(answered) == 31
+
+
+async def until_refused(gateway: Gateway, secret: str) -> float:
+    """Return the seconds until a key is refused."""
+    started = time.monotonic()
+    while await models(gateway, secret) == 200:
+        assert time.monotonic() - started < PATIENCE_SECONDS
+        await asyncio.sleep(0.005)
+    return time.monotonic() - started
+
+
+@pytest.mark.parametrize("way", ["with the model", "during the load", "by gateway key revoke"])
+async def test_a_revoked_key_waits_for_no_model(tmp_path: Path, way: str) -> None:
+    """The model loads longer than the test has patience, so no reload ends meanwhile."""
+    file, socket = tmp_path / "keys.toml", tmp_path / "admin.sock"
+    secrets = write_keys(file, leaked={}, operator={"admin": True})
+    config = KEYS + 'admin_socket = "admin.sock"\n'
+    slow = f"port = 0\n{config}{model('m', f'load_ms={int(3000 * PATIENCE_SECONDS)}')}"
+    async with running(config + model("m"), tmp_path) as gateway:
+        gateway.session.headers.update(bearer(secrets["operator"]))
+        await gateway.until_ready()
+        assert await models(gateway, secrets["leaked"]) == 200
+        (tmp_path / "gateway.toml").write_text(slow)
+        if way != "with the model":
+            gateway.signal(signal.SIGHUP)
+            await until(gateway, lambda found: bool(found["coming"]))
+        before = (await reload_status(gateway))["keys"]["attempts"]
+        if way == "by gateway key revoke":
+            code, _, err = await revoke("leaked", file, socket)
+            assert (code, f"unix:{socket} refuses it from now on" in err) == (0, True), err
+            assert await models(gateway, secrets["leaked"]) == 401
+        else:
+            text = file.read_text().replace("[leaked]", "[leaked]\nrevoked = 2026-01-01")
+            file.write_text(text)
+            gateway.signal(signal.SIGHUP)
+            seconds = await until_refused(gateway, secrets["leaked"])
+            assert seconds < 5.0, seconds  # 0.1 s on a machine that does nothing else
+        found = await until(gateway, lambda found: found["keys"]["attempts"] > before)
+        assert (found["last"], found["keys"]["ok"]) == (None, True)
+        assert found["keys"]["seconds"] < 2.0, found["keys"]  # 0.01 s on the same machine
+
+
+async def revoke(id_: str, file: Path, socket: Path) -> tuple[int, str, str]:
+    command = [sys.executable, "-m", "gateway", "key", "revoke", id_, "--keys-file", str(file)]
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "GATEWAY_ADMIN_SOCKET": str(socket)},
+    )
+    out, err = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_a_key_is_refused_although_the_configuration_is_broken(tmp_path: Path) -> None:
+    file = tmp_path / "keys.toml"
+    secrets = write_keys(file, leaked={}, operator={"admin": True})
+    async with running(KEYS + model("m"), tmp_path) as gateway:
+        gateway.session.headers.update(bearer(secrets["operator"]))
+        file.write_text(file.read_text().replace("[leaked]", "[leaked]\nrevoked = 2026-01-01"))
+        (tmp_path / "gateway.toml").write_text("[models.m\n")
+        gateway.signal(signal.SIGHUP)
+        assert not (await until_settled(gateway))["last"]["ok"]
+        assert await models(gateway, secrets["leaked"]) == 401
+
+
+def test_a_revocation_without_a_gateway_names_the_reload(tmp_path: Path) -> None:
+    file = tmp_path / "keys.toml"
+    write_keys(file, leaked={}, other={})
+    code, _, err = asyncio.run(revoke("leaked", file, tmp_path / "none.sock"))
+    assert (code, "`gateway reload` brings the change into effect" in err) == (0, True), err

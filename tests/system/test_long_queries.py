@@ -1,4 +1,4 @@
-"""A query that is longer than a batch, asked over HTTP: its request is a few jobs and a few batches."""
+"""A query that is longer than a batch, over HTTP: its request is a few jobs and a few batches."""
 
 from pathlib import Path
 
@@ -26,8 +26,8 @@ async def test_a_long_query_is_computed_once_for_a_request_of_many_jobs(tmp_path
     assert query > 2 * 512
     saved = usage["prompt_tokens_details"]["cached_tokens"]
     computed = usage["prompt_tokens"] - saved
-    # The rest is the query's tokens, and some of each document; a job that comes very late, on a
-    # machine with too much to do, may find the query gone, and computes it again.
+    # The rest is the query's tokens and some of each document. On an overloaded machine a job may
+    # come so late that the query is no longer kept, and compute it again.
     assert computed < 4 * query + 40 * len(_DOCUMENTS)
     assert misses <= 2 * 4
     assert batches <= computed / 512 + 8

@@ -1,4 +1,4 @@
-"""What a machine may do to a gateway: no descriptors, no room, no time; and shards that misbehave."""
+"""A machine without descriptors, room or time, and shards that misbehave."""
 
 import asyncio
 import itertools
@@ -28,18 +28,21 @@ _ONE = _CONFIG.replace("replicas = 2", "replicas = 1")
 
 
 async def _lose(gateway: Gateway, shard: str) -> None:
-    os.kill((await gateway.shards())[shard]["pid"], signal.SIGKILL)
+    """Kill a shard, and wait until the gateway has noticed."""
+    pid = (await gateway.shards())[shard]["pid"]
+    os.kill(pid, signal.SIGKILL)
+    await gateway.until(lambda shards: shards[shard]["pid"] != pid)
 
 
 def _limit_with_room_for(process: psutil.Process, descriptors: int) -> int:
-    """Return the limit under which a process can open so many more."""
+    """Return the limit under which a process can open `descriptors` more."""
     used = {int(path.name) for path in Path(f"/proc/{process.pid}/fd").iterdir()}
     free = (number for number in itertools.count() if number not in used)
     return next(itertools.islice(free, descriptors, None))
 
 
 async def _try_again(gateway: Gateway, shard: str) -> None:
-    """Wait until the shard has been started once more, whatever came of it."""
+    """Wait until the shard has been started once more, successfully or not."""
     before = (await gateway.shards())[shard]["generation"]
     await gateway.until(
         lambda shards: shards[shard]["state"] == "ready" or shards[shard]["generation"] > before + 1
@@ -47,13 +50,13 @@ async def _try_again(gateway: Gateway, shard: str) -> None:
 
 
 async def test_a_gateway_without_descriptors_serves_on_and_recovers(tmp_path: Path) -> None:
-    """A start that fails at any of its steps gives back what it took; the next one may succeed."""
+    """A start that fails at any of its steps gives back its resources; the next may succeed."""
     async with running(_CONFIG, tmp_path) as gateway:
         await gateway.until_ready()
         process = psutil.Process(gateway.process.pid)
         ledger = Ledger(gateway)
         await ledger.send(0)
-        descriptors, limits = process.num_fds(), process.rlimit(resource.RLIMIT_NOFILE)
+        descriptors, limits = gateway.descriptors, process.rlimit(resource.RLIMIT_NOFILE)
         for room in range(0, 10, 3):
             process.rlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
             await _lose(gateway, "fake/cpu:0")
@@ -64,10 +67,10 @@ async def test_a_gateway_without_descriptors_serves_on_and_recovers(tmp_path: Pa
             process.rlimit(resource.RLIMIT_NOFILE, limits)
             await gateway.until_ready()
         ledger.assert_all_right()
-        assert process.num_fds() == descriptors
+        assert gateway.descriptors == descriptors
 
 
-async def test_a_machine_that_stood_still_has_no_hung_shards(tmp_path: Path) -> None:
+async def test_a_paused_machine_has_no_hung_shards(tmp_path: Path) -> None:
     """Gateway and shard are frozen together, as a container is; the gateway wakes up first."""
     config = _ONE.replace("delay_ms=2", "delay_ms=450")
     async with running(config, tmp_path) as gateway:
@@ -78,7 +81,7 @@ async def test_a_machine_that_stood_still_has_no_hung_shards(tmp_path: Path) -> 
         await asyncio.sleep(0.25)  # until the supervisor has seen the batch begin
         for process in (gateway.process.pid, pid):
             os.kill(process, signal.SIGSTOP)
-        await asyncio.sleep(3)  # longer than a hang may last
+        await asyncio.sleep(3)  # longer than the limit of a hang
         gateway.signal(signal.SIGCONT)
         await gateway.shards()
         os.kill(pid, signal.SIGCONT)
@@ -102,7 +105,7 @@ async def test_texts_that_do_not_fit_into_the_arena_wait_their_turn(tmp_path: Pa
             assert judged("which?", texts, status, body) == (OK, "")
 
 
-async def test_what_a_shard_has_started_ends_with_it(tmp_path: Path) -> None:
+async def test_processes_that_a_shard_has_started_end_with_it(tmp_path: Path) -> None:
     async with running(_ONE, tmp_path, chaos=True) as gateway:
         pid = (await gateway.until_ready())["fake/cpu:0"]["pid"]
         assert (await gateway.rerank(["<<fork>>"]))[0] == 200
@@ -113,7 +116,7 @@ async def test_what_a_shard_has_started_ends_with_it(tmp_path: Path) -> None:
         assert alive == []
 
 
-async def test_a_shard_that_floods_its_log_disturbs_nobody(tmp_path: Path) -> None:
+async def test_a_shard_that_floods_its_log_disturbs_no_request(tmp_path: Path) -> None:
     async with running(_CONFIG, tmp_path, chaos=True) as gateway:
         await gateway.until_ready()
         ledger = Ledger(gateway)

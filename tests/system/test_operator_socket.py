@@ -1,4 +1,4 @@
-"""The operator's socket: all of the gateway without a key, for whoever can open it; and `--api-key`."""
+"""The operator's socket, which needs no key, only permission to open it; and `--api-key`."""
 
 import json
 import os
@@ -11,9 +11,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from gateway.cli.port import PortUnavailable, listen_for_operator
+from gateway.cli.serve.port import PortUnavailable, listen_for_operator
 from tests.gateway.cli.conftest import CLEAN, on_read_only_disk
-from tests.gateway.keys.making import bearer, write_keys
+from tests.gateway.http.keys.making import bearer, write_keys
 from tests.system.operator import model
 from tests.system.running import running
 
@@ -45,7 +45,7 @@ async def test_commands_find_the_socket_and_need_no_key(tmp_path: Path) -> None:
         here = {"GATEWAY_ADMIN_SOCKET": str(path)}
         code, out, _ = command("status", "--json", **here)
         assert code == 0
-        assert [one["id"] for one in json.loads(out)["keys"]] == ["user", "operator"]
+        assert [key["id"] for key in json.loads(out)["keys"]] == ["user", "operator"]
         assert command("reload", **here)[0] == 0
         code, _, err = command("drain", "m", "--url", f"unix:{path}")
         assert code == 0, err
@@ -107,12 +107,12 @@ def test_a_file_in_its_place_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["nowhere/admin.sock", "x" * 120])
-def test_a_path_that_cannot_be_is_named(tmp_path: Path, name: str) -> None:
+def test_an_impossible_path_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(PortUnavailable, match="cannot be made"):
         listen_for_operator(tmp_path / name)
 
 
-def test_a_read_only_folder_is_told_at_the_start(tmp_path: Path) -> None:
+def test_a_read_only_folder_is_an_error_at_the_start(tmp_path: Path) -> None:
     (file := tmp_path / "gateway.toml").write_text(
         f'port = 0\nadmin_socket = "a.sock"\n{model("m")}'
     )

@@ -1,4 +1,4 @@
-"""A gateway that is killed at any moment of its start leaves no process and no memory behind."""
+"""A gateway killed at any moment of its start leaves no process and no memory behind."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ _AT_A_TIME = 5
 
 
 def _marked(mark: str) -> list[int]:
-    """Return the processes whose environment, which children inherit, holds the mark."""
+    """Return the processes whose environment, which children inherit, has the mark."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -40,7 +40,7 @@ async def _start_and_kill(config: Path, mark: str, seconds: float) -> None:
         cwd=_ROOT,
         env={**os.environ, _MARK: mark},
     )
-    await asyncio.sleep(seconds)  # the moment of its death
+    await asyncio.sleep(seconds)  # until it is killed
     process.kill()
     process.wait()
 
@@ -63,4 +63,4 @@ async def test_a_gateway_killed_while_it_starts_leaves_nothing(tmp_path: Path) -
         await asyncio.sleep(0.05)
     assert _marked(mark) == []
     assert set(Path("/dev/shm").iterdir()) <= shared_memory
-    assert most > 0  # the mark can be seen
+    assert most > 0  # the mark is visible

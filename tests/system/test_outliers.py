@@ -1,4 +1,4 @@
-"""A replica that errs, losses that never end, and work for clients that have left."""
+"""A replica that errs, endless losses, and work for clients that have left."""
 
 import asyncio
 import os
@@ -22,16 +22,16 @@ replicas = {replicas}
 
 async def _until_ejected(gateway: Gateway) -> dict[str, Any]:
     shards = await gateway.until(lambda shards: any(map(_was_ejected, shards.values())))
-    (one,) = filter(_was_ejected, shards.values())
-    return dict(one)
+    (shard,) = filter(_was_ejected, shards.values())
+    return dict(shard)
 
 
 def _was_ejected(shard: dict[str, Any]) -> bool:
     return bool(shard["ejections"])
 
 
-async def test_a_replica_that_errs_is_left_out_probed_and_trusted_again(tmp_path: Path) -> None:
-    """And no request fails: what it cannot score, another one can."""
+async def test_a_replica_that_errs_is_ejected_probed_and_trusted_again(tmp_path: Path) -> None:
+    """No request fails: another replica scores the jobs that it cannot."""
     async with running(_CONFIG.format(replicas=2), tmp_path, chaos=True) as gateway:
         await gateway.until_ready()
         ledger = Ledger(gateway, documents=1)
@@ -52,10 +52,10 @@ async def test_a_replica_that_errs_is_left_out_probed_and_trusted_again(tmp_path
         assert await gateway.metric("reranker_shard_ejections_total") == ejections
         assert await gateway.metric("reranker_shard_errors_total") == 7
         assert await gateway.metric("reranker_jobs_retried_total") == 7
-        assert "gets no jobs for a while" in gateway.log.read_text()
+        assert "is ejected for a while" in gateway.log.read_text()
 
 
-async def test_while_it_is_left_out_it_says_so_and_gets_nothing(tmp_path: Path) -> None:
+async def test_an_ejected_replica_warns_and_gets_no_jobs(tmp_path: Path) -> None:
     config = _CONFIG.format(replicas=2).replace("ejection_seconds = 0.3", "ejection_seconds = 600")
     async with running(config, tmp_path, chaos=True) as gateway:
         await gateway.until_ready()
@@ -75,7 +75,7 @@ async def test_while_it_is_left_out_it_says_so_and_gets_nothing(tmp_path: Path) 
         assert (await gateway.shards())[name]["errors"] == before["errors"]
 
 
-async def test_who_sends_texts_that_fail_ejects_nobody(tmp_path: Path) -> None:
+async def test_texts_that_fail_everywhere_eject_no_replica(tmp_path: Path) -> None:
     async with running(_CONFIG.format(replicas=2), tmp_path, chaos=True) as gateway:
         await gateway.until_ready()
         for _ in range(40):
@@ -84,7 +84,7 @@ async def test_who_sends_texts_that_fail_ejects_nobody(tmp_path: Path) -> None:
             assert (shard["errors"], shard["ejections"]) == (0, 0)
 
 
-async def test_the_last_replica_is_never_left_out(tmp_path: Path) -> None:
+async def test_the_last_replica_is_never_ejected(tmp_path: Path) -> None:
     async with running(_CONFIG.format(replicas=1), tmp_path, chaos=True) as gateway:
         await gateway.until_ready()
         await gateway.rerank(["<<break 30>>"])
@@ -93,8 +93,8 @@ async def test_the_last_replica_is_never_left_out(tmp_path: Path) -> None:
         assert (await gateway.shards())["fake/cpu:0"]["ejections"] == 0
 
 
-async def test_losses_without_end_are_not_answered_with_work_without_end(tmp_path: Path) -> None:
-    """The shard is killed whenever it has a job: the budget ends that before the deadline does."""
+async def test_endless_losses_exhaust_the_retry_budget(tmp_path: Path) -> None:
+    """The shard is killed whenever it has a job: the budget ends before the deadline."""
     config = (
         _CONFIG.format(replicas=1)
         .replace("delay_ms=2", "delay_ms=500")
@@ -122,7 +122,7 @@ async def test_tokens_computed_for_clients_that_left_are_counted(tmp_path: Path)
     async with running(config, tmp_path) as gateway:
         await gateway.until_ready()
         left = wasted = 0
-        while not wasted:  # those who leave before their batch has begun cost nothing
+        while not wasted:  # a client that leaves before its batch has begun costs nothing
             leaver = asyncio.create_task(gateway.rerank(["a document of six words"]))
             await gateway.until(lambda shards: shards["fake/cpu:0"]["queue"] == 1)
             leaver.cancel()
@@ -132,4 +132,4 @@ async def test_tokens_computed_for_clients_that_left_are_counted(tmp_path: Path)
         assert wasted == 7
         assert await gateway.metric("reranker_wasted_tokens_total") == 7
         cancelled = await gateway.metric("reranker_jobs_cancelled_total")
-        assert 1 <= cancelled <= left  # who leaves when the answer is on its way cancels nothing
+        assert 1 <= cancelled <= left  # a client that leaves after the answer cancels nothing

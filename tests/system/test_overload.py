@@ -1,4 +1,4 @@
-"""A full gateway says so before it has read what it refuses."""
+"""A full gateway refuses a request before it has read the body."""
 
 import asyncio
 import socket
@@ -24,12 +24,12 @@ _CONFIG = "[limits]\nqueue_tokens = 100\n"
 
 @asynccontextmanager
 async def _full(folder: Path, *others: str) -> AsyncIterator[Gateway]:
-    """Run a gateway whose first model is busy, and full, for as long as the block runs."""
+    """Run a gateway whose first model is busy and full while the block runs."""
     models = [_MODEL.format(name=name, delay_ms=0) for name in others]
     config = _CONFIG + _MODEL.format(name="busy", delay_ms=500) + "".join(models)
     async with running(config, folder) as gateway:
         await gateway.until_ready()
-        large = asyncio.create_task(gateway.rerank(["word " * 600] * 100))
+        large = asyncio.create_task(gateway.rerank([f"{n} " + "word " * 600 for n in range(100)]))
         await gateway.until(lambda shards: shards["busy/cpu:0"]["queue"] > 0)
         yield gateway
         large.cancel()
@@ -52,7 +52,7 @@ async def test_a_full_model_refuses_before_the_body_is_there(tmp_path: Path) -> 
         assert (await gateway.get("/livez"))[0] == 200
 
 
-async def test_whoever_sends_the_body_nevertheless_can_go_on(tmp_path: Path) -> None:
+async def test_a_client_that_sends_the_body_nevertheless_can_go_on(tmp_path: Path) -> None:
     async with _full(tmp_path) as gateway:
         with _announce(gateway, 200_000) as connection:
             assert (await asyncio.to_thread(read_reply, connection))[0] == 503
@@ -60,8 +60,8 @@ async def test_whoever_sends_the_body_nevertheless_can_go_on(tmp_path: Path) -> 
             assert (await asyncio.to_thread(read_reply, connection))[0] == 503
 
 
-async def test_a_model_that_is_not_full_is_not_held_up_by_one_that_is(tmp_path: Path) -> None:
-    """Which one is meant is in the body, so the body is read."""
+async def test_a_full_model_does_not_delay_another(tmp_path: Path) -> None:
+    """The model is named in the body, so the body is read."""
     async with _full(tmp_path, "free") as gateway:
         assert (await gateway.rerank(["a"], model="free"))[0] == 200
         assert (await gateway.rerank(["a"], model="busy"))[0] == 503
@@ -69,8 +69,11 @@ async def test_a_model_that_is_not_full_is_not_held_up_by_one_that_is(tmp_path: 
         assert (status, body["error"]["code"]) == (400, "invalid_request")
 
 
-async def test_garbage_is_not_looked_for_in_what_stays(tmp_path: Path) -> None:
-    """Or nobody is answered for 30 ms and more, again and again."""
-    code = "from gateway.cli.serve import keep; import gc; keep(); print(gc.get_freeze_count())"
+async def test_startup_objects_are_frozen_for_the_garbage_collector(tmp_path: Path) -> None:
+    """Otherwise each full collection delays all answers by 30 ms and more."""
+    code = (
+        "from gateway.cli.serve.run import freeze_startup_objects as freeze; import gc; "
+        "freeze(); print(gc.get_freeze_count())"
+    )
     frozen = await asyncio.to_thread(subprocess.check_output, [sys.executable, "-c", code])
     assert int(frozen) > 10_000

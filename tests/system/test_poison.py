@@ -1,4 +1,4 @@
-"""Requests that end shards, and shards that hang: found, bounded, and nobody else's problem."""
+"""Requests that end shards, and shards that hang: found, bounded, harmless to other requests."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ engine = "fake"
 replicas = {replicas}
 """
 _CRASHES = ["segv", "abort", "exit 71", "cuda"]
-_LONG = "word " * 30_000  # long texts have an encoder of their own
+_LONG = "word " * 30_000  # long texts have their own tokenizer
 
 
 async def _restarts(gateway: Gateway) -> int:
@@ -54,7 +54,7 @@ async def test_a_poison_costs_two_shards_and_no_innocent_fails(
         assert await _restarts(gateway) == 2 * len(_CRASHES) - 1  # the fourth is like the others
 
 
-async def test_a_known_poison_is_refused_at_once_whoever_sends_it(tmp_path: Path) -> None:
+async def test_a_known_poison_is_refused_at_once(tmp_path: Path) -> None:
     async with running(_CONFIG.format(replicas=1), tmp_path, chaos=True) as gateway:
         await gateway.until_ready()
         _assert_quarantined(await gateway.rerank(["a <<segv>> document"]), index=0)
@@ -72,7 +72,7 @@ async def test_a_known_poison_is_refused_at_once_whoever_sends_it(tmp_path: Path
 async def test_copies_of_a_poison_that_come_at_once_cost_no_more_than_one(
     tmp_path: Path, replicas: int
 ) -> None:
-    """Only a replica that had a copy on its device already, when the first one ended, is lost too."""
+    """Only a replica that already had a copy on its device is lost too."""
     async with running(_CONFIG.format(replicas=replicas), tmp_path, chaos=True) as gateway:
         await gateway.until_ready()
         ledger = Ledger(gateway)
@@ -88,7 +88,7 @@ async def test_copies_of_a_poison_that_come_at_once_cost_no_more_than_one(
 async def test_an_innocent_that_shares_its_text_with_a_suspect_is_answered(
     tmp_path: Path,
 ) -> None:
-    """The neighbours of a poison are suspects for a moment, and so is who sends the same texts."""
+    """The neighbours of a poison are suspects for a moment, and so are equal texts of others."""
     async with running(_CONFIG.format(replicas=2), tmp_path, chaos=True) as gateway:
         await gateway.until_ready()
         same = ["popular", "popular, too", "document 0 of request 7"]
@@ -99,8 +99,8 @@ async def test_an_innocent_that_shares_its_text_with_a_suspect_is_answered(
         assert await _restarts(gateway) == 2
 
 
-async def test_a_poison_of_the_encoder_is_found_while_the_device_is_busy(tmp_path: Path) -> None:
-    """A shard that dies with one job on its device and another in its encoder: either may be it."""
+async def test_a_poison_of_the_tokenizer_is_found_while_the_device_is_busy(tmp_path: Path) -> None:
+    """A shard dies with one job on its device and another in its tokenizer: both are suspects."""
     config = _CONFIG.format(replicas=1).replace("delay_ms=2", "delay_ms=400")
     async with running(config, tmp_path, chaos=True) as gateway:
         await gateway.until_ready()
@@ -114,10 +114,10 @@ async def test_a_poison_of_the_encoder_is_found_while_the_device_is_busy(tmp_pat
 
 
 @pytest.mark.parametrize("word", ["choke", "stuck"])
-async def test_a_long_text_is_found_out_while_small_requests_are_answered_beside_it(
+async def test_a_poisonous_long_text_is_found_while_small_requests_are_answered(
     tmp_path: Path, word: str
 ) -> None:
-    """They are encoded and scored all the time, which says nothing of the other encoder."""
+    """Their progress all the time must not hide the tokenizer of long texts."""
     async with running(_CONFIG.format(replicas=1), tmp_path, chaos=True) as gateway:
         await gateway.until_ready()
         ledger = Ledger(gateway)
@@ -129,13 +129,13 @@ async def test_a_long_text_is_found_out_while_small_requests_are_answered_beside
 
 
 async def test_clients_that_come_and_give_up_do_not_hide_a_hang(tmp_path: Path) -> None:
-    """What they send is encoded while the device call does not return."""
+    """Their texts are tokenized while the device call does not return."""
     async with running(_CONFIG.format(replicas=1), tmp_path, chaos=True) as gateway:
         await gateway.until_ready()
         hung = asyncio.create_task(gateway.rerank(["<<sleep>>"]))
         await gateway.until(lambda shards: shards["fake/cpu:0"]["queue"] == 1)
         while (shard := (await gateway.shards())["fake/cpu:0"])["generation"] == 1:
-            await gateway.rerank([f"who waits for {shard['queue']}?"], timeout_seconds=0.2)
+            await gateway.rerank([f"beside {shard['queue']} jobs"], timeout_seconds=0.2)
         assert "hung: no progress for " in shard["last_error"]
         hung.cancel()
 
@@ -145,11 +145,14 @@ async def test_a_client_that_gives_up_and_asks_again_does_not_start_the_count_an
 ) -> None:
     async with running(_CONFIG.format(replicas=1), tmp_path, chaos=True) as gateway:
         await gateway.until_ready()
-        for _ in range(2):  # the first hang makes a suspect of the pair, the second a culprit
+        for _ in range(
+            2
+        ):  # after the first hang the pair is a suspect, after the second it is refused
             status, _, _ = await gateway.rerank(["<<sleep>>"], timeout_seconds=0.5)
             assert status == 504
             generation = (await gateway.shards())["fake/cpu:0"]["generation"]
             await gateway.until(
+                # mypy does not infer a lambda with a default
                 lambda shards, before=generation: (  # type: ignore[misc]
                     shards["fake/cpu:0"]["generation"] > before
                     and shards["fake/cpu:0"]["state"] == "ready"
@@ -160,7 +163,7 @@ async def test_a_client_that_gives_up_and_asks_again_does_not_start_the_count_an
 
 
 async def test_a_slow_engine_is_not_a_hung_one(tmp_path: Path) -> None:
-    """Batches of 2.5 seconds, however small: longer than the shortest patience there is."""
+    """Every batch takes 2.5 seconds: longer than the shortest patience."""
     config = _CONFIG.format(replicas=1).replace("delay_ms=2", "delay_ms=2500")
     async with running(config, tmp_path, chaos=True) as gateway:
         await gateway.until_ready()
@@ -172,7 +175,7 @@ async def test_a_slow_engine_is_not_a_hung_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("hang", ["spin", "sleep", "stuck"])
 async def test_a_hang_is_found_by_its_missing_progress(tmp_path: Path, hang: str) -> None:
-    """Whether the interpreter's lock is held, a call blocks, or the encoder never returns."""
+    """The interpreter's lock is held, a call blocks, or the tokenizer never returns."""
     async with running(_CONFIG.format(replicas=2), tmp_path, chaos=True) as gateway:
         await gateway.until_ready()
         ledger = Ledger(gateway)
@@ -186,7 +189,7 @@ async def test_a_hang_is_found_by_its_missing_progress(tmp_path: Path, hang: str
         assert any("hung: no progress for " in error for error in errors), errors
 
 
-async def test_a_shard_that_somebody_stopped_is_replaced_and_its_jobs_are_no_suspects(
+async def test_a_shard_stopped_from_outside_is_replaced_and_its_jobs_are_no_suspects(
     tmp_path: Path,
 ) -> None:
     async with running(_CONFIG.format(replicas=2), tmp_path, chaos=True) as gateway:

@@ -1,4 +1,4 @@
-"""Reload a real gateway under load: no request fails, nothing bad ever replaces what is good."""
+"""Reloads of a real gateway under load: no request fails, no bad configuration takes effect."""
 
 import asyncio
 import os
@@ -31,8 +31,8 @@ async def test_a_reload_that_changes_nothing_touches_no_process(tmp_path: Path) 
         ledger = Ledger(gateway)
         async with ledger.load(clients=4):
             await ledger.until_answered(20)
-            code, said = await reload(gateway, tmp_path, config)
-            assert (code, "no model had changed" in said) == (0, True)
+            code, output = await reload(gateway, tmp_path, config)
+            assert (code, "no model had changed" in output) == (0, True)
             await ledger.until_answered(ledger.codes.total() + 20)
         ledger.assert_all_right()
         assert pids(await gateway.shards()) == before
@@ -42,7 +42,7 @@ async def test_a_reload_that_changes_nothing_touches_no_process(tmp_path: Path) 
 
 
 async def test_models_are_added_changed_and_removed_under_load(tmp_path: Path) -> None:
-    """There and back, and there; the clients of a name that stays never get anything but right scores."""
+    """Three reloads, there and back; clients of names that stay get only right scores."""
     first = BASE + model("fake", aliases='["name"]') + model("still") + model("old")
     second = BASE + model("fake", "delay_ms=3", replicas="2") + model("still") + model("new")
     second += 'aliases = ["name"]\n'
@@ -57,8 +57,9 @@ async def test_models_are_added_changed_and_removed_under_load(tmp_path: Path) -
             for turn in range(3):
                 for ledger in stay:
                     await ledger.until_answered(ledger.codes.total() + 20)
-                code, said = await reload(gateway, tmp_path, (second, first)[turn % 2])
-                assert code == 0, said
+                config = (second, first)[turn % 2]
+                code, output = await reload(gateway, tmp_path, config, "--remove")
+                assert code == 0, output
             for ledger in ledgers:
                 ledger.stopped = True
         for ledger in stay:
@@ -105,33 +106,33 @@ _BAD = {
 
 
 @pytest.mark.parametrize("name", _BAD)
-async def test_nothing_bad_replaces_what_is_good(tmp_path: Path, name: str) -> None:
+async def test_a_bad_configuration_replaces_nothing(tmp_path: Path, name: str) -> None:
     config, words = _BAD[name]
     async with running(BASE + model("fake") + OTHER, tmp_path) as gateway:
         before = pids(await gateway.until_ready())
         ledger = Ledger(gateway)
         async with ledger.load(clients=4):
-            code, said = await reload(gateway, tmp_path, config)
+            code, output = await reload(gateway, tmp_path, config)
             await ledger.until_answered(ledger.codes.total() + 20)
         ledger.assert_all_right()
         assert code == 1
-        assert "all stays as it was" in said
+        assert "the models stay as they were" in output
         for word in words:
-            assert word in said
+            assert word in output
         found = await until_settled(gateway)
         assert (found["generation"], found["last"]["ok"]) == (1, False)
         assert pids(await gateway.shards()) == before
         assert (await gateway.get("/readyz"))[0] == 200
-        code, said = await reload(gateway, tmp_path, BASE + model("fake") + OTHER)
-        assert code == 0, said
+        code, output = await reload(gateway, tmp_path, BASE + model("fake") + OTHER)
+        assert code == 0, output
 
 
 async def test_a_file_that_is_gone_changes_nothing(tmp_path: Path) -> None:
     async with running(BASE + model("fake"), tmp_path) as gateway:
         await gateway.until_ready()
         (tmp_path / "gateway.toml").unlink()
-        code, said = await command(gateway, "reload")
-        assert (code, "cannot be read" in said) == (1, True)
+        code, output = await command(gateway, "reload")
+        assert (code, "cannot be read" in output) == (1, True)
         await Ledger(gateway).send(1)
 
 
@@ -159,7 +160,7 @@ async def test_a_signal_before_anything_is_ready_is_obeyed(tmp_path: Path) -> No
 
 
 async def test_signals_during_a_load_are_one_more_reload(tmp_path: Path) -> None:
-    """However long it takes: there is never a second one beside it."""
+    """There is never a second reload beside one that takes long."""
     async with running(BASE + model("fake"), tmp_path) as gateway:
         await gateway.until_ready()
         write(tmp_path, BASE + model("fake", "load_ms=2500"))
@@ -183,25 +184,27 @@ async def test_a_reload_while_a_shard_restarts(tmp_path: Path) -> None:
             await ledger.until_answered(20)
             os.kill(shards["fake/cpu:0"]["pid"], signal.SIGKILL)
             await gateway.until(lambda shards: shards["fake/cpu:0"]["state"] != "ready")
-            code, said = await reload(gateway, tmp_path, config)
-            assert (code, "no model had changed" in said) == (0, True)
+            code, output = await reload(gateway, tmp_path, config)
+            assert (code, "no model had changed" in output) == (0, True)
             shards = await gateway.until_ready()
             assert [shard["generation"] for shard in shards.values()] == [2, 1]
             os.kill(shards["fake/cpu:0"]["pid"], signal.SIGKILL)
-            code, said = await reload(gateway, tmp_path, config.replace("delay_ms=2", "delay_ms=1"))
-            assert (code, "changed fake" in said) == (0, True)
+            code, output = await reload(
+                gateway, tmp_path, config.replace("delay_ms=2", "delay_ms=1")
+            )
+            assert (code, "changed fake" in output) == (0, True)
         ledger.assert_all_right()
         assert [shard["generation"] for shard in (await gateway.until_ready()).values()] == [1, 1]
 
 
-async def test_a_shard_that_is_killed_while_its_edition_is_coming(tmp_path: Path) -> None:
-    """It is started again, and the switch waits for it."""
+async def test_a_shard_that_is_killed_while_its_revision_is_coming(tmp_path: Path) -> None:
+    """The shard is started again, and the switch waits for it."""
     async with running(BASE + model("fake"), tmp_path) as gateway:
         await gateway.until_ready()
         write(tmp_path, BASE + model("fake", "load_ms=1000"))
         gateway.signal(signal.SIGHUP)
         found = await until(
-            gateway, lambda found: any(one["shards"][0]["pid"] for one in found["coming"])
+            gateway, lambda found: any(model["shards"][0]["pid"] for model in found["coming"])
         )
         os.kill(found["coming"][0]["shards"][0]["pid"], signal.SIGKILL)
         found = await until_settled(gateway)
@@ -211,7 +214,7 @@ async def test_a_shard_that_is_killed_while_its_edition_is_coming(tmp_path: Path
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_reload_and_a_stop_at_once(tmp_path: Path, number: signal.Signals) -> None:
-    """Whether the reload has begun or not: accepted requests finish, and nothing is left."""
+    """Before and during the reload: accepted requests finish, and nothing is left."""
     async with running(BASE + model("fake", "delay_ms=200"), tmp_path) as gateway:
         await gateway.until_ready()
         ledger = Ledger(gateway)
@@ -219,7 +222,9 @@ async def test_a_reload_and_a_stop_at_once(tmp_path: Path, number: signal.Signal
         await gateway.until(lambda shards: shards["fake/cpu:0"]["queue"] > 0)
         write(tmp_path, BASE + model("fake", "load_ms=60000"))
         gateway.signal(signal.SIGHUP)
-        await until(gateway, lambda found: any(one["shards"][0]["pid"] for one in found["coming"]))
+        await until(
+            gateway, lambda found: any(model["shards"][0]["pid"] for model in found["coming"])
+        )
         processes = gateway.shard_processes
         gateway.signal(signal.SIGHUP)
         gateway.signal(number)
@@ -245,9 +250,53 @@ async def test_ten_reloads_leak_neither_processes_nor_descriptors(tmp_path: Path
                 write(tmp_path, config(turn))
                 gateway.signal(signal.SIGHUP)
                 found = await until_settled(gateway, attempt=turn)
-                if turn == 2:  # now every part has been at work once
-                    descriptors, children = process.num_fds(), len(process.children())
+                if turn == 2:  # now every part has worked once
+                    descriptors, children = gateway.descriptors, len(process.children())
         ledger.assert_all_right()
         assert found["attempts"] == 12
-        assert process.num_fds() <= descriptors
+        assert gateway.descriptors <= descriptors
         assert len(process.children()) == children
+
+
+@pytest.mark.parametrize("text", ["", "port = 0\n", "[models.fake]\nsource = "])
+async def test_an_emptied_or_truncated_file_replaces_nothing(tmp_path: Path, text: str) -> None:
+    async with running(BASE + model("fake") + OTHER, tmp_path) as gateway:
+        before = pids(await gateway.until_ready())
+        (tmp_path / "gateway.toml").write_text(text)
+        gateway.signal(signal.SIGHUP)
+        found = await until_settled(gateway)
+        assert not found["last"]["ok"]
+        if "models" not in text:
+            assert (
+                "this would remove model 'fake', model 'other', and" in found["last"]["errors"][0]
+            )
+        assert pids(await gateway.shards()) == before
+        code, output = await command(gateway, "reload")
+        assert code == 1, output
+        assert pids(await gateway.shards()) == before
+
+
+async def test_models_go_on_purpose(tmp_path: Path) -> None:
+    async with running(BASE + model("fake") + OTHER, tmp_path) as gateway:
+        await gateway.until_ready()
+        code, output = await reload(gateway, tmp_path, BASE + OTHER)
+        assert (code, "would remove model 'fake'. Restore" in output) == (1, True), output
+        code, output = await command(gateway, "reload", "--remove")
+        assert (code, "removed fake" in output) == (0, True), output
+
+
+async def test_limits_and_logs_come_into_effect_although_a_model_fails(tmp_path: Path) -> None:
+    async with running(BASE + model("fake"), tmp_path) as gateway:
+        await gateway.until_ready()
+        changed = (
+            'log_level = "debug"\n[limits]\ndocuments = 2\nbody_bytes = 2000\nquery_bytes = 99\n'
+            "document_bytes = 999\n"
+        )
+        code, output = await reload(gateway, tmp_path, changed + BASE + model("fake", "refuse=78"))
+        assert code == 1
+        assert "limits, logs and the certificate of the new configuration are in effect" in output
+        assert "the models stay as they were" in output
+        assert (await gateway.rerank(["a"]))[0] == 200
+        assert (await gateway.rerank(["a", "b", "c"]))[0] == 400
+        assert (await gateway.rerank(["a" * 3000]))[0] == 413
+        assert b'"level":"debug"' in gateway.log.read_bytes()

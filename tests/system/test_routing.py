@@ -1,4 +1,4 @@
-"""Where requests go: names, replicas, the line."""
+"""Routing of requests: names, replicas, the queue."""
 
 import asyncio
 from pathlib import Path
@@ -47,7 +47,7 @@ async def test_a_large_request_is_split_over_all_replicas_and_merged(tmp_path: P
 
 
 async def test_small_requests_do_not_wait_behind_a_large_one(tmp_path: Path) -> None:
-    """While many batches of one request wait, a small one goes first: it needs three of sixty."""
+    """A small request goes before the waiting batches of a large one: it needs three of sixty."""
     config = """
     [models.fake]
     source = "fake?delay_ms=100"
@@ -78,8 +78,9 @@ async def test_more_work_than_may_wait_is_refused(tmp_path: Path) -> None:
     """
     async with running(config, tmp_path) as gateway:
         await gateway.until_ready()
-        texts = ["some words of a document " * 20] * 8
-        replies = await asyncio.gather(*[gateway.rerank(texts) for _ in range(12)])
+        texts = [f"{number}: " + "some words of a document " * 20 for number in range(8)]
+        requests = [gateway.rerank(texts, query=f"q {number}") for number in range(12)]
+        replies = await asyncio.gather(*requests)
         codes = [status for status, _, _ in replies]
         assert set(codes) == {200, 503}
         for status, body, headers in replies:

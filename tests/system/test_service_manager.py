@@ -1,4 +1,4 @@
-"""What a service manager is told, and what it hands over: a real gateway, and real Unix sockets."""
+"""Notifications to a service manager, and its sockets: a real gateway and real Unix sockets."""
 
 import asyncio
 import contextlib
@@ -24,34 +24,34 @@ _QUIET_SECONDS = 2.0
 
 
 class Manager:
-    """The socket on which a service manager listens, and what it has heard."""
+    """The notification socket of a service manager, and the messages that it has received."""
 
     def __init__(self, path: Path) -> None:
-        self.heard: list[str] = []
+        self.received: list[str] = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
         self._socket.setblocking(False)
 
-    async def hear(self) -> str:
+    async def receive(self) -> str:
         message = (await asyncio.get_running_loop().sock_recv(self._socket, 4096)).decode()
-        self.heard.append(message)
+        self.received.append(message)
         return message
 
     async def until(self, start: str) -> str:
-        """Listen until somebody says something that starts like this."""
+        """Wait for a message with this start."""
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            while not (message := await self.hear()).startswith(start):
+            while not (message := await self.receive()).startswith(start):
                 pass
         return message
 
-    async def heard_in(self, seconds: float) -> list[str]:
-        """Listen for some time, and return what was said."""
-        before = len(self.heard)
+    async def received_in(self, seconds: float) -> list[str]:
+        """Wait for some time, and return the messages."""
+        before = len(self.received)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while True:
-                    await self.hear()
-        return self.heard[before:]
+                    await self.receive()
+        return self.received[before:]
 
     def close(self) -> None:
         self._socket.close()
@@ -59,7 +59,7 @@ class Manager:
 
 @pytest.fixture
 async def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Manager]:
-    """A service manager to which every gateway of this test speaks."""
+    """A service manager that every gateway of this test notifies."""
     path = tmp_path / "notify"
     found = Manager(path)
     monkeypatch.setenv("NOTIFY_SOCKET", str(path))
@@ -67,14 +67,14 @@ async def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     found.close()
 
 
-async def test_it_is_ready_when_it_answers_and_says_how_it_goes(
+async def test_ready_is_sent_when_it_answers_and_status_lines_before(
     tmp_path: Path, manager: Manager
 ) -> None:
     async with running(_SLOW, tmp_path) as gateway:
         await manager.until("READY=1")
-        assert manager.heard[0] == "STATUS=0/1 models ready, 0/1 shards"
-        assert "STATUS=1/1 models ready, 1/1 shards" in manager.heard
-        assert any(message.startswith("EXTEND_TIMEOUT_USEC=") for message in manager.heard)
+        assert manager.received[0] == "STATUS=0/1 models ready, 0/1 shards"
+        assert "STATUS=1/1 models ready, 1/1 shards" in manager.received
+        assert any(message.startswith("EXTEND_TIMEOUT_USEC=") for message in manager.received)
         status, _, _ = await gateway.rerank(["a"])
         assert status == 200
         for process in gateway.shard_processes:
@@ -82,8 +82,8 @@ async def test_it_is_ready_when_it_answers_and_says_how_it_goes(
         gateway.signal(signal.SIGTERM)
         await manager.until("STOPPING=1")
         assert await gateway.wait() == 0
-    assert manager.heard.count("READY=1") == 1
-    assert "STATUS=stopping, 1/1 models ready, 1/1 shards" in manager.heard
+    assert manager.received.count("READY=1") == 1
+    assert "STATUS=stopping, 1/1 models ready, 1/1 shards" in manager.received
 
 
 async def test_a_lost_shard_shows_in_the_status_line(tmp_path: Path, manager: Manager) -> None:
@@ -98,14 +98,14 @@ async def test_a_lost_shard_shows_in_the_status_line(tmp_path: Path, manager: Ma
 async def test_a_gateway_that_cannot_score_is_never_ready(tmp_path: Path, manager: Manager) -> None:
     async with running(_BROKEN, tmp_path) as gateway:
         await gateway.until(lambda shards: all(s["state"] == "failed" for s in shards.values()))
-        await manager.heard_in(_QUIET_SECONDS)
-        assert "READY=1" not in manager.heard
-        # Nothing is on its way any more: the start may time out.
-        later = await manager.heard_in(_QUIET_SECONDS)
+        await manager.received_in(_QUIET_SECONDS)
+        assert "READY=1" not in manager.received
+        # No model will become ready: the start may time out.
+        later = await manager.received_in(_QUIET_SECONDS)
         assert not [message for message in later if message.startswith("EXTEND")]
 
 
-async def test_a_reload_is_told_with_its_beginning_and_end(
+async def test_the_beginning_and_the_end_of_a_reload_are_sent(
     tmp_path: Path, manager: Manager
 ) -> None:
     async with running(_FAKE, tmp_path) as gateway:
@@ -127,19 +127,19 @@ async def test_the_watchdog_is_fed(
             await manager.until("WATCHDOG=1")
 
 
-async def test_the_watchdog_is_not_fed_while_nobody_supervises(
+async def test_the_watchdog_is_not_fed_without_supervision(
     tmp_path: Path, manager: Manager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", "1000000")
     async with running(_FAKE, tmp_path, site="unwatched_shards") as gateway:
         await manager.until("READY=1")
         status, _, _ = await gateway.rerank(["a"])
-        assert status == 200  # it answers, and must be restarted all the same
-        heard = await manager.heard_in(_QUIET_SECONDS)
-        assert "WATCHDOG=1" not in [*heard, *manager.heard]
+        assert status == 200  # it answers, but must be restarted
+        later = await manager.received_in(_QUIET_SECONDS)
+        assert "WATCHDOG=1" not in [*later, *manager.received]
 
 
-async def test_a_gateway_that_stands_still_is_not_fed_for_and_tells_where_it_stands(
+async def test_a_blocked_event_loop_stops_the_watchdog_and_its_stacks_are_written(
     tmp_path: Path, manager: Manager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", "1000000")
@@ -147,16 +147,16 @@ async def test_a_gateway_that_stands_still_is_not_fed_for_and_tells_where_it_sta
     async with running(_FAKE, tmp_path, site="blocked_loop") as gateway:
         await manager.until("WATCHDOG=1")
         asking = asyncio.create_task(gateway.rerank(["a"]))
-        await manager.heard_in(_QUIET_SECONDS)  # it may have been about to ping
-        assert "WATCHDOG=1" not in await manager.heard_in(_QUIET_SECONDS)
-        gateway.signal(signal.SIGABRT)  # what systemd does then
+        await manager.received_in(_QUIET_SECONDS)  # it may have been about to ping
+        assert "WATCHDOG=1" not in await manager.received_in(_QUIET_SECONDS)
+        gateway.signal(signal.SIGABRT)  # as systemd does
         assert await gateway.wait() == -signal.SIGABRT
         asking.cancel()
         assert "_block" in gateway.log.read_text()
 
 
 class _Activated:
-    """A gateway that was given its listening socket, as systemd does it."""
+    """A gateway that inherits its listening socket, as from systemd."""
 
     def __init__(self, listener: socket.socket, folder: Path, *flags: str) -> None:
         config = folder / "gateway.toml"
@@ -196,7 +196,7 @@ async def test_a_restart_behind_a_socket_unit_refuses_no_connection(tmp_path: Pa
                 assert await _answer(asking, url) == 200
                 first.process.send_signal(signal.SIGTERM)
                 assert await asyncio.to_thread(first.process.wait, _PATIENCE_SECONDS) == 0
-            waiting = asyncio.create_task(_answer(asking, url))  # nobody is there to accept it
+            waiting = asyncio.create_task(_answer(asking, url))  # no process accepts it
             with _Activated(listener, tmp_path):
                 assert await waiting == 200
 
@@ -210,7 +210,7 @@ def test_a_socket_unit_cannot_open_the_port_to_others_without_keys(tmp_path: Pat
     assert "can be reached from other machines" in (tmp_path / "log").read_text()
 
 
-def test_a_socket_that_is_not_for_us_is_refused(tmp_path: Path) -> None:
+def test_a_socket_of_another_kind_is_refused(tmp_path: Path) -> None:
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
         _Activated(datagrams, tmp_path) as activated,
@@ -224,4 +224,4 @@ def test_sockets_meant_for_another_process_are_left_alone() -> None:
         "serve", "--host", "192.0.2.1", "--port", "0",
         LISTEN_FDS="1", LISTEN_PID="1", GATEWAY_ALLOW_UNAUTHENTICATED="1",
     )  # fmt: skip
-    assert done.returncode == 69  # it went on to open its own
+    assert done.returncode == 69  # it tried to open its own

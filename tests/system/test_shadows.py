@@ -1,4 +1,4 @@
-"""A shadow in a real gateway: clients never notice it, whatever becomes of it."""
+"""A shadow in a real gateway: clients never notice it, whatever its state."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from tests.system.running import Gateway, Ledger, running
 
 def config(percent: float | None, options: str = "inverted=1") -> str:
     keys = {} if percent is None else {"shadow": f'{{ model = "new", percent = {percent} }}'}
-    return BASE + model("first", **keys) + model("new", options)
+    return "score_cache_mb = 0\n" + BASE + model("first", **keys) + model("new", options)
 
 
 async def shadow(gateway: Gateway) -> dict[str, Any]:
@@ -32,17 +32,17 @@ async def until(gateway: Gateway, condition: Callable[[dict[str, Any]], bool]) -
     return found
 
 
-async def test_agreement_is_told_everywhere_and_reloads_touch_no_shard(tmp_path: Path) -> None:
+async def test_agreement_is_reported_everywhere_and_reloads_touch_no_shard(tmp_path: Path) -> None:
     async with running(config(100), tmp_path) as gateway:
         before = pids(await gateway.until_ready())
         ledger = Ledger(gateway, documents=12, model="first")
         for number in range(10):
             await ledger.send(number)
         ledger.assert_all_right()
-        found = await until(gateway, lambda one: one["waiting"] == 0)
+        found = await until(gateway, lambda found: found["waiting"] == 0)
         assert found["compared"] == 10
-        said = found["agreement"]
-        assert (said["requests"], said["tau"], said["top1"]) == (10, -1.0, 0.0)
+        agreement = found["agreement"]
+        assert (agreement["requests"], agreement["tau"], agreement["top1"]) == (10, -1.0, 0.0)
         assert await gateway.metric("reranker_shadow_kendall_tau") == -1.0
         assert await gateway.metric("reranker_shadow_requests_total") == 10
         assert (await gateway.metric("reranker_documents_total")) == 120
@@ -55,8 +55,8 @@ async def test_agreement_is_told_everywhere_and_reloads_touch_no_shard(tmp_path:
         assert pids(await gateway.shards()) == before
 
 
-async def test_a_shadow_that_hangs_and_dies_is_not_noticed(tmp_path: Path) -> None:
-    """While it hangs all clients are answered, and rightly; nobody waits for it."""
+async def test_a_shadow_that_hangs_and_dies_affects_no_client(tmp_path: Path) -> None:
+    """While the shadow hangs, all clients get right answers; no request waits for it."""
     async with running(config(100), tmp_path) as gateway:
         shards = await gateway.until_ready()
         pid = shards["new/cpu:0"]["pid"]
@@ -72,24 +72,24 @@ async def test_a_shadow_that_hangs_and_dies_is_not_noticed(tmp_path: Path) -> No
             await later.until_answered(60)
         later.assert_all_right()
         await gateway.until_ready()
-        found = await until(gateway, lambda one: one["waiting"] == 0)
+        found = await until(gateway, lambda found: found["waiting"] == 0)
         sent = ledger.codes.total() + later.codes.total()
         assert found["compared"] + found["dropped"] + found["failed"] == sent
         models = await gateway.models()
         assert [models[name]["retries"] for name in ("first", "new")] == [0, 0]
 
 
-async def test_compare_shows_it(tmp_path: Path) -> None:
+async def test_compare_shows_the_agreement(tmp_path: Path) -> None:
     async with running(config(100), tmp_path) as gateway:
         await gateway.until_ready()
         await Ledger(gateway, model="first", documents=12).send(1)
-        await until(gateway, lambda one: one["compared"] == 1)
-        said = await compare(gateway, "first", "--json")
-        (found,) = json.loads(said.stdout)
-        assert (said.returncode, found["shadow"], found["agreement"]["tau"]) == (0, "new", -1.0)
+        await until(gateway, lambda found: found["compared"] == 1)
+        done = await compare(gateway, "first", "--json")
+        (found,) = json.loads(done.stdout)
+        assert (done.returncode, found["shadow"], found["agreement"]["tau"]) == (0, "new", -1.0)
         assert "-1.000" in (await compare(gateway)).stdout
-        said = await compare(gateway, "other")
-        assert (said.returncode, "'other' has no shadow here" in said.stderr) == (1, True)
+        done = await compare(gateway, "other")
+        assert (done.returncode, "'other' has no shadow here" in done.stderr) == (1, True)
 
 
 async def compare(gateway: Gateway, *arguments: str) -> "subprocess.CompletedProcess[str]":

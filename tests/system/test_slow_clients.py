@@ -1,8 +1,9 @@
-"""Clients that are silent, slow, too many, or never read: they are ended, and harm nobody else."""
+"""Clients that are silent, slow, too many, or never read: they are cut off, and harm no other."""
 
 import asyncio
 import json
 import resource
+import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
@@ -44,7 +45,7 @@ _HALF_BODY = post(b"Content-Length: 100", body=b"{")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def impatient(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
-    """A gateway that gives its clients half a second for everything."""
+    """A gateway that gives its clients half a second for each step."""
     config = _IMPATIENT + "[limits]\nbody_bytes = 30_000_000\n" + _FAKE
     async with running(config, tmp_path_factory.mktemp("gateway")) as gateway:
         await gateway.until_ready()
@@ -52,22 +53,22 @@ async def impatient(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[G
 
 
 def drip(connection: socket.socket, drop: bytes) -> bytes:
-    """Send a byte at a time until the other side has had enough; return what it says."""
+    """Send a byte at a time until the other side closes; return its reply."""
     connection.settimeout(0.05)
     end = time.monotonic() + PATIENCE_SECONDS
     try:
         while time.monotonic() < end:
             connection.sendall(drop)
             try:
-                if not (said := connection.recv(65536)):
+                if not (received := connection.recv(65536)):
                     return b""
             except TimeoutError:
                 continue
             connection.settimeout(PATIENCE_SECONDS)
-            return said + read_all(connection)
+            return received + read_all(connection)
     except ConnectionError:
         return b""
-    raise AssertionError("a slow client was never ended")
+    raise AssertionError("a slow client was never cut off")
 
 
 SLOW: dict[str, tuple[bytes, bytes, int | None]] = {
@@ -78,7 +79,7 @@ SLOW: dict[str, tuple[bytes, bytes, int | None]] = {
     "dripping body": (_HALF_BODY, b"{", 408),
     "dripping empty lines": (b"\r\n", b"\r\n", 408),
 }
-"""What is sent at first, what again and again, and what is answered before the end."""
+"""The bytes sent at first, the bytes sent again and again, and the status of the reply."""
 
 
 @pytest.mark.parametrize(("first", "drop", "status"), SLOW.values(), ids=SLOW)
@@ -87,22 +88,22 @@ def test_slow_clients_are_ended(
 ) -> None:
     with connect(port_of(impatient)) as connection:
         connection.sendall(first)
-        said = drip(connection, drop) if drop else read_all(connection)
+        received = drip(connection, drop) if drop else read_all(connection)
     if status is None:
-        assert said == b""
+        assert received == b""
     else:
-        assert_refused(said, status)
+        assert_refused(received, status)
 
 
-def test_a_rested_connection_is_closed_without_a_word(impatient: Gateway) -> None:
+def test_an_idle_connection_is_closed_without_a_reply(impatient: Gateway) -> None:
     with connect(port_of(impatient)) as connection:
         connection.sendall(get())
         assert read_reply(connection)[0] == 200
         assert read_all(connection) == b""
 
 
-def test_a_late_body_is_told_to_the_log(impatient: Gateway) -> None:
-    """The app sees a client that has left; log and reply agree on status and id."""
+def test_a_late_body_is_logged_with_its_status(impatient: Gateway) -> None:
+    """The application sees a client that has left; log and reply agree on status and id."""
     with connect(port_of(impatient)) as connection:
         connection.sendall(_HALF_BODY.replace(b"Host:", b"X-Request-Id: half-a-body\r\nHost:", 1))
         assert b"x-request-id: half-a-body" in read_all(connection)
@@ -115,9 +116,9 @@ def test_a_late_body_is_told_to_the_log(impatient: Gateway) -> None:
 
 
 async def test_a_client_that_does_not_read_is_cut_off(tmp_path: Path) -> None:
-    """A reply of 8 MB does not fit in the kernel's buffers; ours are given back."""
+    """A reply of 8 MB does not fit in the kernel's buffers; the gateway's own are released."""
     config = _IMPATIENT + "[limits]\nbody_bytes = 16_000_000\n" + _FAKE
-    documents = ["x" * 900_000] * 9
+    documents = [f"{number}" + "x" * 900_000 for number in range(9)]
     body = json.dumps({"query": "q", "documents": documents, "return_documents": True}).encode()
     async with running(config, tmp_path) as gateway:
         await gateway.until_ready()
@@ -145,7 +146,7 @@ async def until(condition: Callable[[], object]) -> None:
         holds = condition()
         if await holds if asyncio.iscoroutine(holds) else holds:
             return
-        assert time.monotonic() < end, "it never came to be"
+        assert time.monotonic() < end, "the condition was never met"
         await asyncio.sleep(0.02)
 
 
@@ -241,7 +242,7 @@ async def test_without_descriptors_the_open_connections_live_on(tmp_path: Path) 
 
 
 def read_all_but(connections: list[socket.socket], room: int) -> None:
-    """Wait until all but a few of these are closed by the other side."""
+    """Wait until the other side has closed all but `room` of the connections."""
     closed = 0
     for connection in connections:
         connection.settimeout(0.5 if closed >= len(connections) - room else PATIENCE_SECONDS)
@@ -250,3 +251,28 @@ def read_all_but(connections: list[socket.socket], room: int) -> None:
         except TimeoutError:
             continue
     assert closed >= len(connections) - room
+
+
+async def test_time_in_which_the_gateway_is_stopped_does_not_count(tmp_path: Path) -> None:
+    """Bytes that clients send to a gateway that is stopped for longer than its limits count."""
+    ok = b'{"query": "q", "documents": ["a"]}'
+    request = post(b"Content-Length: %d" % len(ok), body=ok)
+    head = request[: -len(ok)]
+    async with running(_IMPATIENT.replace("0.5", "2") + _FAKE, tmp_path) as gateway:
+        await gateway.until_ready()
+        port = port_of(gateway)
+        sent = {"nothing": 0, "half a head": 20, "a head": len(head), "half a body": -9}
+        connections = [connect(port) for _ in sent]
+        for connection, size in zip(connections, sent.values(), strict=True):
+            connection.sendall(request[:size])
+        assert (await gateway.get("/livez"))[0] == 200  # so that these bytes have been read
+        gateway.signal(signal.SIGSTOP)
+        for connection, size in zip(connections, sent.values(), strict=True):
+            connection.sendall(request[size:])
+        await asyncio.sleep(4)  # twice the limits
+        gateway.signal(signal.SIGCONT)
+        for connection, name in zip(connections, sent, strict=True):
+            status, _, _ = await asyncio.to_thread(read_reply, connection)
+            assert status == 200, name
+            connection.close()
+        assert not any(shard["restarts"] for shard in (await gateway.shards()).values())

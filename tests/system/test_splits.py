@@ -1,4 +1,4 @@
-"""A split in a real gateway: changed by reloads that touch no shard, and answered while a model is away."""
+"""A split in a real gateway: reloads change it without touching shards; models may be away."""
 
 from collections import Counter
 from pathlib import Path
@@ -14,7 +14,7 @@ def split(dity: int, qwen3: int) -> str:
 
 
 async def scored(gateway: Gateway) -> list[str]:
-    """Return who scores each of thirty queries."""
+    """Return the model that scores each of thirty queries."""
     asked = [await gateway.rerank(["a"], query=f"q{n}", model="search") for n in range(30)]
     assert {status for status, _, _ in asked} == {200}
     return [body["model"] for _, body, _ in asked]
@@ -31,16 +31,18 @@ async def test_weights_change_by_reload_and_no_shard_is_touched(tmp_path: Path) 
         assert moved == {("qwen3", "dity")}
         assert (await reload(gateway, tmp_path, split(0, 100)))[0] == 0
         assert set(await scored(gateway)) == {"qwen3"}
-        code, said = await reload(gateway, tmp_path, MODELS + "[splits.old]\nmodels = { x = 1 }\n")
+        code, output = await reload(
+            gateway, tmp_path, MODELS + "[splits.old]\nmodels = { x = 1 }\n"
+        )
         assert code == 1
-        assert "splits.old" in said
+        assert "splits.old" in output
         assert set(await scored(gateway)) == {"qwen3"}
-        assert (await reload(gateway, tmp_path, MODELS))[0] == 0
+        assert (await reload(gateway, tmp_path, MODELS, "--remove"))[0] == 0
         assert (await gateway.rerank(["a"], model="search"))[0] == 404
         assert pids(await gateway.shards()) == before
 
 
-async def test_while_a_model_is_away_the_others_answer_and_say_why(tmp_path: Path) -> None:
+async def test_while_a_model_is_away_the_others_answer_with_a_warning(tmp_path: Path) -> None:
     async with running(split(50, 50), tmp_path) as gateway:
         await gateway.until_ready()
         before = await scored(gateway)

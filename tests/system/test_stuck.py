@@ -1,4 +1,4 @@
-"""A shard that SIGKILL does not end: its jobs go elsewhere, it has failed, and nobody waits for it."""
+"""A shard that SIGKILL does not end: its jobs go elsewhere, it fails, and nothing waits for it."""
 
 import asyncio
 import os
@@ -27,11 +27,11 @@ replicas = {replicas}
 
 @asynccontextmanager
 async def _stuck(gateway: Gateway) -> AsyncIterator[tuple[str, int, Callable[[], None]]]:
-    """Kill a shard that has a job, and keep it from ending; yield it, its process, and the way out."""
+    """Kill a shard with a job, and keep it from ending; yield its name, its pid, its release."""
     await gateway.until_ready()
     ledger = Ledger(gateway)
     request = asyncio.create_task(ledger.send(1))
-    shards = await gateway.until(lambda shards: any(one["queue"] for one in shards.values()))
+    shards = await gateway.until(lambda shards: any(shard["queue"] for shard in shards.values()))
     (name,) = [name for name, shard in shards.items() if shard["queue"]]
     pid = shards[name]["pid"]
     with lingering(pid) as let_go:
@@ -51,7 +51,7 @@ async def test_the_jobs_of_a_shard_that_cannot_be_ended_are_scored_elsewhere(
     ):
         assert await gateway.metric("reranker_jobs_retried_total") == 1
         shards = await gateway.shards()
-        assert [one["state"] for one in shards.values() if one["name"] != name] == ["ready"]
+        assert [shard["state"] for shard in shards.values() if shard["name"] != name] == ["ready"]
         assert (shards[name]["pid"], shards[name]["generation"]) == (pid, 1)
         assert f"process {pid} cannot be ended" in shards[name]["last_error"]
         assert "state: t (tracing stop)" in shards[name]["last_error"]
@@ -66,7 +66,7 @@ async def test_the_jobs_of_a_shard_that_cannot_be_ended_are_scored_elsewhere(
         assert not psutil.pid_exists(pid)
 
 
-async def test_neither_a_reload_nor_a_stop_waits_for_it(tmp_path: Path) -> None:
+async def test_neither_a_reload_nor_a_stop_waits_for_a_stuck_shard(tmp_path: Path) -> None:
     config = _CONFIG.format(replicas=2)
     async with (
         running(config, tmp_path) as gateway,
@@ -76,15 +76,15 @@ async def test_neither_a_reload_nor_a_stop_waits_for_it(tmp_path: Path) -> None:
         changed = config.replace("delay_ms=300", "delay_ms=1")
         assert (await operator.reload(gateway, tmp_path, changed))[0] == 0
         after = await gateway.until_ready()
-        assert not {one["pid"] for one in after.values()} & {one["pid"] for one in before.values()}
+        assert not set(operator.pids(after).values()) & set(operator.pids(before).values())
         gateway.signal(signal.SIGTERM)
         assert await gateway.wait() == 0
         assert psutil.pid_exists(pid)
         assert f"process {pid} is still there, and is left behind" in gateway.log.read_text()
 
 
-async def test_a_stop_does_not_wait_for_a_shard_that_does_not_end_at_it(tmp_path: Path) -> None:
-    """Nothing has told before that it is gone: it had no job."""
+async def test_a_stop_does_not_wait_for_a_shard_that_gets_stuck_at_it(tmp_path: Path) -> None:
+    """The gateway has not noticed the kill before, because the shard had no job."""
     async with running(_CONFIG.format(replicas=1), tmp_path) as gateway:
         ((_, shard),) = (await gateway.until_ready()).items()
         with lingering(shard["pid"]):
@@ -97,15 +97,17 @@ async def test_a_stop_does_not_wait_for_a_shard_that_does_not_end_at_it(tmp_path
 async def test_a_job_that_hangs_in_a_lone_shard_that_cannot_be_ended_is_a_suspect(
     tmp_path: Path,
 ) -> None:
-    """It is told at once why nothing scores it; when it comes again it is tried alone, and refused."""
+    """The status names the cause at once; the next copy of the job runs alone, and is refused."""
     async with running(_CONFIG.format(replicas=1), tmp_path, chaos=True) as gateway:
         shards = await gateway.until_ready()
         pid = shards["fake/cpu:0"]["pid"]
         with lingering(pid):
             status, body, _ = await gateway.rerank(["fine", "a <<sleep>> document"])
             assert (status, body["error"]["code"]) == (503, "model_unavailable")
-            assert "hung: no progress" in body["message"]
-            assert f"process {pid} cannot be ended" in body["message"]
+            assert "hung" not in body["message"]  # the reason is the operator's
+            reason = (await gateway.shards())["fake/cpu:0"]["last_error"]
+            assert "hung: no progress" in reason
+            assert f"process {pid} cannot be ended" in reason
         await gateway.until_ready()
         status, body, _ = await gateway.rerank(["fine", "a <<sleep>> document"])
         assert (status, body["error"]["code"]) == (400, "quarantined")

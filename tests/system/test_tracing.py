@@ -1,4 +1,4 @@
-"""A real gateway that sends its spans to a real collector, and the log line beside them."""
+"""Spans of a real gateway at a collector, and its log lines."""
 
 import asyncio
 import json
@@ -19,17 +19,17 @@ _PATIENCE_SECONDS = 30.0
 
 
 class Collector:
-    """Takes spans by OTLP over HTTP."""
+    """Collector of spans by OTLP over HTTP."""
 
     def __init__(self) -> None:
         self.spans: list[Any] = []
         self.services: set[str] = set()
         self._arrived = asyncio.Event()
 
-    async def take(self, request: web.Request) -> web.Response:
+    async def receive(self, request: web.Request) -> web.Response:
         sent = ExportTraceServiceRequest.FromString(await request.read())
         for resource in sent.resource_spans:
-            named = {one.key: one.value.string_value for one in resource.resource.attributes}
+            named = {item.key: item.value.string_value for item in resource.resource.attributes}
             self.services.add(named["service.name"])
             for scope in resource.scope_spans:
                 self.spans += scope.spans
@@ -49,7 +49,7 @@ class Collector:
 async def collector(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Collector]:
     found = Collector()
     app = web.Application()
-    app.router.add_post("/v1/traces", found.take)
+    app.router.add_post("/v1/traces", found.receive)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -71,7 +71,7 @@ async def ask(gateway: Gateway, **headers: str) -> Any:
 
 
 async def _line_of_the_request(gateway: Gateway) -> dict[str, Any]:
-    """Wait for the line, which is written after the reply."""
+    """Wait for the log line, which is written after the reply."""
     async with asyncio.timeout(_PATIENCE_SECONDS):
         while True:
             for text in gateway.log.read_text().splitlines():
@@ -102,7 +102,7 @@ async def test_a_request_becomes_spans_below_the_callers(
     assert not any(b"secret" in span.SerializeToString() for span in collector.spans)
 
 
-async def test_a_collector_that_is_away_holds_nobody_up(
+async def test_an_absent_collector_delays_no_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
@@ -113,7 +113,7 @@ async def test_a_collector_that_is_away_holds_nobody_up(
             await ask(gateway)
 
 
-async def test_a_log_line_tells_what_was_scored_and_where_the_time_went(tmp_path: Path) -> None:
+async def test_a_log_line_has_the_work_and_the_times(tmp_path: Path) -> None:
     async with running(_FAKE, tmp_path) as gateway:
         await gateway.until_ready()
         await ask(gateway, traceparent=_PARENT)

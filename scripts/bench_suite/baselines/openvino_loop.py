@@ -1,7 +1,7 @@
-"""A cross-encoder through OpenVINO as its users run one: padded batches of eight, the longest first.
+"""A cross-encoder through OpenVINO as its users run one: padded batches of eight, longest first.
 
-The graph is the one that `gateway convert` made of the checkpoint (third argument: `fp32`, `bf16` or
-`int8`), so that what is compared is the pipeline and not the conversion.
+`gateway convert` made the graph from the checkpoint (third argument: `fp32`, `bf16` or `int8`), so
+that the pipelines are compared and not the conversions.
 """
 
 import sys

@@ -47,10 +47,8 @@ class Prompts:
 
 def chat_template() -> str:
     """Return the same prompt as a Jinja template over messages of the roles query and document."""
-    query, document = (
-        f'{{{{ messages | selectattr("role", "eq", "{role}") | map(attribute="content") | first }}}}'
-        for role in ("query", "document")
-    )
+    first_of = 'messages | selectattr("role", "eq", "%s") | map(attribute="content") | first'
+    query, document = (f"{{{{ {first_of % role} }}}}" for role in ("query", "document"))
     kept = "{{ '\\n\\n' }}"  # Jinja drops a newline at the end of a template
     return (
         f"{PREFIX}<Instruct>: {INSTRUCTION}\n<Query>: {query}\n<Document>: {document}"

@@ -1,4 +1,4 @@
-"""A running gateway with the fake engine, and the command line as users run it."""
+"""A running gateway with the fake engine, and the command line as a process."""
 
 import json
 import os
@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-PATIENCE_SECONDS = 40.0
+TIMEOUT_SECONDS = 40.0
 
 CLEAN = {
     name: value
     for name, value in os.environ.items()
     if not name.startswith(("GATEWAY_", "HF_")) and name != "COLUMNS"
 }
-"""An environment without our settings."""
+"""An environment without settings of the gateway."""
 
 
 def gateway(*arguments: str, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
@@ -30,16 +30,16 @@ def gateway(*arguments: str, stdin: str = "", **environ: str) -> subprocess.Comp
         env={**CLEAN, **environ},
         capture_output=True,
         text=True,
-        timeout=PATIENCE_SECONDS,
+        timeout=TIMEOUT_SECONDS,
         check=False,
     )
 
 
 def on_read_only_disk(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line where a folder cannot be written to, not even by root."""
+    """Run the command line where a folder is read-only, even for root."""
     enter = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
     if subprocess.run([*enter, "true"], capture_output=True, check=False).returncode != 0:
-        pytest.skip("this machine lets nobody have mounts of their own")
+        pytest.skip("this machine does not allow private mounts")
     mounts = f"mount --bind {folder} {folder} && mount -o remount,ro,bind {folder}"
     command = [*enter, "sh", "-c", f'{mounts} && exec "$@"', "sh", sys.executable, "-m", "gateway"]
     return subprocess.run(
@@ -47,7 +47,7 @@ def on_read_only_disk(folder: Path, *arguments: str) -> subprocess.CompletedProc
         env=CLEAN,
         capture_output=True,
         text=True,
-        timeout=PATIENCE_SECONDS,
+        timeout=TIMEOUT_SECONDS,
         check=False,
     )
 
@@ -67,9 +67,9 @@ class Serving:
 
     def wait_for(self, pattern: str) -> re.Match[str]:
         """Wait for a line in the log; fail with the log if it does not come."""
-        end = time.monotonic() + PATIENCE_SECONDS
+        end = time.monotonic() + TIMEOUT_SECONDS
         while not (found := re.search(pattern, self.log.read_text())):
-            assert self.process.poll() is None, f"it ended: {self.log.read_text()}"
+            assert self.process.poll() is None, f"the process has ended: {self.log.read_text()}"
             assert time.monotonic() < end, f"no {pattern!r} in: {self.log.read_text()}"
             time.sleep(0.02)
         return found
@@ -82,9 +82,9 @@ class Serving:
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Ask it to end, and return its exit code."""
+        """Send a signal, wait for the end, and return the exit code."""
         self.process.send_signal(number)
-        return self.process.wait(PATIENCE_SECONDS)
+        return self.process.wait(TIMEOUT_SECONDS)
 
     def __enter__(self) -> "Serving":
         return self

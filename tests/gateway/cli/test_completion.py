@@ -1,4 +1,4 @@
-"""Completion as a shell does it, with the code that `gateway completion` prints."""
+"""Completion in a shell, with the code that `gateway completion` prints."""
 
 import os
 import socket
@@ -15,7 +15,7 @@ from tests.gateway.cli.conftest import CLEAN, gateway
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with this gateway as `gateway`, and what bash is to evaluate."""
+    """A folder with a program `gateway`, and the completion code for bash."""
     folder = tmp_path_factory.mktemp("bin")
     program = folder / "gateway"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m gateway "$@"\n')
@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def completed(folder: Path, *words: str, **environ: str) -> list[str]:
-    """Return what bash would offer for the last word."""
+    """Return the completions that bash offers for the last word."""
     script = (
         'source "$0/completion"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); '
         '$(complete -p gateway | sed -E "s/.*-F ([^ ]+) .*/\\1/") gateway "${@: -1}" ""; '
@@ -60,7 +60,7 @@ def test_models_of_a_gateway_that_answers_are_completed(folder: Path, served: st
     assert completed(folder, "rerank", "--url", served, "--model", "x") == []
 
 
-def test_without_a_gateway_there_is_nothing_to_complete(folder: Path) -> None:
+def test_without_a_gateway_no_model_is_completed(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     assert completed(folder, "drain", "", GATEWAY_URL=f"http://127.0.0.1:{port}") == []

@@ -1,4 +1,4 @@
-"""A gateway with the fake engine, and a server that answers what a test tells it to."""
+"""A gateway with the fake engine, and a server that follows a script of responses."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -9,7 +9,7 @@ from aiohttp import web
 
 from tests.gateway.cli.conftest import Serving
 
-GOOD = (
+SUCCESS = (
     b'{"id":"rerank-1","model":"m","results":[{"index":0,"relevance_score":0.5}],'
     b'"usage":{"total_tokens":3}}'
 )
@@ -34,36 +34,36 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @dataclass
 class Scripted:
-    """A real HTTP server; each request takes the next answer, the last one stays.
+    """A real HTTP server; each request takes the next response, the last one stays.
 
-    An answer is a status and headers, or `None`: the connection is cut.
+    A response is a status and headers, or `None`: the connection is cut.
     """
 
     url: str = ""
     answers: list[tuple[int, dict[str, str]] | None] = field(default_factory=list)
-    body: bytes = GOOD
-    came: list[float] = field(default_factory=list)
+    body: bytes = SUCCESS
+    arrivals: list[float] = field(default_factory=list)
     requests: list[bytes] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
 
     async def answer(self, request: web.Request) -> web.Response:
-        """Note the request and give the next answer."""
-        self.came.append(asyncio.get_running_loop().time())
+        """Record the request and send the next response."""
+        self.arrivals.append(asyncio.get_running_loop().time())
         self.requests.append(await request.read())
         self.headers.append({name.lower(): value for name, value in request.headers.items()})
-        said = self.answers[min(len(self.came), len(self.answers)) - 1]
-        if said is None:
+        answer = self.answers[min(len(self.arrivals), len(self.answers)) - 1]
+        if answer is None:
             assert request.transport
             request.transport.abort()
             return web.Response()
-        status, headers = said
+        status, headers = answer
         body = self.body if status == 200 else b'{"message":"no","error":{"code":"some_code"}}'
         return web.Response(status=status, headers=headers, body=body)
 
 
 @pytest.fixture
 async def scripted() -> AsyncIterator[Scripted]:
-    """A server without a script yet."""
+    """A server with an empty script."""
     server = Scripted()
     application = web.Application()
     application.router.add_post("/v1/rerank", server.answer)

@@ -1,4 +1,4 @@
-"""What counts as a document."""
+"""Candidates from documents of every accepted kind."""
 
 from dataclasses import dataclass, field
 
@@ -25,7 +25,7 @@ class Haystack:
     meta: dict[str, object]
 
 
-def test_texts_and_metadata_are_found_in_every_form() -> None:
+def test_texts_and_metadata_of_every_kind() -> None:
     given: list[object] = [
         "plain",
         {"text": "of a dict", "year": 2020},
@@ -36,7 +36,7 @@ def test_texts_and_metadata_are_found_in_every_form() -> None:
         (Page("scored", {"c": 1}), 3),
     ]
     found = read_candidates(given)
-    assert [one.text for one in found] == [
+    assert [candidate.text for candidate in found] == [
         "plain",
         "of a dict",
         "of a page",
@@ -45,7 +45,7 @@ def test_texts_and_metadata_are_found_in_every_form() -> None:
         "haystack",
         "scored",
     ]
-    assert [dict(one.metadata) for one in found] == [
+    assert [dict(candidate.metadata) for candidate in found] == [
         {},
         {"text": "of a dict", "year": 2020},
         {"official": True},
@@ -55,7 +55,8 @@ def test_texts_and_metadata_are_found_in_every_form() -> None:
         {"c": 1},
     ]
     assert found[3].document is given[3]
-    assert (found[6].document, found[6].first_stage_score) == (given[6][0], 3.0)  # type: ignore[index]
+    assert isinstance(given[6], tuple)
+    assert (found[6].document, found[6].first_stage_score) == (given[6][0], 3.0)
     assert found[0].first_stage_score is None
 
 
@@ -70,7 +71,7 @@ def test_texts_and_metadata_are_found_in_every_form() -> None:
         ("a string", "one string"),
     ],
 )
-def test_what_has_no_text_is_refused(documents: list[object], message: str) -> None:
+def test_documents_without_text_are_rejected(documents: list[object], message: str) -> None:
     with pytest.raises(InvalidRequest, match=message) as caught:
         read_candidates(documents)
     assert caught.value.status is None

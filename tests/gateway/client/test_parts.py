@@ -1,4 +1,4 @@
-"""Splitting loses nothing, and merging gives what one request would have given."""
+"""Splits lose no document, and merged replies equal the reply of one request."""
 
 from itertools import pairwise
 
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gateway.client.parts import merge, split
 from gateway.client.wire import Reply, Scored
-from gateway.domain import sigmoid
+from gateway.domain.request import sigmoid
 
 SIZES = st.lists(st.integers(0, 50), max_size=60)
 
@@ -46,8 +46,10 @@ def test_the_merged_order_is_that_of_the_margins_even_where_sigmoids_are_equal(
     replies = [reply_of(margins[part.start : part.stop], str(part.start)) for part in parts]
     merged = merge(parts, replies)
     whole = sorted(range(len(margins)), key=lambda index: (-margins[index], index))
-    assert [one.index for one in merged.scored] == whole
-    assert [one.relevance_score for one in merged.scored] == [sigmoid(margins[i]) for i in whole]
+    assert [result.index for result in merged.scored] == whole
+    assert [result.relevance_score for result in merged.scored] == [
+        sigmoid(margins[i]) for i in whole
+    ]
     assert merged.tokens == 10 * len(margins)
     assert merged.request_ids == tuple(str(part.start) for part in parts)
     assert len(merged.warnings) == len(parts)

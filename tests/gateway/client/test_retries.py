@@ -1,4 +1,4 @@
-"""When a retry is allowed, and how long it waits."""
+"""Delays of retries, and the retry budget."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,23 +6,23 @@ from hypothesis import strategies as st
 from gateway.client import Retries
 from gateway.client.retries import Budget
 
-CHANCES = st.floats(0, 1, exclude_max=True)
+JITTERS = st.floats(0, 1, exclude_max=True)
 
 
-@given(st.integers(1, 2000), CHANCES)
-def test_waits_grow_to_the_longest(tried: int, chance: float) -> None:
+@given(st.integers(1, 2000), JITTERS)
+def test_delays_grow_to_the_longest(attempts: int, jitter: float) -> None:
     retries = Retries(first_wait_seconds=0.2, longest_wait_seconds=10)
-    wait = retries.wait_seconds(tried, None, chance)
-    full = min(0.2 * 2.0 ** min(tried - 1, 100), 10)
+    wait = retries.wait_seconds(attempts, None, jitter)
+    full = min(0.2 * 2.0 ** min(attempts - 1, 100), 10)
     assert full / 2 <= wait <= full
 
 
-@given(st.integers(1, 10), st.floats(0, 1e6), CHANCES)
-def test_the_wait_is_never_shorter_than_the_server_asks(
-    tried: int, asked: float, chance: float
+@given(st.integers(1, 10), st.floats(0, 1e6), JITTERS)
+def test_a_delay_is_never_shorter_than_retry_after(
+    attempts: int, retry_after: float, jitter: float
 ) -> None:
-    wait = Retries(first_wait_seconds=0.2).wait_seconds(tried, asked, chance)
-    assert asked <= wait <= asked + 0.2
+    wait = Retries(first_wait_seconds=0.2).wait_seconds(attempts, retry_after, jitter)
+    assert retry_after <= wait <= retry_after + 0.2
 
 
 @given(st.integers(0, 300))

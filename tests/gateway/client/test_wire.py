@@ -1,4 +1,4 @@
-"""What is sent, and what is understood of answers, ours and others'."""
+"""Request bodies, and replies and errors of this gateway and of other servers."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -31,12 +31,12 @@ def test_fields_without_a_value_are_not_sent() -> None:
     assert sent == {"query": "q", "documents": ["ä"], "top_n": 3}
 
 
-def test_what_is_no_text_is_refused_before_it_is_sent() -> None:
+def test_lone_surrogates_are_rejected_before_sending() -> None:
     with pytest.raises(InvalidRequest, match="cannot be written as JSON"):
         request_body("q", ["\ud800"])
 
 
-def test_a_reply_with_the_least_there_can_be() -> None:
+def test_the_smallest_reply() -> None:
     reply = read_reply(
         b'{"results":[{"index":1,"relevance_score":1},{"index":0,"relevance_score":0.25}]}',
         documents=2,
@@ -59,7 +59,7 @@ def test_a_reply_with_the_least_there_can_be() -> None:
         b'{"results":[{"index":0,"relevance_score":0.5},{"index":0,"relevance_score":0.5}]}',
     ],
 )
-def test_what_is_no_reply_to_the_request_is_the_servers_fault(body: bytes) -> None:
+def test_a_body_that_is_no_reply_is_a_server_fault(body: bytes) -> None:
     with pytest.raises(ServerFault, match="no rerank reply"):
         read_reply(body, documents=2, request_id=None)
 

@@ -7,6 +7,19 @@ import pytest
 
 Write = Callable[[str], Path]
 
+TWO_MODELS = """
+[models.small]
+source = "fake"
+engine = "fake"
+devices = ["cpu"]
+aliases = ["fast"]
+[models.large]
+source = "fake"
+engine = "fake"
+devices = ["cpu"]
+"""
+"""A small and a large model, in TOML; keys that follow belong to the large one."""
+
 
 @pytest.fixture
 def toml(tmp_path: Path) -> Write:

@@ -14,8 +14,8 @@ from gateway.config import (
     write_calibration,
 )
 from gateway.config.advice import advice
-from gateway.domain import UNCALIBRATED, Calibration
-from gateway.machine import Machine
+from gateway.domain.request import UNCALIBRATED, Calibration
+from gateway.supervision.machine import Machine
 
 ENTRY = CalibrationEntry(
     slope=0.75,
@@ -30,7 +30,7 @@ ENTRY = CalibrationEntry(
 MACHINE = Machine(sockets=((0, 1),), gpus=0, mps=False)
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_a_written_file_reads_back(tmp_path: Path) -> None:
     file = tmp_path / "calibration.toml"
     write_calibration(file, "Qwen/Qwen3-Reranker-0.6B", ENTRY)
     other = replace(ENTRY, slope=2.0, intercept=0.0, weights="")
@@ -38,10 +38,10 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     write_calibration(file, "b", replace(other, pairs=7))
     expected = {"Qwen/Qwen3-Reranker-0.6B": ENTRY, "b": replace(other, pairs=7)}
     assert read_calibrations(file) == expected
-    assert [one.name for one in tmp_path.iterdir()] == ["calibration.toml"]
+    assert [file.name for file in tmp_path.iterdir()] == ["calibration.toml"]
 
 
-def test_a_configuration_names_it(tmp_path: Path) -> None:
+def test_a_configuration_names_its_calibration_file(tmp_path: Path) -> None:
     write_calibration(tmp_path / "calibration.toml", "a", ENTRY)
     write_calibration(tmp_path / "calibration.toml", "gone", ENTRY)
     config = tmp_path / "gateway.toml"
@@ -53,7 +53,7 @@ def test_a_configuration_names_it(tmp_path: Path) -> None:
     a, b = model_specs(settings, MACHINE)
     assert a.scale == Calibration(0.75, -1.0)
     assert (b.scale, b.calibration) == (UNCALIBRATED, None)
-    (line,) = [one for one in advice(settings, MACHINE) if "calibration" in one]
+    (line,) = [line for line in advice(settings, MACHINE) if "calibration" in line]
     assert "'gone', which is not served" in line
 
 
@@ -89,7 +89,7 @@ def test_a_negative_slope_is_refused(tmp_path: Path) -> None:
         file.write_text(file.read_text().replace(f"slope = {number}", "slope = 0.75"))
 
 
-def test_it_is_stale_for_other_weights_only() -> None:
+def test_an_entry_is_stale_for_other_weights_only() -> None:
     assert ENTRY.is_stale("other")
     assert not ENTRY.is_stale("abc")
     assert not ENTRY.is_stale("")

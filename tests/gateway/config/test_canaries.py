@@ -1,4 +1,4 @@
-"""The operator's own pairs: read from the file, checked, handed to the shards."""
+"""The operator's own pairs: read from the file, checked, passed to the shards."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def test_pairs_reach_the_shards(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "key", "said"),
+    ("text", "key", "message"),
     [
         (_PAIR, "models.m.canaries.0", "nothing is expected of this canary"),
         (f"{_PAIR}right_score = 0.9\nwrong_score = 0.1\n", "wrong_score", "without a wrong"),
@@ -37,9 +37,11 @@ def test_pairs_reach_the_shards(tmp_path: Path) -> None:
         (f'{_PAIR}wrong = "w"\nright_score = 7\n', "right_score", "7"),
     ],
 )
-def test_a_pair_that_cannot_fail_is_refused(text: str, key: str, said: str, tmp_path: Path) -> None:
+def test_a_pair_that_cannot_fail_is_refused(
+    text: str, key: str, message: str, tmp_path: Path
+) -> None:
     with pytest.raises(ConfigError) as refused:
         read(tmp_path, text)
     (problem,) = refused.value.problems
     assert key in problem.key
-    assert said in str(problem)
+    assert message in str(problem)

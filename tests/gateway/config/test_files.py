@@ -1,11 +1,14 @@
-"""The files in configs/ and docs/ that belong to the settings."""
+"""The example files in configs/, and the files that are generated from the settings."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from gateway.config import (
+    CanarySettings,
+    CascadeSettings,
     ModelSettings,
     Settings,
     ShadowSettings,
@@ -14,9 +17,8 @@ from gateway.config import (
     load,
     model_specs,
 )
-from gateway.config.canary import CanarySettings
 from gateway.config.schema import configuration_page, json_schema, write
-from gateway.machine import Machine
+from gateway.supervision.machine import Machine
 
 ROOT = Path(__file__).parents[3]
 LAPTOP = Machine(sockets=((0, 1),))
@@ -44,7 +46,9 @@ TWO_SOCKETS = Machine(sockets=((0, 1, 2, 3), (4, 5, 6, 7)))
         ("many-models", GPU_SERVER, ["qwen3/cuda:0", "dity/cuda:0"]),
     ],
 )
-def test_the_example_files_do_what_they_say(name: str, machine: Machine, shards: list[str]) -> None:
+def test_example_files_start_the_described_shards(
+    name: str, machine: Machine, shards: list[str]
+) -> None:
     settings = load(ROOT / f"configs/{name}.toml")
     specs = model_specs(settings, machine)
     assert [shard.name for spec in specs for shard in spec.shards] == shards
@@ -73,16 +77,18 @@ def test_generated_files_that_differ_are_found_and_written(tmp_path: Path) -> No
 def test_the_schema_refuses_unknown_keys_everywhere() -> None:
     schema = json.loads(json_schema())
     sections = [schema, *schema["$defs"].values()]
-    assert len(sections) == 9
+    assert len(sections) == 10
     assert all(section["additionalProperties"] is False for section in sections)
 
 
 def test_the_page_explains_every_key() -> None:
     page = configuration_page()
-    for line in page.splitlines():
-        if line.startswith("| `"):
-            assert all(cell.strip() for cell in line.strip("|").split(" | ")), line
-    assert page.count("\n| `") == sum(
+    entry = re.compile(
+        r"^- `(\w+)`: (.+); (required|unset by default|default `.+`)\.\n  (\S.+)", re.M
+    )
+    assert all(len(line) <= 120 for line in page.splitlines())
+    assert page.count("\n- `") == len(entry.findall(page))
+    assert page.count("\n- `") == sum(
         len(model.model_fields)
         for model in (
             Settings,
@@ -90,9 +96,10 @@ def test_the_page_explains_every_key() -> None:
             CanarySettings,
             ShadowSettings,
             SplitSettings,
+            CascadeSettings,
             type(Settings().limits),
             type(Settings().http),
             type(Settings().tls),
             type(Settings().supervision),
         )
-    ) - len(("limits", "http", "tls", "supervision", "models", "splits"))
+    ) - len(("limits", "http", "tls", "supervision", "models", "splits", "cascades"))

@@ -1,10 +1,10 @@
-"""Where settings come from, and which source wins."""
+"""The sources of settings, and their precedence."""
 
 from pathlib import Path
 
 import pytest
 
-from gateway.config import ModelSettings, Settings, load
+from gateway.config import ModelSettings, Settings, load, model_name
 from gateway.config.load import unknown_variables
 from tests.gateway.config.conftest import Write
 
@@ -13,7 +13,7 @@ def test_nothing_configured_means_the_embedded_models_on_loopback() -> None:
     settings = load()
     assert settings == Settings()
     assert list(settings.models) == ["embedded-bert", "embedded-qwen3"]
-    assert settings.model_name() == "embedded-bert"
+    assert model_name(settings.models, settings.default_model) == "embedded-bert"
     assert (settings.host, settings.port) == ("127.0.0.1", 8080)
 
 
@@ -58,7 +58,7 @@ def test_the_hubs_own_offline_flag_counts(
     assert load(flags={"offline": False}).offline is False
 
 
-def test_folders_are_seen_from_where_they_were_written(
+def test_relative_folders_are_resolved_against_their_source(
     toml: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "here").mkdir()
@@ -78,7 +78,7 @@ def test_folders_are_seen_from_where_they_were_written(
     }
 
 
-def test_an_unknown_variable_is_told_and_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_variable_is_reported_and_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_PROT", "9")
     monkeypatch.setenv("GATEWAY_SERVICE_HOST", "10.0.0.1")
     monkeypatch.setenv("GATEWAY_URL", "http://127.0.0.1:8080")

@@ -1,11 +1,11 @@
-"""What becomes of the settings: shard specs, the restart policy, advice."""
+"""Shard specs, the restart policy and advice, made from settings."""
 
 from pathlib import Path
 from typing import get_args
 
 from gateway.config import ModelSettings, Settings, advice, model_specs
-from gateway.lifecycle import RestartPolicy
-from gateway.machine import Machine
+from gateway.supervision.lifecycle import RestartPolicy
+from gateway.supervision.machine import Machine
 from shards.engines import ENGINES
 
 ROOT = Path(__file__).parents[3]
@@ -47,7 +47,7 @@ def test_a_named_graph_reaches_its_shard() -> None:
     assert spec.shards[0].onnx_file == "model_O4.onnx"
 
 
-def test_embedded_models_lie_in_the_package() -> None:
+def test_embedded_models_are_in_the_package() -> None:
     specs = model_specs(Settings(), LAPTOP)
     folders = [Path(shard.source) for spec in specs for shard in spec.shards]
     assert folders == [
@@ -56,13 +56,29 @@ def test_embedded_models_lie_in_the_package() -> None:
     ]
     assert all((folder / "config.json").is_file() for folder in folders)
     assert [spec.default for spec in specs] == [True, False]
+    (spec,) = model_specs(Settings(models={"a": ModelSettings(source="embedded")}), LAPTOP)
+    assert Path(spec.shards[0].source) == ROOT / "shards/models/embedded"
+    assert not advice(Settings(models={"a": ModelSettings(source="embedded")}), LAPTOP)
+
+
+def test_the_settings_of_a_bi_encoder_reach_its_shard() -> None:
+    model = ModelSettings(
+        source="x/e5",
+        scorer="cosine",
+        query_prompt="q: ",
+        document_prompt="",
+        vector_cache_mb=7,
+    )
+    ((shard,),) = (spec.shards for spec in model_specs(Settings(models={"a": model}), LAPTOP))
+    assert (shard.scorer, shard.query_prompt, shard.document_prompt) == ("cosine", "q: ", "")
+    assert shard.vector_cache_mb == 7
 
 
 def test_supervision_becomes_the_restart_policy() -> None:
-    assert Settings().supervision.policy() == RestartPolicy()
+    assert Settings().supervision.restart_policy() == RestartPolicy()
 
 
-def test_what_is_legal_but_looks_wrong_is_told(tmp_path: Path) -> None:
+def test_legal_values_that_look_wrong_get_advice(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     models = {
         "gone": ModelSettings(source=str(tmp_path / "gone")),

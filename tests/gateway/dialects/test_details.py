@@ -1,4 +1,4 @@
-"""What results say beside their scores: everything to those who ask, nothing to the others."""
+"""Details of results: all with `return_details`, none without."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,8 +6,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.dialects import DIALECTS, Dialect, Limits, RerankBody
-from gateway.domain import RerankResult, Scored, rank
+from gateway.dialects import (
+    DIALECTS,
+    Dialect,
+    Limits,
+    MediaType,
+    RerankPath,
+    decode_request,
+    encode,
+)
+from gateway.domain.request import RerankResult, Scored
+from gateway.serving.scatter_gather import rank
 
 NAMES = {"margin", "tokens", "truncated", "passages", "span"}
 WHOLE = Scored(0, -1.5, 12, truncated=False)
@@ -19,7 +28,8 @@ def _reply(dialect: Dialect, *scored: Scored, **fields: Any) -> Any:
     """Return the reply to the dialect's own example, which has two documents."""
     example = {**dialect.contract.example, "return_details": False} | fields
     example |= {name: 0 for name in ("top_n", "top_k") if name in example}
-    request = dialect.parse(msgspec.convert(example, RerankBody), Limits())
+    raw = encode(example, MediaType.JSON)
+    request = decode_request(raw, MediaType.JSON, RerankPath(dialect)).parse(Limits())
     result = RerankResult(
         id="rerank-1",
         model="demo",
@@ -32,10 +42,11 @@ def _reply(dialect: Dialect, *scored: Scored, **fields: Any) -> Any:
 
 
 def _results(reply: Any) -> list[dict[str, Any]]:
-    """Return the list of results, wherever a dialect has it."""
+    """Return the list of results, under any dialect's name."""
     if isinstance(reply, list):
-        return reply
-    names = ("results", "rankings", "details", "data")
+        return [result[0] if isinstance(result, list) else result for result in reply]
+    reply = reply.get("output", reply)
+    names = ("results", "rankings", "details", "data", "records", "scores")
     found: list[dict[str, Any]] = next(reply[name] for name in names if name in reply)
     return found
 
@@ -49,10 +60,10 @@ def _keys(value: Any) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
-def test_details_are_there_if_asked_for(dialect: Dialect) -> None:
+def test_details_are_there_if_requested(dialect: Dialect) -> None:
     results = _results(_reply(dialect, WHOLE, IN_PASSAGES, return_details=True))
-    best = max(results, key=lambda one: one["margin"])
-    other = min(results, key=lambda one: one["margin"])
+    best = max(results, key=lambda result: result["margin"])
+    other = min(results, key=lambda result: result["margin"])
     assert {name: best[name] for name in NAMES} == {
         "margin": 2.5,
         "tokens": 99,
@@ -65,13 +76,13 @@ def test_details_are_there_if_asked_for(dialect: Dialect) -> None:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
-def test_a_span_that_nobody_knows_is_left_out(dialect: Dialect) -> None:
-    for one in _results(_reply(dialect, WHOLE, CUT, return_details=True)):
-        assert ("span" in one) is not one["truncated"]
+def test_an_unknown_span_is_left_out(dialect: Dialect) -> None:
+    for result in _results(_reply(dialect, WHOLE, CUT, return_details=True)):
+        assert ("span" in result) is not result["truncated"]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
-def test_no_other_client_sees_them(dialect: Dialect) -> None:
+def test_other_replies_have_no_details(dialect: Dialect) -> None:
     keys = set(_keys(_reply(dialect, WHOLE, IN_PASSAGES)))
     assert keys.isdisjoint({*NAMES, "details"} - {"tokens"})  # Cohere's meta has tokens
     plain = _reply(dialect, WHOLE, CUT)

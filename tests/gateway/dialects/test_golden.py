@@ -1,4 +1,4 @@
-"""Each golden file: what a real client sends, what it means, and the reply it must get."""
+"""Golden files: the request of a real client, its meaning, and the expected reply."""
 
 import json
 from collections.abc import Callable
@@ -8,19 +8,20 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.dialects import DIALECTS, Form, Limits, decode, dialect_of, encode
-from gateway.domain import RerankRequest, RerankResult, Scored, rank
+from gateway.dialects import DIALECTS, Limits, MediaType, decode_request, encode, match_path
+from gateway.domain.request import RerankRequest, RerankResult, Scored
+from gateway.serving.scatter_gather import rank
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*/*.json"))
 MARGINS = (-2.0, 2.0, 0.0, 2.0)
 TOKENS = (10, 20, 30, 40)
-WRITE: dict[Form, Callable[[Any], bytes]] = {
-    Form.JSON: msgspec.json.encode,
-    Form.MSGPACK: msgspec.msgpack.encode,
+WRITE: dict[MediaType, Callable[[Any], bytes]] = {
+    MediaType.JSON: msgspec.json.encode,
+    MediaType.MSGPACK: msgspec.msgpack.encode,
 }
-READ: dict[Form, Callable[[bytes], Any]] = {
-    Form.JSON: msgspec.json.decode,
-    Form.MSGPACK: msgspec.msgpack.decode,
+READ: dict[MediaType, Callable[[bytes], Any]] = {
+    MediaType.JSON: msgspec.json.decode,
+    MediaType.MSGPACK: msgspec.msgpack.decode,
 }
 DEFAULTS: dict[str, Any] = {
     "model": None,
@@ -28,17 +29,20 @@ DEFAULTS: dict[str, Any] = {
     "top_n": None,
     "return_documents": False,
     "max_tokens_per_doc": None,
+    "max_tokens_per_pair": None,
+    "max_tokens_per_query": None,
     "raw_scores": False,
     "keep_end": False,
     "long_documents": None,
     "may_cut": False,
     "most_passages": None,
     "return_details": False,
+    "warnings": [],
 }
 
 
 def scored(number: int, top_n: int | None) -> RerankResult:
-    """Return the result that the golden replies are written for."""
+    """Return the result behind the golden replies."""
     all_scored = tuple(Scored(i, MARGINS[i], TOKENS[i], truncated=False) for i in range(number))
     return RerankResult(
         id="rerank-1",
@@ -51,12 +55,13 @@ def scored(number: int, top_n: int | None) -> RerankResult:
 
 
 def meaning(request: RerankRequest) -> dict[str, Any]:
-    """Return a request in the words of the golden files."""
+    """Return a request in the format of the golden files."""
     return {
         "queries": list(request.queries),
         "texts": [document.text for document in request.documents],
-        "keys": sorted(request.keys),
+        "keys": sorted(request.fields_set),
         **{name: getattr(request, name) for name in DEFAULTS},
+        "warnings": list(request.warnings),
     }
 
 
@@ -64,16 +69,17 @@ def test_every_dialect_has_golden_files() -> None:
     assert {path.parent.name for path in GOLDEN} == {dialect.name for dialect in DIALECTS}
 
 
-@pytest.mark.parametrize("form", Form)
+@pytest.mark.parametrize("form", MediaType)
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_golden(path: Path, form: Form) -> None:
+def test_golden(path: Path, form: MediaType) -> None:
     golden = json.loads(path.read_text())
-    body = decode(WRITE[form](golden["request"]), form)
-    dialect = dialect_of(golden["path"], body.keys)
-    assert dialect.name == path.parent.name
-    request = dialect.parse(body, Limits())
+    served = match_path(golden["path"])
+    assert served is not None
+    decoded = decode_request(WRITE[form](golden["request"]), form, served)
+    assert decoded.dialect.name == path.parent.name
+    request = decoded.parse(Limits())
     assert meaning(request) == DEFAULTS | golden["means"]
-    reply = dialect.render(request, scored(len(request.documents), request.top_n))
+    reply = decoded.dialect.render(request, scored(len(request.documents), request.top_n))
     assert_same(READ[form](encode(reply, form)), golden["reply"])
 
 
@@ -86,8 +92,8 @@ def assert_same(found: Any, expected: Any) -> None:
             assert_same(found[key], value)
     elif isinstance(expected, list):
         assert len(found) == len(expected)
-        for one, other in zip(found, expected, strict=True):
-            assert_same(one, other)
+        for left, right in zip(found, expected, strict=True):
+            assert_same(left, right)
     elif isinstance(expected, float):
         assert found == pytest.approx(expected, rel=1e-12)
     else:

@@ -1,4 +1,4 @@
-"""From bytes to requests: the rules that golden files do not show, and bytes that nobody expected."""
+"""Parsing of bodies into requests: the rules that golden files do not show."""
 
 import json
 from typing import Any
@@ -10,34 +10,39 @@ from gateway.dialects import (
     DIALECTS,
     PATHS,
     Dialect,
-    Form,
     Limits,
+    MediaType,
     decode,
     dialect_of,
-    place_of,
-    sent_keys,
+    field_names,
 )
-from gateway.dialects.cohere import V2
-from gateway.dialects.infinity import INFINITY
 from gateway.dialects.jina import JINA
-from gateway.dialects.mixedbread import MIXEDBREAD
-from gateway.dialects.native import NATIVE, PAIRS
-from gateway.dialects.tei import TEI
-from gateway.dialects.vllm import VLLM_SCORE
-from gateway.dialects.voyage import VOYAGE
-from gateway.domain import Document, RerankRequest, RerankResult, Scored, rank
-from gateway.errors import EngineFailed, MalformedBody
+from gateway.dialects.native import PAIRS
+from gateway.domain.errors import EngineFailed, InvalidRequest, MalformedBody
+from gateway.domain.request import Document, RerankRequest, RerankResult, Scored
+from gateway.serving.scatter_gather import rank
 
-EVERYTHING = {"texts": ["a"], "input": ["a"], "passages": ["a"], "text_1": "a", "text_2": "a"}
-"""What some dialect or other must have."""
+EVERYTHING = {
+    "texts": ["a"],
+    "input": ["a"],
+    "passages": ["a"],
+    "text_1": "a",
+    "text_2": "a",
+    "docs": ["a"],
+    "records": [{"content": "a"}],
+    "inputs": ["q", "a"],
+}
+"""Required fields of all dialects."""
 
 LIMITS = Limits(documents=3, document_bytes=20, query_bytes=10)
 
 
 def parse(path: str, **fields: Any) -> RerankRequest:
     """Parse fields as a JSON body sent to a path."""
-    body = decode(json.dumps({"query": "q", "documents": ["a", "b"]} | fields).encode(), Form.JSON)
-    return dialect_of(path, body.keys).parse(body, LIMITS)
+    body = decode(
+        json.dumps({"query": "q", "documents": ["a", "b"]} | fields).encode(), MediaType.JSON
+    )
+    return dialect_of(path, body.fields_set).parse(body, LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -69,11 +74,43 @@ def test_instruction_under_any_name_on_every_dialect(path: str, name: str) -> No
 def test_instruction_for_texts_and_pairs() -> None:
     for documents in ({"texts": ["a"]}, {"pairs": [{"query": "q", "passage": "a"}]}):
         raw = json.dumps({"query": "q", "instruction": "find it"} | documents).encode()
-        body = decode(raw, Form.JSON)
-        assert dialect_of("/rerank", body.keys).parse(body, LIMITS).instruction == "find it"
+        body = decode(raw, MediaType.JSON)
+        assert dialect_of("/rerank", body.fields_set).parse(body, LIMITS).instruction == "find it"
 
 
-def test_instruction_that_says_nothing_is_none() -> None:
+def test_pairs_have_instructions_of_their_own() -> None:
+    def pairs(*own: dict[str, str], **fields: Any) -> RerankRequest:
+        sent = [{"query": "q", "passage": "a"} | fields for fields in own]
+        body = decode(json.dumps({"pairs": sent} | fields).encode(), MediaType.JSON)
+        return PAIRS.parse(body, LIMITS)
+
+    request = pairs({"instruction": "first"}, {"task": "second"}, {"instruct": " "}, task="all")
+    assert [request.instruction_of(index) for index in range(3)] == ["first", "second", "all"]
+    assert pairs({}, {"instruction": ""}, task="all").instructions == ()
+    assert [pairs({}, {"task": "x"}).instruction_of(index) for index in range(2)] == ["", "x"]
+    with pytest.raises(InvalidRequest, match=r"pairs\[1\].task has 11 bytes, the limit is 10"):
+        pairs({}, {"task": "x" * 11})
+    with pytest.raises(InvalidRequest, match=r"pairs\[0\].instruct: expected a string"):
+        decode(b'[{"query": "q", "passage": "a", "instruct": 3}]', MediaType.JSON)
+
+
+def test_queries_have_instructions_of_their_own() -> None:
+    own = {"text": "q", "instruction": "own"}
+    request = parse("/score", text_1=["q", own], text_2=["a", "b"], task="all")
+    assert [request.instruction_of(index) for index in range(2)] == ["all", "own"]
+    assert request.queries_field == "text_1"
+    assert parse("/score", queries=[own], items=["a", "b"], task="all").instruction == "own"
+    assert parse("/rerank", query=own).instruction == "own"
+    assert parse("/rerank", query=own, instruction="all").instruction == "own"
+    with pytest.raises(InvalidRequest, match=r"text_2\[1\] has an instruction.* text_1\[1\]"):
+        parse("/score", text_1=["q", "q"], text_2=["a", own])
+    with pytest.raises(InvalidRequest, match=r"query.task: expected a string"):
+        parse("/rerank", query={"text": "q", "task": 3})
+    document = {"text": "a", "instruction": "data of the client's"}
+    assert parse("/rerank", documents=[document]).instruction is None
+
+
+def test_blank_instruction_is_none() -> None:
     assert parse("/rerank", instruction=None).instruction is None
     assert parse("/rerank", instruction=" ").instruction is None
     assert parse("/rerank", instruction="", task="other").instruction == "other"
@@ -99,12 +136,67 @@ def test_max_tokens_per_doc() -> None:
     assert parse("/v2/rerank", max_tokens_per_doc=0).max_tokens_per_doc is None
 
 
-def test_rank_fields_join_in_their_order_whatever_the_type() -> None:
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    ("fields", "pair", "query"),
+    [
+        ({"truncate_prompt_tokens": 9, "max_tokens_per_query": 3}, 9, 3),
+        ({"truncate_prompt_tokens": -1, "max_tokens_per_query": 0}, None, None),
+        ({"truncate_prompt_tokens": 0, "max_tokens_per_query": None}, None, None),
+    ],
+)
+def test_limits_of_pairs_and_queries(
+    path: str, fields: dict[str, Any], pair: int | None, query: int | None
+) -> None:
+    request = parse(path, **EVERYTHING, **fields)
+    assert (request.max_tokens_per_pair, request.max_tokens_per_query) == (pair, query)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("truncate_prompt_tokens", -2), ("max_tokens_per_query", -1)]
+)
+def test_negative_limits_are_rejected(name: str, value: int) -> None:
+    with pytest.raises(InvalidRequest, match=f"{name} is negative"):
+        parse("/v1/rerank", **{name: value})
+
+
+def test_rank_fields_join_in_their_order() -> None:
     document = {"n": 7, "b": "two", "a": "one", "gone": None, "l": [1, "x"], "text": "not this"}
     request = parse(
         "/v1/rerank", documents=[document], rank_fields=["a", "b", "missing", "gone", "n", "l"]
     )
     assert request.documents == (Document('one\ntwo\n7\n[1,"x"]', document),)
+
+
+@pytest.mark.parametrize("path", ["/v2/rerank", "/v1/rerank", "/rerank", "/cohere/v1/rerank"])
+def test_objects_without_text_are_read_as_yaml(path: str) -> None:
+    first, second = {"b": 1, "a": {"c": "x"}}, {"t": "yes", "image": "u"}
+    request = parse(path, documents=[first, "plain", second])
+    assert request.documents == (
+        Document("b: 1\na:\n  c: x\n", first),
+        Document("plain"),
+        Document("t: 'yes'\nimage: u\n", second),
+    )
+    assert request.warnings == (
+        "documents without text and rank_fields were read as YAML, with all their fields",
+    )
+    assert parse(path, documents=[{"text": "a", "b": 1}, "c"]).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("path", "document"),
+    [
+        ("/voyage/rerank", {"a": "b"}),
+        ("/infinity/rerank", {"a": "b"}),
+        ("/v2/rerank", {"image": "https://example.org/a.png"}),
+        ("/v2/rerank", {"type": "image_url", "image_url": {"url": "u"}}),
+        ("/v2/rerank", {"text": None, "a": "b"}),
+        ("/v2/rerank", {}),
+    ],
+)
+def test_other_objects_without_text_are_refused(path: str, document: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest, match="no string in its field text"):
+        parse(path, documents=[document])
 
 
 def test_limits_are_inclusive() -> None:
@@ -113,72 +205,12 @@ def test_limits_are_inclusive() -> None:
 
 
 def test_a_field_sent_twice_counts_the_last_time() -> None:
-    body = decode(b'{"query": "a", "query": "b", "documents": ["x"]}', Form.JSON)
+    body = decode(b'{"query": "a", "query": "b", "documents": ["x"]}', MediaType.JSON)
     assert JINA.parse(body, LIMITS).queries == ("b",)
 
 
-def test_nul_is_a_character_like_any_other() -> None:
+def test_nul_is_an_ordinary_character() -> None:
     assert parse("/v1/rerank", query="a\u0000b").queries == ("a\x00b",)
-
-
-@pytest.mark.parametrize(
-    ("path", "keys", "dialect"),
-    [
-        ("/rerank", set(), NATIVE),
-        ("/rerank", {"texts"}, TEI),
-        ("/v2/rerank", {"texts"}, TEI),
-        ("/rerank", {"texts", "documents"}, NATIVE),
-        ("/rerank", {"pairs"}, PAIRS),
-        ("/v1/rerank", {"documents", "top_k"}, JINA),
-        ("/tei/rerank", set(), TEI),
-        ("/v1/reranking", {"input"}, MIXEDBREAD),
-        ("/v1/reranking", {"documents"}, JINA),
-        ("/v2/rerank", {"input", "documents"}, V2),
-        ("/infinity/rerank", {"texts"}, INFINITY),
-        ("/cohere/v2/rerank", {"pairs"}, V2),
-        ("/score", {"queries", "items"}, VLLM_SCORE),
-        ("/", set(), NATIVE),
-        ("/", {"texts"}, TEI),
-        ("/models/org/name/rerank", {"texts"}, TEI),
-        ("/models/org/name/voyage/rerank", {"texts"}, VOYAGE),
-        ("/elsewhere", set(), JINA),
-    ],
-)
-def test_dialect_of(path: str, keys: set[str], dialect: Dialect) -> None:
-    assert dialect_of(path, frozenset(keys)) is dialect
-
-
-def test_names_of_dialects_differ() -> None:
-    places = (place.dialect for place in PATHS.values())
-    assert len({dialect.name for dialect in (*DIALECTS, *places)}) == len(DIALECTS)
-    assert len(set(DIALECTS)) == len(DIALECTS)
-
-
-@pytest.mark.parametrize(
-    ("path", "model"),
-    [
-        ("/rerank", None),
-        ("/models/a/rerank", "a"),
-        ("/models/a/b/v1/rerank", "a/b"),
-        ("/models/v1/v1/rerank", "v1"),
-        ("/models/rerank/rerank", "rerank"),
-        ("/models/a/", "a"),
-        ("/models/a/tei/rerank", "a"),
-        ("/models/a//rerank", "a/"),
-    ],
-)
-def test_model_in_the_path(path: str, model: str | None) -> None:
-    place = place_of(path)
-    assert place is not None
-    assert place.model == model
-
-
-@pytest.mark.parametrize(
-    "path",
-    ["", "/models", "/models/", "/models//", "/models/a", "/models//rerank", "/v1", "rerank"],
-)
-def test_paths_that_take_no_request(path: str) -> None:
-    assert place_of(path) is None
 
 
 @pytest.mark.parametrize(
@@ -205,6 +237,10 @@ def test_paths_that_take_no_request(path: str) -> None:
         ({"max_chunks_per_doc": 3, "long_documents": "error"}, False, "error", False),
         ({"max_chunks_per_doc": 0}, False, None, False),
         ({"max_chunks_per_doc": None}, False, None, False),
+        ({"truncate_prompt_tokens": -1}, False, "truncate", False),
+        ({"truncate_prompt_tokens": 9, "truncation_side": "left"}, True, "truncate", False),
+        ({"truncate_prompt_tokens": 9, "truncation": False}, False, "error", False),
+        ({"truncate_prompt_tokens": None}, False, None, False),
     ],
 )
 @pytest.mark.parametrize("path", PATHS)
@@ -213,7 +249,7 @@ def test_truncation(
 ) -> None:
     request = parse(path, **EVERYTHING, **fields)
     if path.endswith("v1/rerank") and ("/cohere" in path or "/v1/v1" in path) and policy is None:
-        policy = "passages"  # of Cohere's v1, which has no other
+        policy = "passages"  # the only policy of Cohere's v1
         assert request.most_passages == 10
     else:
         assert request.most_passages == (fields.get("max_chunks_per_doc") or None)
@@ -222,7 +258,7 @@ def test_truncation(
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_details_may_be_asked_for_anywhere(path: str) -> None:
+def test_every_dialect_takes_return_details(path: str) -> None:
     assert parse(path, **EVERYTHING, return_details=True).return_details
     assert not parse(path, **EVERYTHING, return_details="false").return_details
 
@@ -249,18 +285,18 @@ def test_instruction_in_the_extras_of_vllm(name: str) -> None:
     assert parse("/rerank", instruct="this", **{name: {"instruction": "x"}}).instruction == "this"
 
 
-def test_what_a_model_is_told_of_a_document() -> None:
+def test_document_field_and_text_parts() -> None:
     request = parse("/tei/rerank", texts=["a"], truncate=False)
     assert request.documents_field == "texts"
     parts = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
     assert parse("/rerank", documents=[{"content": parts}]).documents[0].text == "one\ntwo"
 
 
-def test_keys_of_a_refused_body() -> None:
-    assert sent_keys(b'{"texts": 7, "query": "q"}', Form.JSON) == {"texts", "query"}
-    assert sent_keys(msgspec.msgpack.encode({"texts": 7}), Form.MSGPACK) == {"texts"}
+def test_field_names_of_a_rejected_body() -> None:
+    assert field_names(b'{"texts": 7, "query": "q"}', MediaType.JSON) == {"texts", "query"}
+    assert field_names(msgspec.msgpack.encode({"texts": 7}), MediaType.MSGPACK) == {"texts"}
     for raw in (b"", b"[]", b"\xff", b"{" * 10, b'{"x":' * 100_000):
-        assert sent_keys(raw, Form.JSON) == frozenset()
+        assert field_names(raw, MediaType.JSON) == frozenset()
 
 
 @pytest.mark.parametrize("margin", [float("nan"), float("inf"), float("-inf")])
@@ -272,7 +308,7 @@ def test_no_reply_without_a_finite_score(dialect: Dialect, margin: float, raw_sc
         dialect.render(request, result_of((Scored(0, margin, 1, truncated=False),)))
 
 
-def test_warnings_are_told() -> None:
+def test_warnings_are_in_the_reply() -> None:
     request = RerankRequest(queries=("q",), documents=(Document("a"),))
     reply = JINA.render(request, result_of((Scored(0, 0.0, 1, truncated=True),), "cut"))
     assert reply.meta.warnings == ("cut",)
@@ -286,7 +322,7 @@ def test_search_units_are_hundreds_of_documents() -> None:
     assert reply.usage.total_tokens == 303
 
 
-def test_document_whose_text_is_no_string_comes_back_with_one() -> None:
+def test_a_returned_document_always_has_a_text() -> None:
     fields = {"text": None, "title": "t"}
     document = Document("t", fields)
     request = RerankRequest(queries=("q",), documents=(document,), return_documents=True)
@@ -308,4 +344,4 @@ def result_of(scored: tuple[Scored, ...], *warnings: str) -> RerankResult:
 
 def test_malformed_is_an_invalid_request_of_its_own_code() -> None:
     with pytest.raises(MalformedBody):
-        decode(b"{", Form.JSON)
+        decode(b"{", MediaType.JSON)

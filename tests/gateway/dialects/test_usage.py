@@ -1,4 +1,4 @@
-"""Tokens that cost nothing are told by all replies that have a place for them."""
+"""Cached tokens in every reply with a field for them."""
 
 from typing import Any
 
@@ -6,13 +6,13 @@ import msgspec
 import pytest
 
 from gateway.dialects import DIALECTS, Limits, RerankBody
-from gateway.domain import RerankResult, Scored
+from gateway.domain.request import RerankResult, Scored
 
 DIALECT_OF = {dialect.name: dialect for dialect in DIALECTS}
 
 
 def usage_of(name: str, saved_tokens: int) -> dict[str, Any]:
-    """Return the usage of a dialect's reply to its own example, with so many saved tokens."""
+    """Return the usage in a dialect's reply to its own example, with a number of cached tokens."""
     dialect = DIALECT_OF[name]
     request = dialect.parse(msgspec.convert(dialect.contract.example, RerankBody), Limits())
     scored = (Scored(0, 1.0, 30, truncated=False), Scored(1, 2.0, 30, truncated=False))
@@ -30,6 +30,6 @@ def usage_of(name: str, saved_tokens: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", ["cohere_v2", "jina", "vllm_score"])
-def test_saved_tokens_are_told(name: str) -> None:
+def test_cached_tokens_are_in_the_usage(name: str) -> None:
     assert usage_of(name, 20)["prompt_tokens_details"] == {"cached_tokens": 20}
     assert not usage_of(name, 0).get("prompt_tokens_details")

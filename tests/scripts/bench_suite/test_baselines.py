@@ -9,7 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 from transformers import AutoTokenizer
 
-from gateway.bench.workloads import Asked
+from gateway.cli.bench.workloads import Request
 from scripts.bench_suite.asking import margins
 from scripts.bench_suite.baselines import bert, card, cross_encoder, naive, openvino_loop
 from scripts.bench_suite.baselines.prompts import Prompts, chat_template
@@ -18,11 +18,16 @@ from scripts.bench_suite.workloads import known
 from scripts.classifier_bench import convert_once
 from scripts.engine_bench import bench_spec
 from scripts.full_size import QWEN3_06B, RUBERT_BASE, qwen3_06b, rubert_base
-from shards.encoder.templates import TEMPLATES
 from shards.engines import load_engine
 from shards.engines.base import Engine
+from shards.prompts import TEMPLATES
 
-SMALL = {"num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 128, "initializer_range": 0.2}  # fmt: skip
+SMALL = {
+    "num_hidden_layers": 2,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "initializer_range": 0.2,
+}
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +47,14 @@ def exact(folder: Path) -> list[float]:
     """Return the margins of our own engine in fp32."""
     engine: Engine = load_engine(bench_spec(folder, "fp32"), lambda _: None)
     asked = known()
-    pairs = engine.encoder.encode(
+    pairs = engine.tokenizer.tokenize(
         asked.query, asked.documents, instruction="", max_document_tokens=0
     )
     return engine.score(pairs)
 
 
-def over_http(score: Score, asked: Asked) -> list[float]:
-    """Ask a baseline as the suite does."""
+def over_http(score: Score, asked: Request) -> list[float]:
+    """Send a request to a baseline as the suite does; return the margins."""
     with TestClient(app(score)) as client:
         assert client.get("/health").status_code == 200
         reply = client.post("/v1/rerank", content=asked.body("bench"))
@@ -78,7 +83,7 @@ def test_openvino_by_itself_agrees_with_us(encoder: Path) -> None:
 
 
 @pytest.mark.skipif(
-    find_spec("sentence_transformers") is None, reason="lives in an environment of scripts/bench"
+    find_spec("sentence_transformers") is None, reason="installed by scripts/bench alone"
 )
 def test_sentence_transformers_agrees_with_us(causal: Path, encoder: Path) -> None:
     for folder, bound in ((causal, 0.2), (encoder, 1e-3)):
@@ -91,21 +96,17 @@ def test_the_prompt_is_ours_and_so_is_the_chat_template(causal: Path) -> None:
     """vLLM and sentence-transformers get the prompt as a template; its tokens are the same."""
     tokenizer = AutoTokenizer.from_pretrained(causal)
     messages = [{"role": "query", "content": "a?"}, {"role": "document", "content": "b c"}]
-    told = tokenizer.apply_chat_template(
+    rendered = tokenizer.apply_chat_template(
         messages, chat_template=chat_template(), tokenize=True, return_dict=False
     )
     prompts = Prompts(tokenizer)
     ids = prompts.padded("a?", ["b c"])["input_ids"][0].tolist()
-    assert told == ids
+    assert rendered == ids
     ours = TEMPLATES["qwen3-reranker"]
-    expected = (
-        f"{ours.prefix}{ours.instruct.format(instruction=ours.instruction)}"
-        f"{ours.query.format(query='a?')}{ours.document} b c{''.join(ours.suffix)}"
-    )
-    assert tokenizer.decode(ids) == expected
+    assert tokenizer.decode(ids) == ours.text("a?", "b c")
 
 
 def test_a_common_word_is_one_token(causal: Path) -> None:
-    """As for the real tokenizers, so that workloads have about as many tokens as words."""
+    """Workloads then have about as many tokens as words, as with the real tokenizers."""
     tokenizer = json.loads((causal / "tokenizer.json").read_text())
     assert {"Ġwater", "Ġhouse", "Ġletter"} <= set(tokenizer["model"]["vocab"])

@@ -1,4 +1,4 @@
-"""The command itself, as far as it goes without a measurement: names, and what was found before."""
+"""The command itself, without a measurement: names, and earlier findings."""
 
 from pathlib import Path
 
@@ -23,14 +23,14 @@ def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
 def test_names_are_names_once() -> None:
     assert len(set(NAMES)) == len(NAMES)
     assert set(NAMES) > NOT_QUICK
-    assert {one.family for one in CONTESTANTS} == {"causal", "classifier"}
+    assert {contestant.family for contestant in CONTESTANTS} == {"causal", "classifier"}
 
 
-def test_what_was_found_before_is_shown_again(tmp_path: Path) -> None:
+def test_earlier_findings_are_shown_again(tmp_path: Path) -> None:
     found = tmp_path / "bench.json"
     found.write_bytes(msgspec.json.encode(findings()))
     run = CliRunner().invoke(main, ["--from", str(found)])
-    assert run.exit_code == 1  # somebody was skipped
+    assert run.exit_code == 1  # a contestant was skipped
     assert "Not measured: card: it did not start" in run.output
     again = CliRunner().invoke(main, ["--from", str(found), "--json"])
     assert msgspec.json.decode(again.stdout, type=type(findings())) == findings()

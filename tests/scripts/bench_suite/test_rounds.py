@@ -1,4 +1,4 @@
-"""Real servers, small ones: started, stopped while others are asked, compared, counted, ended."""
+"""Real, small servers: started, stopped while others are measured, compared, counted, ended."""
 
 import sys
 import time
@@ -19,7 +19,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 class Answers(BaseHTTPRequestHandler):
     def do_GET(self):
-        self.say(b"{}")
+        self.reply(b"{}")
 
     def do_POST(self):
         documents = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["documents"]
@@ -28,11 +28,11 @@ class Answers(BaseHTTPRequestHandler):
         scores = [1 / (len(document) + 2) for document in documents]
         if sys.argv[2] == "wrong":
             scores.reverse()
-        self.say(json.dumps({"results": [
+        self.reply(json.dumps({"results": [
             {"index": index, "relevance_score": score} for index, score in enumerate(scores)
         ]}).encode())
 
-    def say(self, raw):
+    def reply(self, raw):
         self.send_response(200)
         self.end_headers()
         self.wfile.write(raw)
@@ -68,7 +68,7 @@ def alive(parent: psutil.Process) -> Sequence[psutil.Process]:
 
 
 def until(process: psutil.Process, status: str) -> None:
-    """Wait until a process is as wanted, or gone."""
+    """Wait until a process has a status, or is gone."""
     end = time.monotonic() + 10
     with suppress(psutil.NoSuchProcess):
         while process.status() != status:
@@ -82,9 +82,9 @@ def test_the_slow_go_first_and_the_others_in_turn(tmp_path: Path) -> None:
     field_of.insert(1, contestant("slow", ledger, rounds_alone=2))
     places = Places(checkpoint=tmp_path, scratch=tmp_path)
     plan = Plan(workloads=["rag20"], once=["rag100"], workloads_alone=["rag20"], rounds=2)
-    said: list[str] = []
+    lines: list[str] = []
     before = set(alive(psutil.Process()))
-    with measured(field_of, places, plan, said.append) as field:
+    with measured(field_of, places, plan, lines.append) as field:
         servers = set(alive(psutil.Process())) - before
         assert len(servers) == 2
         for server in servers:
@@ -106,12 +106,12 @@ def test_the_slow_go_first_and_the_others_in_turn(tmp_path: Path) -> None:
     }
     assert one.agreement is not None
     assert one.agreement.largest_difference == 0
-    assert field.figures["slow"].agreement is None  # the one that others are compared with
+    assert field.figures["slow"].agreement is None  # the others are compared with it
     assert 5 < one.peak_mb < 500
-    assert said[-1] == "one"
+    assert lines[-1] == "one"
 
 
-def test_who_computes_something_else_is_not_measured(tmp_path: Path) -> None:
+def test_a_contestant_with_other_scores_is_not_measured(tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
     contestants = [contestant("one", ledger), contestant("wrong", ledger)]
     places = Places(checkpoint=tmp_path, scratch=tmp_path)
@@ -123,7 +123,7 @@ def test_who_computes_something_else_is_not_measured(tmp_path: Path) -> None:
     assert "wrong 3" not in ledger.read_text()
 
 
-def test_a_server_that_ends_says_why(tmp_path: Path) -> None:
+def test_the_last_line_of_a_server_that_ends_is_reported(tmp_path: Path) -> None:
     command = (sys.executable, "-c", "import sys; sys.exit('no such model')")
     server = Server(command=command, ready_path="/")
     with (

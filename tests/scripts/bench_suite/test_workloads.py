@@ -1,9 +1,9 @@
-"""What contestants are asked is the same for all, new where it is to be new, and never padded out."""
+"""Requests to contestants are the same for all, new where they should be, and never padded out."""
 
 from scripts.bench_suite.workloads import REPEATED, known, passages, steps
 
 
-def test_everybody_is_asked_the_same_and_each_round_something_else() -> None:
+def test_all_contestants_get_the_same_requests_and_each_round_has_others() -> None:
     assert steps(["short3", "rag20"], 1) == steps(["short3", "rag20"], 1)
     first, second = steps(["rag20"], 0), steps(["rag20"], 1)
     assert {step.asked.query for step in first}.isdisjoint(step.asked.query for step in second)
@@ -15,13 +15,13 @@ def test_a_repeated_query_has_new_documents() -> None:
     for new, repeated in zip(asked[::2], asked[1::2], strict=True):
         assert repeated.asked.query == new.asked.query
         assert set(repeated.asked.documents).isdisjoint(new.asked.documents)
-        lengths = [[len(one.split()) for one in step.asked.documents] for step in (new, repeated)]
+        lengths = [[len(text.split()) for text in step.asked.documents] for step in (new, repeated)]
         assert lengths[0] == lengths[1]
     assert len({step.asked.query for step in asked}) == 3
 
 
-def test_who_is_asked_without_repeats_gets_the_same_new_queries() -> None:
-    """So that the figures of a slow contestant can be set against the first ones of a fast one."""
+def test_without_repeats_the_new_queries_are_the_same() -> None:
+    """Figures of a slow contestant can then be compared with the first figures of a fast one."""
     alone = steps(["short3", "rag20"], 0, repeats=False)
     assert alone == [
         step for step in steps(["short3", "rag20"], 0) if REPEATED not in step.workload

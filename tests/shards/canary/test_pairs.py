@@ -1,4 +1,4 @@
-"""The built-in pairs are what the judge takes them for."""
+"""The built-in pairs have the layout that the judge expects."""
 
 from collections import Counter
 
@@ -13,11 +13,11 @@ def test_every_language_is_a_square_of_queries_and_documents() -> None:
     assert len({(pair.query, pair.document) for pair in pairs}) == len(pairs)
 
 
-def test_languages_are_chosen_and_unknown_ones_left_out() -> None:
+def test_languages_are_chosen_and_unknown_ones_are_left_out() -> None:
     assert {pair.language for pair in known_pairs(["ru", "tlh"])} == {"ru"}
     assert known_pairs(["tlh"]) == known_pairs()
 
 
-def test_they_are_short() -> None:
-    """They run before a shard is ready, on the slowest machine that serves the largest model."""
+def test_the_pairs_are_short() -> None:
+    """They are scored before a shard is ready, even with the largest model on a slow machine."""
     assert max(len(pair.query) + len(pair.document) for pair in known_pairs()) < 150

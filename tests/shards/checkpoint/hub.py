@@ -12,7 +12,7 @@ _FILE = f"/{REPOSITORY}/resolve/{COMMIT}/"
 
 
 class Hub(ThreadingHTTPServer):
-    """Serves files by name; `asked` lists the paths it was asked for."""
+    """A server of files by name; `asked` lists the requested paths."""
 
     def __init__(self, files: dict[str, bytes]) -> None:
         super().__init__(("127.0.0.1", 0), _Answer)
@@ -63,4 +63,4 @@ class _Answer(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""

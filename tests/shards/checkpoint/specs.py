@@ -1,4 +1,4 @@
-"""What the tests of checkpoints share."""
+"""Specs and refusals for the tests of checkpoints."""
 
 import shutil
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from shards.checkpoint import open_checkpoint, read_recipe
 from shards.engines import load_engine
 from shards.refusal import Refusal
 from shards.wire.spec import ShardSpec
@@ -21,7 +22,12 @@ def spec_of(source: Path | str, **settings: Any) -> ShardSpec:
 
 
 def refusal_of(source: Path | str, **settings: Any) -> Refusal:
-    """Return the refusal that loading ends in."""
+    """Return the refusal that ends the load."""
     with pytest.raises(Refusal) as refusal:
         load_engine(spec_of(source, **settings), lambda line: None)
     return refusal.value
+
+
+def engine_name(spec: ShardSpec) -> str:
+    """Return the engine that a checkpoint's recipe names."""
+    return read_recipe(open_checkpoint(spec, lambda line: None), spec).engine

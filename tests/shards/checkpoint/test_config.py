@@ -1,11 +1,14 @@
-"""What a checkpoint's config says of length, activation and itself."""
+"""Length, activation and name in a checkpoint's config."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from shards.checkpoint import longest_pair, open_checkpoint
+from shards.checkpoint.config_keys import NO_MATTER, keys_of
 from shards.engines import load_engine
 from shards.refusal import Refusal
 from shards.wire.exit_codes import ExitCode
@@ -98,3 +101,12 @@ def test_a_checkpoint_without_any_limit_asks_for_one(bert: Path, tmp_path: Path)
     checkpoint = open_checkpoint(spec_of(folder), lambda line: None)
     with pytest.raises(Refusal, match="set `max_length`"):
         longest_pair(spec_of(folder), checkpoint, None)
+
+
+@pytest.mark.parametrize("model_type", ["qwen3", "bert"])
+def test_keys_that_are_written_down_are_those_of_transformers(model_type: str) -> None:
+    made: Any = CONFIG_MAPPING[model_type]
+    theirs = {field.name for field in fields(made)} | set(made.attribute_map)
+    assert keys_of(model_type) <= theirs | set(made().to_dict()) | NO_MATTER
+    checked = {"add_cross_attention", "is_encoder_decoder"}  # by their values
+    assert theirs - NO_MATTER - checked - {"layer_types"} <= keys_of(model_type)

@@ -1,4 +1,4 @@
-"""Which graph of a folder is meant: the one that is named, the plain one, or the only one."""
+"""The graph of a folder that is meant: the named graph, the plain one, or the only one."""
 
 import json
 import os

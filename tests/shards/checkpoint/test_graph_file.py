@@ -1,4 +1,4 @@
-"""What an ONNX file holds is read without its weights, and what is no ONNX file is told."""
+"""The content of an ONNX file is read without its weights, and other files are rejected."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from shards.checkpoint.graph_file import GraphFile, read_graph_file
 
 
 def written(path: Path, operators: list[str], *weights: onnx.TensorProto) -> Path:
-    """Write a graph of these operators and weights; no runtime has to be able to run it."""
+    """Write a graph of these operators and weights, which no runtime can run."""
     nodes = [helper.make_node(operator, ["x"], ["y"]) for operator in operators]
     graph = helper.make_graph(nodes, "g", [], [], initializer=list(weights))
     path.write_bytes(helper.make_model(graph).SerializeToString())
@@ -42,11 +42,11 @@ def test_the_number_format_is_that_of_its_products(
     assert found.dtype == dtype
     assert found.operators == set(operators)
     assert found.looks_at_batches == ("DynamicQuantizeLinear" in operators)
-    assert sum(found.elements.values()) == sum(int(np.prod(one.dims)) for one in weights)
+    assert sum(found.elements.values()) == sum(int(np.prod(tensor.dims)) for tensor in weights)
 
 
 def test_shapes_are_read_in_both_ways_of_writing_numbers(tmp_path: Path) -> None:
-    """As numbers one by one, which is ONNX's way, and as a run of them, which readers must take."""
+    """ONNX writes numbers one by one; readers must take a packed run of numbers too."""
     path = written(tmp_path / "m.onnx", ["MatMul"], weight("a", "float32", 300, 2))
     content = path.read_bytes()
     singly, packed = b"\x08\xac\x02\x08\x02", b"\x0a\x03\xac\x02\x02"
@@ -65,7 +65,7 @@ def test_files_with_weights_beside_a_graph_are_named(beside: str, tmp_path: Path
     assert path.stat().st_size < 1600
 
 
-def test_what_is_no_graph_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_graph_is_rejected(tmp_path: Path) -> None:
     path = written(tmp_path / "m.onnx", ["MatMul"], weight("a", "float32", 40, 40))
     content = path.read_bytes()
     broken = tmp_path / "broken.onnx"

@@ -1,4 +1,4 @@
-"""A model comes from the hub once, whole, and without what is not needed; offline says what to do."""
+"""A model comes from the hub once, whole, and without other files; offline has an instruction."""
 
 import threading
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def hub(bert: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A hub that has the small BERT, and beside it what must not be fetched."""
+    """A hub with the small BERT, and beside it files that must not be fetched."""
     from huggingface_hub import constants
 
     files = {path.name: path.read_bytes() for path in bert.iterdir()}
@@ -72,13 +72,13 @@ def test_a_broken_off_download_is_taken_up_again(cache: Path, hub: Hub) -> None:
     assert load_engine(spec, lambda line: None).facts.engine == "classifier"
 
 
-def test_a_name_the_hub_does_not_know_is_refused(cache: Path, hub: Hub) -> None:
+def test_a_name_that_the_hub_lacks_is_refused(cache: Path, hub: Hub) -> None:
     refusal = refusal_of("acme/typo", offline=False)
     assert "neither a folder nor a repository on the hub" in str(refusal)
     assert refusal.exit_code is ExitCode.MODEL
 
 
-def test_offline_says_how_to_download(cache: Path) -> None:
+def test_an_offline_refusal_has_the_command_to_download(cache: Path) -> None:
     refusal = refusal_of("acme/reranker", offline=True)
     assert "`gateway download acme/reranker`" in str(refusal)
     assert str(cache) in str(refusal)
@@ -98,10 +98,10 @@ def test_a_hub_that_cannot_be_reached_may_be_tried_again(
 
 
 def test_what_a_shard_needs_is_what_gateway_download_fetches() -> None:
-    """Else a download made ahead would be refused offline as not whole."""
+    """Otherwise an earlier download would be refused offline as not whole."""
     from huggingface_hub.utils._paths import filter_repo_objects
 
-    from gateway.bundle import UNWANTED, WANTED
+    from gateway.cli.models.bundle import UNWANTED, WANTED
 
     names = [
         *("config.json", "model.safetensors", "model-00001-of-00002.safetensors", "vocab.txt"),

@@ -1,4 +1,4 @@
-"""Files are there, whole and safetensors, or refused by name before anything is loaded."""
+"""Files exist, are whole and safetensors, or are refused by name before anything is loaded."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import struct
 from pathlib import Path
 
 import pytest
+import torch
 
 from shards.checkpoint import open_checkpoint
 from shards.checkpoint.weights import read_header
@@ -110,6 +111,32 @@ def test_a_config_that_is_no_json_is_refused(bert: Path, tmp_path: Path) -> None
     folder = copy_of(bert, tmp_path)
     (folder / "config.json").write_text("{'architectures': 1")
     assert f"{folder / 'config.json'} cannot be read as JSON" in str(refusal_of(folder))
+
+
+@pytest.mark.parametrize(
+    ("stored", "shape", "dtype"),
+    [
+        ("qweight", (8, 64), torch.int32),  # GPTQ, also with a quantize_config.json of its own
+        ("qweight", (64, 8), torch.int32),  # AWQ
+        ("weight", (64, 8), torch.uint32),  # MLX, whose config.json has `quantization`
+        ("weight_packed", (64, 8), torch.int32),  # compressed-tensors, and the next two
+        ("weight", (64, 64), torch.int8),
+        ("weight", (64, 64), torch.float8_e4m3fn),
+    ],
+)
+def test_quantised_weights_are_refused_where_the_config_does_not_name_them(
+    stored: str, shape: tuple[int, int], dtype: torch.dtype, qwen3: Path, tmp_path: Path
+) -> None:
+    folder = copy_of(qwen3, tmp_path)
+    layer = "model.layers.0.self_attn.q_proj."
+    added = {
+        layer + stored: torch.zeros(shape, dtype=dtype),
+        layer + "scales": torch.ones(64, 2),
+    }
+    checkpoints.change_tensors(folder, added, without=layer)
+    refusal = str(refusal_of(folder))
+    assert f"stores {layer}{stored} as" in refusal
+    assert "give the fp32, bf16 or fp16 checkpoint" in refusal
 
 
 def test_a_quantised_checkpoint_is_refused(bert: Path, tmp_path: Path) -> None:

@@ -10,13 +10,13 @@ from tests import checkpoints
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
-    """Tiny models gain nothing from threads, which on a busy machine wait for each other."""
+    """Use one thread: tiny models gain nothing from more, which wait for busy cores."""
     torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Folders by name."""
+    """Return the folders of checkpoints by name."""
     root = tmp_path_factory.mktemp("models")
     return {
         "qwen3": checkpoints.qwen3(root / "qwen3"),

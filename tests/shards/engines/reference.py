@@ -1,4 +1,4 @@
-"""The plain transformers computation, written from the model cards and not from our code.
+"""The plain transformers computation, written from the model cards and not from this project.
 
 `causal_margins` is the snippet of the Qwen3-Reranker card: left padding, an attention mask, logits
 of the whole vocabulary. `classifier_margins` is the usual cross-encoder loop. Both run in fp32, in

@@ -1,4 +1,4 @@
-"""Margins equal the plain transformers computation, in fp32, whatever shares the batch."""
+"""Margins equal the plain transformers computation, in fp32, in any batch."""
 
 import random
 from collections.abc import Sequence
@@ -55,8 +55,10 @@ def folder_of(name: str, models: dict[str, Path]) -> Path:
 def score(
     engine: Engine, query: str, documents: Sequence[str], instruction: str = ""
 ) -> list[float]:
-    """Score as a shard does: like lengths together, several batches."""
-    pairs = engine.encoder.encode(query, documents, instruction=instruction, max_document_tokens=0)
+    """Score as a shard does: similar lengths together, several batches."""
+    pairs = engine.tokenizer.tokenize(
+        query, documents, instruction=instruction, max_document_tokens=0
+    )
     order = sorted(range(len(pairs)), key=lambda at: len(pairs[at]))
     margins = [0.0] * len(pairs)
     for start in range(0, len(order), 16):
@@ -67,7 +69,7 @@ def score(
 
 
 def mixed_documents(count: int) -> list[str]:
-    """Documents of 0 to 60 words in three languages."""
+    """Return documents of 0 to 60 words in three languages."""
     words = " ".join(checkpoints.SAMPLES).split()
     draw = random.Random(7)
     return [" ".join(draw.choices(words, k=draw.randrange(60))) for _ in range(count)]
@@ -101,15 +103,15 @@ def test_causal_equals_the_model_card_for_200_documents(models: dict[str, Path])
     expected = reference.causal_margins(models["qwen3"], "planets", documents)
     margins = score(engine_of(models["qwen3"]), "planets", documents)
     assert margins == pytest.approx(expected, abs=TOLERANCE)
-    assert max(margins) - min(margins) > 1  # the test can tell documents apart
+    assert max(margins) - min(margins) > 1  # the documents have different scores
 
 
 def test_causal_equals_the_model_card_for_one_document_and_an_instruction(
     models: dict[str, Path],
 ) -> None:
-    ask = "Find the recipe, 请找到食谱"
-    expected = reference.causal_margins(models["qwen3"], "борщ", ["Borscht is a soup"], ask)
-    ours = score(engine_of(models["qwen3"]), "борщ", ["Borscht is a soup"], ask)
+    instruction = "Find the recipe, 请找到食谱"
+    expected = reference.causal_margins(models["qwen3"], "борщ", ["Borscht is a soup"], instruction)
+    ours = score(engine_of(models["qwen3"]), "борщ", ["Borscht is a soup"], instruction)
     assert ours == pytest.approx(expected, abs=TOLERANCE)
     assert ours != score(engine_of(models["qwen3"]), "борщ", ["Borscht is a soup"])
 
@@ -174,7 +176,7 @@ def test_a_margin_does_not_depend_on_its_batch(
     name: str, places: list[int], models: dict[str, Path]
 ) -> None:
     engine = engine_of(models[name])
-    pairs = engine.encoder.encode(
+    pairs = engine.tokenizer.tokenize(
         "query", mixed_documents(12), instruction="", max_document_tokens=0
     )
     together = engine.score([pairs[place] for place in places])
@@ -188,7 +190,7 @@ def test_bf16_stays_near_fp32(name: str, uses_kernels: bool, models: dict[str, P
     documents = mixed_documents(40)
     exact = score(engine_of(models[name]), "planets", documents)
     with nullcontext() if uses_kernels else without_kernels():
-        bf16_engine = engine_of.__wrapped__(models[name], dtype="bf16")  # of this test's own
+        bf16_engine = engine_of.__wrapped__(models[name], dtype="bf16")  # for this test alone
         rounded = score(bf16_engine, "planets", documents)
     assert rounded == pytest.approx(exact, abs=BF16_TOLERANCE)
     assert rounded != exact

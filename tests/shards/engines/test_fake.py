@@ -1,8 +1,10 @@
-"""The fake engine does what its source says, and its margins can be known in advance."""
+"""The fake engine follows its source, and its margins are computable in advance."""
 
 import struct
 import subprocess
 import sys
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,18 +18,18 @@ from shards.wire.exit_codes import ExitCode
 from shards.wire.spec import ShardSpec
 
 
-def spec_of(source: str = "fake", **settings: int) -> ShardSpec:
-    return ShardSpec(name="m/cpu", model="m", source=source, engine="fake", **settings)  # type: ignore[arg-type]
+def spec_of(source: str = "fake", **settings: Any) -> ShardSpec:
+    return replace(ShardSpec(name="m/cpu", model="m", source=source, engine="fake"), **settings)
 
 
-def engine_of(source: str = "fake", **settings: int) -> FakeEngine:
+def engine_of(source: str = "fake", **settings: Any) -> FakeEngine:
     return load(spec_of(source, **settings), lambda line: None)
 
 
 @given(query=st.text(), document=st.text())
 def test_margins_survive_fp32_and_the_way_through_token_ids(query: str, document: str) -> None:
     engine = engine_of()
-    pairs = engine.encoder.encode(query, [document], instruction="", max_document_tokens=0)
+    pairs = engine.tokenizer.tokenize(query, [document], instruction="", max_document_tokens=0)
     expected = margin(query, document)
     assert engine.score(pairs) == [expected]
     assert struct.unpack("<f", struct.pack("<f", expected)) == (expected,)
@@ -41,14 +43,15 @@ def test_margins_are_the_same_in_every_process_and_differ_between_pairs() -> Non
 
 
 def test_words_are_counted_as_tokens_and_cut() -> None:
-    encode = engine_of(max_length=6).encoder.encode
-    short, long = encode("two words", ["one", "a b c d e"], instruction="i", max_document_tokens=0)
+    tokenize = engine_of(max_length=6).tokenizer.tokenize
+    texts = ["one", "a b c d e"]
+    short, long = tokenize("two words", texts, instruction="i", max_document_tokens=0)
     assert (len(short), short.truncated) == (4, False)
     assert (len(long), long.truncated) == (6, True)
-    (cut,) = encode("q", ["a b c"], instruction="", max_document_tokens=2)
+    (cut,) = tokenize("q", ["a b c"], instruction="", max_document_tokens=2)
     assert (len(cut), cut.truncated) == (4, True)
     with pytest.raises(QueryTooLong):
-        encode("a b c d e", ["d"], instruction="", max_document_tokens=0)
+        tokenize("a b c d e", ["d"], instruction="", max_document_tokens=0)
 
 
 def test_options() -> None:
@@ -59,6 +62,7 @@ def test_options() -> None:
         "crash_on_load": 0,
         "judged": 0,
         "inverted": 0,
+        "files": 0,
     }
     options = parse_options("fake?delay_ms=5&load_ms=200&refuse=78&crash_on_load=1")
     assert options == {
@@ -68,26 +72,27 @@ def test_options() -> None:
         "crash_on_load": 1,
         "judged": 0,
         "inverted": 0,
+        "files": 0,
     }
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "message"),
     [
-        ("fake?delay=5", "'delay' is not known; use delay_ms, load_ms, refuse, crash_on_load"),
+        ("fake?delay=5", "'delay' is unknown; use delay_ms, load_ms, refuse, crash_on_load"),
         ("fake?delay_ms=-5", "delay_ms is '-5'; a number, 0 or more, is expected"),
         ("fake?delay_ms=", "delay_ms is ''"),
         ("fake?refuse=3", "refuse=3 is not an exit code of a shard"),
     ],
 )
-def test_a_wrong_option_is_refused(source: str, said: str) -> None:
+def test_a_wrong_option_is_refused(source: str, message: str) -> None:
     with pytest.raises(Refusal) as refusal:
         engine_of(source)
-    assert said in str(refusal.value)
+    assert message in str(refusal.value)
     assert refusal.value.exit_code is ExitCode.SPEC
 
 
-def test_it_refuses_when_told_to() -> None:
+def test_it_refuses_on_request() -> None:
     with pytest.raises(Refusal) as refusal:
         load_engine(spec_of("fake?refuse=66"), lambda line: None)
     assert refusal.value.exit_code is ExitCode.MODEL
@@ -95,14 +100,15 @@ def test_it_refuses_when_told_to() -> None:
 
 def test_it_needs_no_model_library() -> None:
     code = (
-        "import sys; from shards.engines import load_engine; from shards.wire.spec import ShardSpec;"
+        "import sys; from shards.engines import load_engine;"
+        "from shards.wire.spec import ShardSpec;"
         "load_engine(ShardSpec(name='m', model='m', source='fake', engine='fake'), print);"
         "assert not {'torch', 'transformers', 'tokenizers', 'numpy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_it_crashes_when_told_to() -> None:
+def test_it_crashes_on_request() -> None:
     code = (
         "from shards.engines import load_engine; from shards.wire.spec import ShardSpec;"
         "load_engine(ShardSpec(name='m', model='m', source='fake?crash_on_load=1', engine='fake'),"

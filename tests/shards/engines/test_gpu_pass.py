@@ -1,4 +1,4 @@
-"""From loading to margins on a GPU that is pretended: everything is where it must be, in its format."""
+"""From loading to margins on a simulated GPU: every tensor has the right device and format."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from shards.engines import load_engine
-from shards.engines.base import Engine, Facts
+from shards.engines.base import Engine
+from shards.wire.facts import Facts
 from shards.wire.spec import ShardSpec
 from tests import checkpoints
-from tests.pretended_gpu import DEVICE, pretended_gpu
+from tests.simulated_gpu import DEVICE, simulated_gpu
 
 MODELS: dict[str, Callable[[Path], Path]] = {
     "qwen3": checkpoints.qwen3,
@@ -25,38 +26,35 @@ def loaded(folder: Path, dtype: str) -> Engine:
 
 
 def margins_of_all(folder: Path, dtype: str) -> Facts:
-    """Load a model in a format, score some pairs, and return what is said of it."""
+    """Load a model in a format, score some pairs, and return its facts."""
     engine = loaded(folder, dtype)
     engine.warm_up()
     documents = (*checkpoints.SAMPLES, "", "x")
     for query in ("one", "another query", "one"):
-        pairs = engine.encoder.encode(query, documents, instruction="", max_document_tokens=0)
+        pairs = engine.tokenizer.tokenize(query, documents, instruction="", max_document_tokens=0)
         assert engine.score(pairs) == [0.0] * len(documents)
     return engine.facts
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_gpu_of_today_computes_in_bf16_without_padding(model: str, tmp_path: Path) -> None:
-    with pretended_gpu():
+    with simulated_gpu():
         facts = margins_of_all(MODELS[model](tmp_path), "auto")
     assert (facts.device, facts.dtype) == (DEVICE, "bf16")
-    assert facts.notes[:2] == (
-        "dtype bf16: this GPU computes it as fast as fp16, and it has fp32's range",
-        "attention is PyTorch's varlen_attn",
-    )
-    assert facts.notes[2:] in ((), ("steps between products are not fused: Triton is missing",))
+    dtype = "dtype bf16: this GPU computes it as fast as fp16, and it has fp32's range"
+    measured = facts.notes[facts.notes.index(dtype) :]
+    assert measured[1] == "attention is PyTorch's varlen_attn"
+    assert measured[2:] in ((), ("steps between products are not fused: Triton is missing",))
 
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("capability", [(9, 0), (7, 5)])
-def test_nothing_of_a_batch_is_waited_for(
-    model: str, capability: tuple[int, int], tmp_path: Path
-) -> None:
-    """Numbers come to the GPU from pinned memory, whatever computes attention."""
-    with pretended_gpu(capability) as held:
+def test_no_copy_of_a_batch_blocks(model: str, capability: tuple[int, int], tmp_path: Path) -> None:
+    """Numbers come to the GPU from pinned memory, with any kind of attention."""
+    with simulated_gpu(capability) as held:
         engine = loaded(MODELS[model](tmp_path), "auto")
         engine.warm_up()
-        pairs = engine.encoder.encode(
+        pairs = engine.tokenizer.tokenize(
             "one", checkpoints.SAMPLES, instruction="", max_document_tokens=0
         )
         held.waits.clear()
@@ -72,7 +70,7 @@ def test_nothing_of_a_batch_is_waited_for(
 def test_an_older_gpu_computes_in_fp16_or_fp32_by_products_over_groups(
     model: str, dtype: str, tmp_path: Path
 ) -> None:
-    with pretended_gpu(capability=(7, 5)):
+    with simulated_gpu(capability=(7, 5)):
         facts = margins_of_all(MODELS[model](tmp_path), dtype)
     assert facts.dtype == ("fp32" if dtype == "fp32" else "fp16")
     assert facts.notes[-1 - (model == "qwen3")].startswith(
@@ -80,9 +78,9 @@ def test_an_older_gpu_computes_in_fp16_or_fp32_by_products_over_groups(
     )
 
 
-def test_what_is_left_on_the_cpu_is_found_out() -> None:
-    """The pretence is as strict as a GPU: tensors of two devices do not meet."""
-    with pretended_gpu():
+def test_a_tensor_left_on_the_cpu_is_detected() -> None:
+    """The simulation is as strict as a GPU: tensors of two devices do not mix."""
+    with simulated_gpu():
         there, here = torch.ones(3).to(DEVICE), torch.ones(3)
         with pytest.raises(RuntimeError, match="same device"):
             there + here
@@ -93,7 +91,7 @@ def test_what_is_left_on_the_cpu_is_found_out() -> None:
 
 
 def test_bytes_that_are_held_are_counted() -> None:
-    with pretended_gpu() as held:
+    with simulated_gpu() as held:
         first = torch.empty(1000, device=DEVICE)
         assert held.peak_bytes == 4000
         second = first + 1

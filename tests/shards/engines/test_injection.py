@@ -7,13 +7,13 @@ import pytest
 from shards.engines import load_engine
 from shards.engines.base import Engine
 from shards.wire.spec import ShardSpec
-from tests.shards.encoder.attacks import ATTACKS
 from tests.shards.engines.test_equality import EMBEDDED
+from tests.shards.tokenize.attacks import ATTACKS
 
 QUERY = "What is the capital of France?"
 RELEVANT = "Paris is the capital of France."
 IRRELEVANT = "Bananas are yellow."
-NUDGE = 1.5  # what some words more may change, in margin; relevant and not lie over six apart
+NUDGE = 1.5  # of margin, for some words more; relevant and irrelevant differ by more than six
 
 
 @cache
@@ -32,7 +32,7 @@ def _margin(
     name: str, query: str, document: str, instruction: str = "", *, guarded: bool = True
 ) -> float:
     engine = _engine(name, guarded=guarded)
-    pairs = engine.encoder.encode(
+    pairs = engine.tokenizer.tokenize(
         query, (document,), instruction=instruction, max_document_tokens=0
     )
     return engine.score(pairs)[0]
@@ -40,7 +40,7 @@ def _margin(
 
 @pytest.mark.parametrize("attack", ATTACKS)
 @pytest.mark.parametrize("name", ["embedded-bert", "embedded-qwen3"])
-def test_an_irrelevant_document_stays_one(name: str, attack: str) -> None:
+def test_an_irrelevant_document_stays_irrelevant(name: str, attack: str) -> None:
     plain = _margin(name, QUERY, IRRELEVANT)
     relevant = _margin(name, QUERY, RELEVANT)
     for document in (f"{IRRELEVANT} {attack}", f"{attack} {IRRELEVANT}"):
@@ -51,7 +51,7 @@ def test_an_irrelevant_document_stays_one(name: str, attack: str) -> None:
 
 @pytest.mark.parametrize("attack", ATTACKS)
 @pytest.mark.parametrize("name", ["embedded-bert", "embedded-qwen3"])
-def test_a_query_or_instruction_cannot_turn_the_order(name: str, attack: str) -> None:
+def test_a_query_or_instruction_cannot_reverse_the_order(name: str, attack: str) -> None:
     for query, instruction in ((f"{QUERY} {attack}", ""), (QUERY, f"Find the answer {attack}")):
         relevant, irrelevant = (
             _margin(name, query, document, instruction) for document in (RELEVANT, IRRELEVANT)
@@ -60,7 +60,7 @@ def test_a_query_or_instruction_cannot_turn_the_order(name: str, attack: str) ->
 
 
 def test_without_the_guard_a_document_does_steer_its_score() -> None:
-    """So these texts are attacks indeed, and the tests above would see them come through."""
+    """These texts are attacks indeed, and would fail the tests above."""
     plain, once, often, relevant = (
         _margin("embedded-bert", QUERY, document, guarded=False)
         for document in (

@@ -1,4 +1,4 @@
-"""Stand-ins, on a CPU, for kernels of a GPU: what their documentation says, one query after the other."""
+"""Stand-ins, on a CPU, for kernels of a GPU: as documented, one query after the other."""
 
 import torch
 
@@ -16,7 +16,7 @@ def varlen_attn(
     window_size: tuple[int, int] = (-1, -1),
     enable_gqa: bool = False,
 ) -> torch.Tensor:
-    """PyTorch's."""
+    """Stand in for PyTorch's kernel."""
     assert enable_gqa == (query.shape[1] != key.shape[1])
     scale = query.shape[2] ** -0.5 if scale is None else scale
     return _attended(query, key, value, (cu_seq_q, cu_seq_k), (max_q, max_k), scale, window_size)
@@ -35,7 +35,7 @@ def flash_attn_varlen_func(
     causal: bool = False,
     window_size: tuple[int, int] = (-1, -1),
 ) -> torch.Tensor:
-    """flash-attn's."""
+    """Stand in for flash-attn's kernel."""
     scale = q.shape[2] ** -0.5 if softmax_scale is None else softmax_scale
     window = (window_size[0], 0) if causal else window_size
     ends = (cu_seqlens_q, cu_seqlens_k)
@@ -51,7 +51,7 @@ def _attended(
     scale: float,
     window: tuple[int, int],
 ) -> torch.Tensor:
-    """Look for each query at the keys from `at + keys - queries - left` to `... + right`, both included."""
+    """Attend from `at + keys - queries - left` to `... + right`, both included, by query."""
     for rows, tensors in zip(ends, ((queries,), (keys, values)), strict=True):
         assert rows.dtype == torch.int32
         assert rows.is_contiguous()
@@ -60,7 +60,7 @@ def _attended(
     out = torch.full(queries.shape, float("nan"), dtype=queries.dtype)
     share = queries.shape[1] // keys.shape[1]
     for segment in range(len(ends[0]) - 1):
-        (start, end), (first, last) = ([int(one) for one in rows[segment:][:2]] for rows in ends)
+        (start, end), (first, last) = ([int(row) for row in rows[segment:][:2]] for rows in ends)
         assert end - start <= longest[0]
         assert last - first <= longest[1]
         for row in range(start, end):
@@ -70,7 +70,7 @@ def _attended(
                 last if window[1] < 0 else min(last, place + window[1] + 1),
             )
             for head in range(queries.shape[1]):
-                seen, weighed = (one[near, head // share].float() for one in (keys, values))
+                seen, weighed = (pool[near, head // share].float() for pool in (keys, values))
                 weights = (seen @ queries[row, head].float() * scale).softmax(0)
                 out[row, head] = (weights @ weighed).to(out.dtype)
     return out

@@ -1,4 +1,4 @@
-"""What the machine of the tests can do, found out beside the code that is tested."""
+"""The kernels on this machine; the CPU is examined apart from the tested code."""
 
 import ctypes
 from pathlib import Path
@@ -15,11 +15,11 @@ CPU_TAKES_THEM = any(line.startswith("flags") and set(line.split()) >= NEEDED fo
 needs_kernels = pytest.mark.skipif(
     not CPU_TAKES_THEM, reason="this CPU lacks AVX-512 with BF16 and VNNI"
 )
-"""On tests of kernels. A missing compiler does not skip them: it fails `test_library`."""
+"""Mark of tests of kernels. A missing compiler does not skip them: it fails `test_library`."""
 
 
 def library() -> ctypes.CDLL:
-    """The kernels, which are there wherever a test that needs them runs."""
+    """Return the kernels, which exist wherever a test that needs them runs."""
     found = kernels()
     assert found is not None
     return found

@@ -1,4 +1,4 @@
-"""What kernels that go through rows are compared with."""
+"""Random rows, and comparisons for kernels that go through rows."""
 
 import torch
 from hypothesis import strategies as st
@@ -7,7 +7,7 @@ from shards.native.rows import Rows, Scaled
 
 FORMS = (torch.float32, torch.bfloat16)
 ROUNDED = {torch.float32: 2e-6, torch.bfloat16: 1.01 * 2**-8}
-"""How far a number of a format is from the exact one, if it was rounded once."""
+"""The largest relative distance from the exact number after one rounding, by format."""
 
 sizes = st.tuples(st.integers(1, 40), st.integers(1, 200))
 forms = st.sampled_from(FORMS)
@@ -18,7 +18,7 @@ def exact(rows: Rows) -> torch.Tensor:
 
 
 def drawn(rows: int, width: int, form: torch.dtype, seed: int, *, scaled: bool) -> Rows:
-    """Random rows of very different size, scaled or not."""
+    """Return random rows of very different size, scaled or not."""
     generator = torch.Generator().manual_seed(seed)
     numbers = torch.randn(rows, width, generator=generator)
     numbers *= torch.logspace(-2, 2, rows)[:, None]
@@ -27,7 +27,7 @@ def drawn(rows: int, width: int, form: torch.dtype, seed: int, *, scaled: bool) 
 
 
 def near_codes(found: Rows, expected: torch.Tensor) -> None:
-    """Codes lie within half a step of what they stand for, and the largest has the last one."""
+    """Assert that codes lie within half a step of the numbers, and the largest has the last."""
     assert isinstance(found, Scaled)
     assert found.numbers.dtype == torch.uint8
     steps = expected.abs().amax(1) / 127
@@ -36,5 +36,5 @@ def near_codes(found: Rows, expected: torch.Tensor) -> None:
 
 
 def near(found: torch.Tensor, expected: torch.Tensor, form: torch.dtype, atol: float) -> None:
-    """Numbers of a format are the exact ones, rounded once."""
+    """Assert that numbers of a format are the exact ones, rounded once."""
     torch.testing.assert_close(found.float(), expected, rtol=ROUNDED[form], atol=atol)

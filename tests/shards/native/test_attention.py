@@ -1,4 +1,4 @@
-"""The attention kernel beside attention in fp32, row by row, over any lengths, heads and spans."""
+"""The attention kernel beside attention in fp32, over any lengths, heads and spans."""
 
 from collections.abc import Sequence
 
@@ -7,40 +7,42 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shards.engines.attention import Grouped, attention_for
-from shards.engines.segments import Asking
+from shards.engines.layers.attention import Grouped, attention_for
+from shards.engines.layers.packed_layout import Segment
 from shards.native.arguments import WrongArgument
-from shards.native.attention import Attending, Span
+from shards.native.attention import SegmentAttention, Span
 from shards.native.library import kernels, without_kernels
 from tests.shards.native.here import needs_kernels
 
 pytestmark = needs_kernels
 
 BOUND = 2**-7
-"""Of a result, in parts of the largest value: weights and results are rounded to bf16, once each."""
+"""The bound of a result, in parts of the largest value: weights and results are rounded once."""
 
-Askings = list[tuple[Span, list[Span]]]
+Segments = list[tuple[Span, list[Span]]]
 
 
-def attending(askings: Askings, *, causal: bool = True, reach: int | None = None) -> Attending:
+def attending(
+    segments: Segments, *, causal: bool = True, reach: int | None = None
+) -> SegmentAttention:
     library = kernels()
     assert library is not None
-    return Attending(library, askings, causal=causal, reach=reach)
+    return SegmentAttention(library, segments, causal=causal, reach=reach)
 
 
 def exact(
     queries: torch.Tensor,
     keys: torch.Tensor,
     values: torch.Tensor,
-    askings: Askings,
+    segments: Segments,
     causal: bool,
     reach: int | None = None,
 ) -> torch.Tensor:
-    """Attention by its definition, in fp32; rows that no asking has are NaN."""
+    """Return attention by its definition, in fp32; rows of no segment are NaN."""
     heads, rows, width = queries.shape
     dim = keys.shape[2]
     out = torch.full((heads, rows, width // dim, dim), float("nan"))
-    for (first, length), attended in askings:
+    for (first, length), attended in segments:
         seen = torch.cat([torch.arange(start, start + count) for start, count in attended])
         asked = queries[:, first : first + length].float().view(heads, length, -1, dim)
         scores = torch.einsum("hqsd,hkd->hqsk", asked, keys[:, seen].float())
@@ -56,14 +58,14 @@ def exact(
 
 
 def states(heads: int, rows: int, width: int, rows_first: bool) -> torch.Tensor:
-    """Random states, heads first, in either layout."""
+    """Return random states, heads first, in either layout."""
     if rows_first:
         return torch.randn(rows, heads, width).to(torch.bfloat16).transpose(0, 1)
     return torch.randn(heads, rows, width).to(torch.bfloat16)
 
 
 def compare(
-    askings: Askings,
+    segments: Segments,
     *,
     heads: int = 2,
     share: int = 2,
@@ -73,23 +75,23 @@ def compare(
     spread: float = 1.0,
     reach: int | None = None,
 ) -> None:
-    rows = 2 + max(first + length for (first, length), _ in askings)
-    pool = max(first + count for _, attended in askings for first, count in attended)
+    rows = 2 + max(first + length for (first, length), _ in segments)
+    pool = max(first + count for _, attended in segments for first, count in attended)
     queries = states(heads, rows, share * dim, rows_first) * spread / dim**0.5
     keys, values = states(heads, pool, dim, rows_first), states(heads, pool, dim, False)
     out = torch.full_like(queries, float("nan"))
-    attending(askings, causal=causal, reach=reach)(queries, keys, values, out)
-    expected = exact(queries, keys, values, askings, causal, reach)
+    attending(segments, causal=causal, reach=reach)(queries, keys, values, out)
+    expected = exact(queries, keys, values, segments, causal, reach)
     bound = BOUND * float(values.abs().max())
     torch.testing.assert_close(out.float(), expected, atol=bound, rtol=0, equal_nan=True)
 
 
 @st.composite
-def batches(draw: st.DrawFn) -> Askings:
-    """Segments that attend to kept rows, to an earlier segment, and to themselves."""
+def batches(draw: st.DrawFn) -> Segments:
+    """Draw segments that attend to kept rows, to an earlier segment, and to themselves."""
     flags = st.booleans()
     kept = draw(st.integers(0, 40))
-    askings: Askings = []
+    segments: Segments = []
     row = draw(st.integers(0, 3))
     lengths = st.lists(st.integers(1, 90) | st.integers(200, 400), min_size=1, max_size=5)
     for length in draw(lengths):
@@ -98,11 +100,11 @@ def batches(draw: st.DrawFn) -> Askings:
             first = draw(st.integers(0, kept - 1))
             attended.append((first, draw(st.integers(1, kept - first))))
         attends_to_another = draw(flags)
-        if askings and attends_to_another:
-            attended.append(askings[draw(st.integers(0, len(askings) - 1))][1][-1])
-        askings.append(((row, length), [*attended, (kept + row, length)]))
+        if segments and attends_to_another:
+            attended.append(segments[draw(st.integers(0, len(segments) - 1))][1][-1])
+        segments.append(((row, length), [*attended, (kept + row, length)]))
         row += length
-    return askings
+    return segments
 
 
 @given(
@@ -116,7 +118,7 @@ def batches(draw: st.DrawFn) -> Askings:
 )
 @settings(max_examples=40, deadline=None)
 def test_any_lengths_heads_and_spans(
-    askings: Askings,
+    segments: Segments,
     heads: int,
     share: int,
     dim: int,
@@ -125,7 +127,7 @@ def test_any_lengths_heads_and_spans(
     spread: float,
 ) -> None:
     compare(
-        askings,
+        segments,
         heads=heads,
         share=share,
         dim=dim,
@@ -150,14 +152,14 @@ def test_lengths_around_the_sizes_of_tiles_and_blocks(length: int) -> None:
     st.booleans(),
 )
 @settings(max_examples=40, deadline=None)
-def test_rows_that_see_only_what_is_near(
+def test_rows_with_a_limited_reach(
     lengths: list[int], reach: int, share: int, dim: int, of_first: bool
 ) -> None:
-    """Also where the first rows alone ask."""
+    """All rows attend, or the first row of each segment alone."""
     firsts = [sum(lengths[:at]) for at in range(len(lengths))]
     spans = list(zip(firsts, lengths, strict=True))
-    askings: Askings = [((span[0], 1) if of_first else span, [span]) for span in spans]
-    compare(askings, share=share, dim=dim, causal=False, reach=reach, spread=4.0)
+    segments: Segments = [((span[0], 1) if of_first else span, [span]) for span in spans]
+    compare(segments, share=share, dim=dim, causal=False, reach=reach, spread=4.0)
 
 
 def test_the_last_row_alone_sees_all() -> None:
@@ -171,14 +173,14 @@ def test_scores_that_are_far_apart_do_not_overflow() -> None:
     values = torch.randn(1, 600, 32).to(torch.bfloat16)
     queries = torch.zeros(1, 1, 32, dtype=torch.bfloat16)
     queries[..., 0] = 1
-    askings: Askings = [((0, 1), [(0, 600)])]
+    segments: Segments = [((0, 1), [(0, 600)])]
     out = torch.zeros_like(queries)
-    attending(askings)(queries, keys, values, out)
-    expected = exact(queries, keys, values, askings, True)
+    attending(segments)(queries, keys, values, out)
+    expected = exact(queries, keys, values, segments, True)
     torch.testing.assert_close(out.float(), expected, atol=BOUND * 4, rtol=0)
 
 
-def test_what_is_not_a_number_stays_in_its_segment() -> None:
+def test_nan_stays_in_its_segment() -> None:
     keys, values = torch.randn(2, 1, 60, 32).to(torch.bfloat16)
     values[:, 20:40] = float("nan")
     queries = torch.randn(1, 60, 32).to(torch.bfloat16)
@@ -188,27 +190,27 @@ def test_what_is_not_a_number_stays_in_its_segment() -> None:
 
 
 def test_other_companions_and_threads_change_nothing() -> None:
-    """A segment's result is the same bits, whatever else is computed and by how many threads."""
+    """The bits of a segment's result depend on neither other segments nor threads."""
     spans = [((0, 70), [(0, 90)]), ((70, 33), [(5, 40)]), ((103, 200), [(0, 300)])]
-    askings: Askings = [(rows, list(attended)) for rows, attended in spans]
+    segments: Segments = [(rows, list(attended)) for rows, attended in spans]
     queries, keys, values = (states(3, 303, width, True) for width in (128, 64, 64))
     together = torch.zeros_like(queries)
-    attending(askings)(queries, keys, values, together)
+    attending(segments)(queries, keys, values, together)
     alone = torch.zeros_like(queries)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    for asking in askings:
-        attending([asking])(queries, keys, values, alone)
+    for segment in segments:
+        attending([segment])(queries, keys, values, alone)
     torch.set_num_threads(before)
     assert torch.equal(together, alone)
 
 
 def test_memory_does_not_grow_with_length() -> None:
-    """Ten thousand rows have 10^8 scores; none of them are kept."""
+    """Ten thousand rows have 10^8 scores; none of them is kept."""
     queries, keys, values = (states(1, 10_000, 32, True) for _ in range(3))
-    askings: Askings = [((0, 10_000), [(0, 10_000)])]
+    segments: Segments = [((0, 10_000), [(0, 10_000)])]
     out = torch.zeros_like(queries)
-    attending(askings)(queries, keys, values, out)
+    attending(segments)(queries, keys, values, out)
     last = attending([((9_999, 1), [(0, 10_000)])])
     again = torch.zeros_like(queries)
     last(queries, keys, values, again)
@@ -225,41 +227,41 @@ def test_memory_does_not_grow_with_length() -> None:
         ((0, 4), [(0, 3)]),
     ],
 )
-def test_askings_that_make_no_sense_are_refused(rows: Span, attended: Sequence[Span]) -> None:
+def test_impossible_segments_are_rejected(rows: Span, attended: Sequence[Span]) -> None:
     with pytest.raises(WrongArgument, match="cannot attend to"):
         attending([(rows, list(attended))])
 
 
 @pytest.mark.parametrize(("causal", "reach"), [(True, 4), (False, -2)])
-def test_a_reach_that_makes_no_sense_is_refused(causal: bool, reach: int) -> None:
+def test_an_impossible_reach_is_rejected(causal: bool, reach: int) -> None:
     with pytest.raises(WrongArgument, match="to both sides"):
         attending([((0, 4), [(0, 4)])], causal=causal, reach=reach)
 
 
-def test_tensors_that_are_too_small_or_of_another_kind_are_refused() -> None:
+def test_tensors_that_are_too_small_or_of_another_kind_are_rejected() -> None:
     attend = attending([((0, 4), [(0, 6)])])
-    good = [states(2, 6, width, True) for width in (64, 32, 32, 64)]
-    attend(good[0], good[1], good[2], good[3])
+    valid = [states(2, 6, width, True) for width in (64, 32, 32, 64)]
+    attend(valid[0], valid[1], valid[2], valid[3])
     wrong = [
-        (0, good[0][:, :3], "queries"),
-        (1, good[1][:, :5], "keys"),
-        (2, good[2][:1], "values"),
-        (3, good[3].float(), "out"),
-        (3, good[3][..., ::2], "out"),
+        (0, valid[0][:, :3], "queries"),
+        (1, valid[1][:, :5], "keys"),
+        (2, valid[2][:1], "values"),
+        (3, valid[3].float(), "out"),
+        (3, valid[3][..., ::2], "out"),
         (2, states(2, 6, 64, True)[..., ::2], "values"),
         (0, states(2, 6, 80, True), "even numbers up to 256"),
         (1, states(2, 6, 16, True), "values"),
     ]
-    for at, tensor, said in wrong:
-        with pytest.raises(WrongArgument, match=said):
-            given = [*good[:at], tensor, *good[at + 1 :]]
+    for at, tensor, message in wrong:
+        with pytest.raises(WrongArgument, match=message):
+            given = [*valid[:at], tensor, *valid[at + 1 :]]
             attend(given[0], given[1], given[2], given[3])
 
 
-def test_it_is_chosen_where_it_can_be_used() -> None:
-    askings = [Asking((0, 4), ((0, 4),))]
-    assert isinstance(attention_for(askings, 4, "cpu", torch.bfloat16, 128), Attending)
-    assert isinstance(attention_for(askings, 4, "cpu", torch.float32, 128), Grouped)
-    assert isinstance(attention_for(askings, 4, "cpu", torch.bfloat16, 512), Grouped)
+def test_the_kernel_is_chosen_where_it_can_be_used() -> None:
+    segments = [Segment((0, 4), ((0, 4),))]
+    assert isinstance(attention_for(segments, 4, "cpu", torch.bfloat16, 128), SegmentAttention)
+    assert isinstance(attention_for(segments, 4, "cpu", torch.float32, 128), Grouped)
+    assert isinstance(attention_for(segments, 4, "cpu", torch.bfloat16, 512), Grouped)
     with without_kernels():
-        assert isinstance(attention_for(askings, 4, "cpu", torch.bfloat16, 128), Grouped)
+        assert isinstance(attention_for(segments, 4, "cpu", torch.bfloat16, 128), Grouped)

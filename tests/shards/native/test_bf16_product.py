@@ -49,19 +49,19 @@ def test_a_row_does_not_depend_on_how_many_there_are() -> None:
 
 
 def test_other_formats_are_rounded() -> None:
-    """Of weights and states, however these lie."""
+    """Weights and states are rounded, in any layout."""
     weight, states = numbers(64, 64, form=torch.float32), numbers(64, 5, form=torch.float32).T
     rounded = Bf16Product(library(), [weight.bfloat16()])(states.bfloat16().contiguous())
     assert torch.equal(Bf16Product(library(), [weight])(states), rounded)
 
 
 @pytest.mark.parametrize("shape", [(65, 64), (64, 6), (64, 1 << 16)])
-def test_sizes_that_it_does_not_take(shape: tuple[int, int]) -> None:
+def test_weights_of_other_sizes_are_rejected(shape: tuple[int, int]) -> None:
     with pytest.raises(WrongArgument, match="multiples of 16 outputs"):
         Bf16Product(library(), [torch.zeros(shape)])
 
 
-def test_states_that_it_does_not_take() -> None:
+def test_states_of_other_widths_are_rejected() -> None:
     product = Bf16Product(library(), [numbers(64, 64)])
     for states in (numbers(3, 60), numbers(64, 3)):
         with pytest.raises(WrongArgument, match="states"):

@@ -1,4 +1,4 @@
-"""The layer of an encoder in int8 by our kernels, beside the same arithmetic in PyTorch, code for code."""
+"""An int8 encoder layer by the kernels, beside the same arithmetic in PyTorch."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ def numbers(*shape: int, seed: int, spread: float = 1.0) -> torch.Tensor:
 
 
 def codes_of(outputs: int, inputs: int, seed: int, zero: int = 128, step: float = 1.0) -> Codes:
-    """A matrix whose outputs are about as large as the inputs, which come in steps of `step`."""
+    """Return a matrix with outputs about as large as its inputs, which are in steps of `step`."""
     generator = torch.Generator().manual_seed(seed)
     weights = torch.randint(-127, 128, (outputs, inputs), generator=generator, dtype=torch.int8)
     scales = (torch.rand(outputs, generator=generator) + 0.5) * step / (73 * inputs**0.5)
@@ -54,13 +54,13 @@ def coded(steps: torch.Tensor, zero: int = 128) -> torch.Tensor:
 
 
 def times(codes: torch.Tensor, by: Codes) -> torch.Tensor:
-    """The exact product: sums are whole numbers, fewer than a double holds."""
+    """Return the exact product: a double holds its integer sums."""
     sums = (codes.double() - by.zero) @ by.weights.double().T
     return sums.float() * by.scales + by.bias
 
 
 def finished(attended: torch.Tensor, states: torch.Tensor, rest: Rest) -> torch.Tensor:
-    """What `Finish` computes, by PyTorch."""
+    """Compute the layer of `Finish` by PyTorch."""
 
     def normed(sum_: torch.Tensor, norm: Norm) -> torch.Tensor:
         return functional.layer_norm(sum_, norm.weight.shape, norm.weight, norm.bias, norm.eps)
@@ -92,7 +92,7 @@ def test_projected(
 @given(rows, fours, fours, forms, st.integers(0, 99))
 @settings(max_examples=40, deadline=None)
 def test_finished(count: int, width: int, wide: int, form: torch.dtype, seed: int) -> None:
-    """Most numbers are the same; a code on the edge between two moves the others of its row a little."""
+    """Most numbers are equal; a code on the edge between two moves the others of its row a bit."""
     rest = rest_of(width, wide, seed)
     attended = numbers(count, width, seed=seed, spread=60).to(form)
     states = numbers(count, width, seed=seed + 1).to(form)
@@ -103,7 +103,7 @@ def test_finished(count: int, width: int, wide: int, form: torch.dtype, seed: in
     assert away.mean() < 0.02
 
 
-def test_rows_do_not_see_each_other() -> None:
+def test_rows_are_independent_of_each_other() -> None:
     rest, count, width = rest_of(64, 128, 1), 200, 64
     attended, states = numbers(count, width, seed=1, spread=60), numbers(count, width, seed=2)
     finish, projection = Finish(library(), rest), Projection(library(), rest.up, rest.shares, 2)
@@ -117,10 +117,10 @@ def test_rows_do_not_see_each_other() -> None:
 
 
 def test_gelu_is_the_exact_one() -> None:
-    """One row, one product of which is read by another: GELU comes out in codes as fine as can be told."""
+    """The codes of GELU come out of an identity product, and are compared within their step."""
     width = 4
     at = torch.linspace(-6, 6, 241)
-    one = torch.eye(width, dtype=torch.int8)
+    identity = torch.eye(width, dtype=torch.int8)
     step, zero = 6.2 / 255, 7
     still = Norm(torch.zeros(width), torch.zeros(width), EPS)
     for some in torch.split(at, width):
@@ -133,7 +133,7 @@ def test_gelu_is_the_exact_one() -> None:
             shares=torch.ones(width),
             up=nothing,
             gelu=step,
-            down=Codes(one, torch.full((width,), step), torch.zeros(width), zero),
+            down=Codes(identity, torch.full((width,), step), torch.zeros(width), zero),
             second=Norm(torch.ones(width), torch.zeros(width), 1e12),
         )
         states = torch.zeros(1, width)
@@ -143,24 +143,27 @@ def test_gelu_is_the_exact_one() -> None:
         assert (states[0] - expected).abs().max() <= 0.52 * 2 * step * 1e-6
 
 
-def test_what_is_too_large_for_a_code_gets_the_last_one() -> None:
-    """Also where steps are more than whole numbers of 32 bits can tell."""
-    width, one = 8, torch.eye(8, dtype=torch.int8)
+def test_a_number_too_large_for_a_code_gets_the_last_one() -> None:
+    """Also beyond the range of 32-bit integers."""
+    width, identity = 8, torch.eye(8, dtype=torch.int8)
     nothing = torch.zeros(width)
-    same = Codes(one, torch.ones(width), nothing, 128)
+    same = Codes(identity, torch.ones(width), nothing, 128)
     states = torch.tensor([[3e9, -3e9, 1e38, -1e38, 127, -128, 1e4, -1e4]])
     found = Projection(library(), same, torch.ones(width), 1)(states)
     assert found.flatten().tolist() == [127, -128] * 4
     first = Norm(nothing, nothing, EPS)  # so that GELU is that of the bias alone
     bias = torch.tensor([3e9] + 7 * [0.0])
-    up, second = Codes(one, torch.ones(width), bias, 128), Norm(torch.ones(width), nothing, EPS)
+    up, second = (
+        Codes(identity, torch.ones(width), bias, 128),
+        Norm(torch.ones(width), nothing, EPS),
+    )
     rest = replace(rest_of(width, width, 1), first=first, up=up, down=same, second=second)
     Finish(library(), replace(rest, down=replace(same, zero=9)))(torch.zeros(1, width), states)
     assert states[0].argmax() == 0
     torch.testing.assert_close(states[0, 1:], torch.full((7,), -(7**-0.5)))
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_arguments_that_do_not_fit_are_rejected() -> None:
     with pytest.raises(WrongArgument, match="inputs in fours"):
         Panels(library(), codes_of(8, 6, 1))
     rest = rest_of(8, 16, 1)

@@ -31,7 +31,7 @@ def weight_of(outputs: int, inputs: int, form: torch.dtype, seed: int = 0) -> to
 def expected(
     states: Scaled, weights: Sequence[torch.Tensor], bias: torch.Tensor | None
 ) -> torch.Tensor:
-    """The sums of the same codes, in fp64."""
+    """Return the sums of the same codes, in fp64."""
     exact = torch.cat(list(weights)).double()
     scales = exact.abs().amax(1, keepdim=True).clamp_min(1e-30).float() / 127
     codes = (exact * (1 / scales).double()).float().round().double()
@@ -78,7 +78,7 @@ def test_zeros_stay_zero() -> None:
     assert not Int8Product(library(), [weight_of(64, 64, torch.float32)])(of_zeros).any()
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_arguments_that_do_not_fit_are_rejected() -> None:
     with pytest.raises(WrongArgument, match=r"weights are \[\[33, 64\]\]"):
         Int8Product(library(), [torch.ones(33, 64)])
     with pytest.raises(WrongArgument, match="weight is"):

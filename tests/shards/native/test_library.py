@@ -1,4 +1,4 @@
-"""The kernels are compiled, loaded and used where they can be; elsewhere it is said why not."""
+"""The kernels are compiled, loaded and used where possible; elsewhere the reason is reported."""
 
 import subprocess
 import sys
@@ -22,9 +22,9 @@ from tests.shards.native.here import CPU_TAKES_THEM
 
 THREADS = """
 import os, threading, torch
-from shards.native.gated import gated_by
 from shards.native.library import kernels
-gated = gated_by(kernels(), torch.bfloat16)
+from shards.native.rows import row_gate
+gated = row_gate(kernels(), torch.bfloat16)
 torch.set_num_threads(1)
 product = torch.ones(4096, 64, dtype=torch.bfloat16)
 def threads() -> int:
@@ -53,7 +53,7 @@ def test_the_kernels_are_used_where_there_is_a_compiler_and_the_cpu_takes_them()
     assert is_current()
     found = find_kernels()
     assert (found.library is not None) == CPU_TAKES_THEM
-    assert found.said == (
+    assert found.summary == (
         "kernels of our own are used, for AVX-512 with BF16 and VNNI"
         if CPU_TAKES_THEM
         else "kernels of our own are not used: this CPU lacks AVX-512 with BF16 and VNNI"
@@ -88,7 +88,7 @@ def test_a_library_of_other_sources_is_not_loaded(tmp_path: Path) -> None:
     other.write_bytes(LIBRARY.read_bytes().replace(b"native_sources", b"native_sourceS"))
     assert is_current(other)
     changed = copied_sources(tmp_path / "changed")
-    (changed / "gated.c").write_text((FOLDER / "gated.c").read_text() + "\n")
+    (changed / "rows.c").write_text((FOLDER / "rows.c").read_text() + "\n")
     assert not is_current(other, changed)
     other.write_bytes(b"none of ours")
     found = find_kernels(other)
@@ -102,36 +102,36 @@ def test_a_broken_library_is_not_loaded(tmp_path: Path) -> None:
     broken.write_bytes(b"no library, but made of " + digest().encode())
     found = find_kernels(broken)
     assert found.library is None
-    assert "cannot be loaded" in found.said
+    assert "cannot be loaded" in found.summary
 
 
-def test_what_cannot_be_read_is_not_loaded() -> None:
-    """As when another user compiled it for himself alone. This file not even root can read from its start."""
+def test_an_unreadable_library_is_not_loaded() -> None:
+    """Even root cannot read this file from its start; a file of another user fails alike."""
     found = find_kernels(Path("/proc/self/mem"))
     assert found.library is None
-    assert "cannot be read" in found.said
+    assert "cannot be read" in found.summary
     assert "chmod a+r" in found.remedy
 
 
-def test_without_a_compiler_it_is_said_what_to_do(
+def test_without_a_compiler_the_remedy_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CC", raising=False)
     found = find_kernels(tmp_path / "kernels.so")
-    assert "no C compiler" in found.said
+    assert "no C compiler" in found.summary
     assert found.remedy == "apt-get install gcc libc6-dev, then scripts/setup"
     with pytest.raises(BuildError, match="apt-get install gcc"):
         build(tmp_path / "kernels.so")
 
 
-def test_on_another_machine_there_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_machine_has_no_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
     found = find_kernels(tmp_path / "aarch64.so")
     assert str(found) == "kernels of our own are not used: there are none for linux on aarch64"
 
 
-def test_what_the_compiler_finds_is_told(tmp_path: Path) -> None:
+def test_an_error_of_the_compiler_is_reported(tmp_path: Path) -> None:
     (tmp_path / "wrong.c").write_text("int f(void) { return undeclared(); }")
     with pytest.raises(BuildError, match="undeclared"):
         build(tmp_path / "kernels.so", tmp_path)
@@ -144,7 +144,7 @@ def test_the_sources_give_no_warning(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(obstacle() is not None, reason=str(obstacle()))
-def test_a_wheel_holds_the_library_and_what_it_was_made_of(tmp_path: Path) -> None:
+def test_a_wheel_holds_the_library_and_its_sources(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""RMSNorm and LayerNorm by our kernel, beside PyTorch's in fp32."""
+"""RMSNorm and LayerNorm by the kernel, beside PyTorch's in fp32."""
 
 import pytest
 import torch
@@ -39,7 +39,7 @@ def test_rms(size: tuple[int, int], form: torch.dtype, out: torch.dtype, seed: i
 
 @given(sizes, forms, st.booleans(), st.integers(0, 99))
 @settings(max_examples=40, deadline=None)
-def test_what_is_added_is_in_the_states_afterwards(
+def test_the_addition_is_in_the_states_afterwards(
     size: tuple[int, int], form: torch.dtype, scaled: bool, seed: int
 ) -> None:
     states = plain(drawn(*size, form, seed, scaled=False))
@@ -74,7 +74,7 @@ def test_rows_of_zeros_and_rows_of_one_number() -> None:
     near_codes(Norms(library(), torch.uint8).rms(zeros, weight, EPS), zeros)
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_arguments_that_do_not_fit_are_rejected() -> None:
     norms, states = Norms(library(), torch.float32), torch.ones(4, 8)
     with pytest.raises(WrongArgument, match="weight is"):
         norms.rms(states, torch.ones(7), EPS)

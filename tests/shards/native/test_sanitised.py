@@ -1,8 +1,8 @@
 """The kernels under the compiler's sanitizers: no address is wrong, no arithmetic undefined.
 
-In a process of its own, over lengths around every size that the kernels know. The sanitizer does not see
-masked loads and stores, so each tensor ends where a page begins that nobody may touch. What is computed
-is compared elsewhere.
+In a process of its own, over lengths around every size of tiles and blocks. The sanitizer does not
+see masked loads and stores, so each tensor ends where a page without access begins. Other tests
+compare the results.
 """
 
 import os
@@ -22,14 +22,12 @@ FLAGS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1
 CALLS = """
 import ctypes, math, mmap, sys
 import torch
-from shards.native.attention import Attending
+from shards.native.attention import SegmentAttention
 from shards.native.int8_product import Int8Product
 from shards.native.encoder import Codes, Finish, Projection, Rest
-from shards.native.gated import gated_by
 from shards.native.normed import Norm, Norms
-from shards.native.put import add_by, put_by
-from shards.native.rows import Scaled
-from shards.native.split import Rooms, split_by
+from shards.native.rows import Scaled, row_adder, row_converter, row_gate
+from shards.native.split import QkvBuffers, qkv_splitter
 from shards.native.bf16_product import Bf16Product
 
 library = ctypes.CDLL(sys.argv[1])
@@ -45,13 +43,16 @@ def ones(*shape: int, form: torch.dtype = torch.bfloat16) -> torch.Tensor:
     assert protect(whole.data_ptr() + pages, mmap.PAGESIZE, 0) == 0
     return whole[pages - size : pages].view(form).view(shape).fill_(1)
 
-torch.empty = lambda *shape, dtype=torch.float32: ones(*shape, form=dtype)  # what kernels write to
+torch.empty = lambda *shape, dtype=torch.float32: ones(*shape, form=dtype)  # the results of kernels
 
-def attend(length: int, past: int, share: int, dim: int, causal: bool, reach: int | None = None) -> None:
+def attend(
+    length: int, past: int, share: int, dim: int, causal: bool, reach: int | None = None
+) -> None:
     queries, out = ones(2, length, share * dim), ones(2, length, share * dim)
     keys, values = ones(2, past + length, dim), ones(2, past + length, dim)
     spans = [(0, past), (past, length)] if past else [(0, length)]
-    Attending(library, [((0, length), spans)], causal=causal, reach=reach)(queries, keys, values, out)
+    attention = SegmentAttention(library, [((0, length), spans)], causal=causal, reach=reach)
+    attention(queries, keys, values, out)
     assert bool((out == 1).all())
 
 for length in (1, 17, 130, 257):
@@ -67,18 +68,19 @@ def through_rows(rows: int, width: int, form: torch.dtype, out: torch.dtype) -> 
     norms = Norms(library, out)
     norms.rms(states, weight, 1e-6)
     norms.rms(states, weight, 1e-6, scaled)
-    gated_by(library, out)(more)
-    put_by(library, out)(scaled)
-    add_by(library)(states, scaled)
+    row_gate(library, out)(more)
+    row_converter(library, out)(scaled)
+    row_adder(library)(states, scaled)
     if out != torch.uint8:
         norms.layer(scaled, states, weight, weight, 1e-6)
 
 def split(rows: int, groups: int, share: int, dim: int, form: torch.dtype) -> None:
     heads = groups * (2 + share)
-    product, norms = ones(rows, heads * dim, form=form), ones(heads - groups, dim, form=torch.float32)
+    product = ones(rows, heads * dim, form=form)
+    norms = ones(heads - groups, dim, form=torch.float32)
     turns = ones(rows, 1, dim // 2, form=torch.complex64)
-    rooms = [ones(groups, rows, wide * dim, form=form) for wide in (1, 1, share)]
-    split_by(library)(product, norms, turns, 1e-6, Rooms(*rooms))
+    buffers = [ones(groups, rows, wide * dim, form=form) for wide in (1, 1, share)]
+    qkv_splitter(library)(product, norms, turns, 1e-6, QkvBuffers(*buffers))
 
 def encode(rows: int, width: int, wide: int, form: torch.dtype) -> None:
     def codes(outputs: int, inputs: int) -> Codes:
@@ -87,7 +89,8 @@ def encode(rows: int, width: int, wide: int, form: torch.dtype) -> None:
 
     weight, states = ones(width, form=torch.float32), ones(rows, width, form=form)
     norm, up = Norm(weight, weight, 1e-6), codes(wide, width)
-    rest = Rest(out=codes(width, width), first=norm, shares=weight, up=up, gelu=0.1, down=codes(width, wide), second=norm)
+    out, down = codes(width, width), codes(width, wide)
+    rest = Rest(out=out, first=norm, shares=weight, up=up, gelu=0.1, down=down, second=norm)
     Finish(library, rest)(ones(rows, width, form=form), states)
     Projection(library, codes(3 * width, width), weight, 6)(states)
 
@@ -96,7 +99,8 @@ def product(rows: int, inputs: int, outputs: int, form: torch.dtype) -> None:
     codes, scales = ones(rows, inputs, form=torch.uint8), ones(rows, form=torch.float32)
     found = Int8Product(library, weights, ones(outputs, form=torch.float32))(Scaled(codes, scales))
     assert bool(found.isfinite().all())
-    found = Bf16Product(library, weights, ones(outputs, form=form))(ones(rows, inputs, form=torch.bfloat16))
+    states = ones(rows, inputs, form=torch.bfloat16)
+    found = Bf16Product(library, weights, ones(outputs, form=form))(states)
     assert bool(found.isfinite().all())
 
 forms = (torch.float32, torch.bfloat16)
@@ -132,6 +136,6 @@ def test_no_address_is_wrong_and_no_arithmetic_undefined(tmp_path: Path) -> None
 
 
 def sanitizer() -> Path:
-    """Return where the library of the address sanitizer is; a bare name if there is none."""
+    """Return the path of the address sanitizer's library; a bare name if there is none."""
     command = [*compiler(), "-print-file-name=libasan.so"]
     return Path(subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip())

@@ -1,4 +1,4 @@
-"""The shared memory: spans never overlap, and the other side cannot pull the rug."""
+"""The shared memory: spans never overlap, and the peer cannot shrink it."""
 
 import os
 from itertools import pairwise
@@ -7,21 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shards.wire.arena import LONG_TEXT_ENCODER, Arena, Spans
+from shards.wire.arena import LONG_TEXT_TOKENIZER, Arena, Spans
 from shards.wire.codecs import WireError
 
 _SIZE = 64 * 1024
 
 
 @given(st.lists(st.tuples(st.integers(1, 20_000), st.booleans()), max_size=60))
-def test_spans_never_overlap_and_all_room_comes_back(steps: list[tuple[int, bool]]) -> None:
+def test_spans_never_overlap_and_all_room_is_freed(steps: list[tuple[int, bool]]) -> None:
     spans = Spans(_SIZE)
     taken: dict[int, int] = {}
-    for length, give_one_first in steps:
-        if give_one_first and taken:
+    for length, free_one_first in steps:
+        if free_one_first and taken:
             offset = next(iter(taken))
             del taken[offset]
-            spans.give(offset)
+            spans.free(offset)
         fits = spans.fits(length)
         start = spans.take(length)
         assert fits == (start is not None)
@@ -31,7 +31,7 @@ def test_spans_never_overlap_and_all_room_comes_back(steps: list[tuple[int, bool
     assert all(first[1] <= second[0] for first, second in pairwise(edges))
     assert all(start >= 4096 and end <= _SIZE for start, end in edges)
     for offset in taken:
-        spans.give(offset)
+        spans.free(offset)
     assert spans.take(_SIZE - 4096) == 4096
 
 
@@ -44,17 +44,22 @@ def test_both_sides_see_the_same_bytes_and_progress() -> None:
     running = ours.progress()
     assert (running.started, running.done, running.started_ns, running.expected_ns) == (1, 0, 99, 7)
     assert (running.jobs, running.is_on_device) == ((11, 12), True)
-    theirs.batch_moved()
-    moved = ours.progress()
-    assert (moved.started, moved.done, moved.jobs, moved.expected_ns) == (2, 1, (11, 12), 7)
-    assert moved.is_on_device
+    theirs.batch_advanced()
+    advanced = ours.progress()
+    assert (advanced.started, advanced.done, advanced.jobs, advanced.expected_ns) == (
+        2,
+        1,
+        (11, 12),
+        7,
+    )
+    assert advanced.is_on_device
     theirs.batch_done()
     assert (ours.progress().jobs, ours.progress().is_on_device) == ((), False)
-    theirs.encoding(13)
-    theirs.encoding(14, LONG_TEXT_ENCODER)
-    assert (ours.progress().encoded, ours.progress().encoding) == ((0, 0), (13, 14))
-    theirs.encoding(0)
-    assert (ours.progress().encoded, ours.progress().encoding) == ((1, 0), (0, 14))
+    theirs.tokenizing(13)
+    theirs.tokenizing(14, LONG_TEXT_TOKENIZER)
+    assert (ours.progress().tokenized, ours.progress().tokenizing) == ((0, 0), (13, 14))
+    theirs.tokenizing(0)
+    assert (ours.progress().tokenized, ours.progress().tokenizing) == ((1, 0), (0, 14))
     theirs.close()
     ours.close()
 
@@ -72,7 +77,7 @@ def test_nothing_outside_the_spans_is_read(offset: int, length: int) -> None:
         arena.read(offset, length)
 
 
-def test_the_other_side_cannot_shrink_the_memory() -> None:
+def test_the_peer_cannot_shrink_the_memory() -> None:
     arena = Arena.create(generation=1, size=_SIZE)
     with pytest.raises(PermissionError):
         os.ftruncate(arena.fd, 0)

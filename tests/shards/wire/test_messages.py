@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shards.wire.codecs import WireError
+from shards.wire.facts import Facts
 from shards.wire.messages import KINDS, Message, Score, Scores, decode, encode
 
 _TEXT = st.text(st.characters(codec="utf-8"))
@@ -24,9 +25,12 @@ _BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
 }
 
 
-def _messages(kind: type[Message]) -> st.SearchStrategy[Message]:
+def _messages(kind: type[Any]) -> st.SearchStrategy[Any]:
     hints = get_type_hints(kind)
     return st.builds(kind, *[_BY_TYPE[hints[field.name]] for field in fields(kind)])
+
+
+_BY_TYPE[Facts] = _messages(Facts)
 
 
 _ANY = st.one_of([_messages(kind) for kind in KINDS.values()])

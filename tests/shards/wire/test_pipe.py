@@ -67,7 +67,9 @@ def test_an_answer_frees_the_span_of_its_job(ends: Ends) -> None:
     gateway.send(_score(4, text))
 
 
-def test_a_shard_that_does_not_read_fills_the_socket_but_never_blocks_us(ends: Ends) -> None:
+def test_a_shard_that_does_not_read_fills_the_socket_but_never_blocks_the_gateway(
+    ends: Ends,
+) -> None:
     gateway, _ = ends
     with pytest.raises(PipeFull):
         for job in range(1_000_000):
@@ -121,12 +123,12 @@ def test_a_packet_that_is_no_frame_is_refused(ends: Ends, packet: bytes) -> None
 
 
 def _descriptors() -> set[str]:
-    """What is open in this process; the listing's own descriptor is closed again by then."""
+    """Return the open descriptors of this process, without that of the listing itself."""
     return {path.name for path in Path("/proc/self/fd").iterdir() if path.exists()}
 
 
 def test_a_pipe_that_cannot_be_made_leaves_nothing_behind() -> None:
-    """Descriptors for the socket, but none for the arena; then one, but no memory map."""
+    """The limit allows a socket but no arena; then an arena too, but no memory map."""
     before = _descriptors()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     highest = max(map(int, before))
@@ -141,7 +143,7 @@ def test_a_pipe_that_cannot_be_made_leaves_nothing_behind() -> None:
 
 
 def test_memory_that_cannot_be_reserved_is_an_error_at_the_start() -> None:
-    """A limit on the size of files stands in for a full machine: no page is promised in vain."""
+    """A limit on the size of files stands in for a full machine: all pages are reserved."""
     limits, used = resource.getrlimit(resource.RLIMIT_FSIZE), _descriptors()
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:

@@ -1,11 +1,12 @@
-"""Makes the supervisor of a gateway under test raise where it should wait for the next start."""
+"""Makes the supervisor of a gateway under test raise instead of waiting for the next start."""
 
-from gateway.lifecycle import Event
-from gateway.supervisor import Supervisor
+from gateway.supervision.lifecycle import Event
+from gateway.supervision.supervisor import Supervisor
 
 
 async def _fail(_self: Supervisor, _event: Event) -> None:
-    raise RuntimeError("a bug of ours, put here by a test")
+    raise RuntimeError("a bug that a test has put here")
 
 
+# mypy rejects a method that is replaced, which is what this module is for
 Supervisor._rest = _fail  # type: ignore[assignment, method-assign]

@@ -1,7 +1,7 @@
 """Makes the fake engine of a gateway under test the chaos engine; see `tests.system.chaos_engine`.
 
-Python imports a module of this name at its start, if it is on the path: that is how the shards of a
-real gateway, which are processes of their own, get an engine that the product does not have.
+Python imports a module of this name at its start, if it is on the path: so the shards of a real
+gateway, which are separate processes, get an engine that the product does not have.
 """
 
 from shards.engines import ENGINES

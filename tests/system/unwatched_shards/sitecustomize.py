@@ -1,11 +1,16 @@
-"""Makes the supervisors of a gateway under test wait for the end of their shards, and not look."""
+"""Makes the supervisors of a gateway under test await the end of their shards without looking."""
 
-from gateway.life import Life
-from gateway.supervisor import Supervisor
+import asyncio
+from collections.abc import Callable
 
-
-async def _wait(_self: Supervisor, life: Life) -> None:
-    await life.ended.wait()
+from gateway.supervision.shard_process import ShardProcess
 
 
-Supervisor._watch = _wait  # type: ignore[assignment, method-assign]
+async def _wait(
+    process: ShardProcess, _stop_asked: asyncio.Event, _look: Callable[[], None]
+) -> None:
+    await process.ended.wait()
+
+
+# mypy rejects a method that is replaced, which is what this module is for
+ShardProcess.watch = _wait  # type: ignore[assignment, method-assign]

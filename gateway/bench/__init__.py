@@ -1,1 +1,0 @@
-"""How fast a gateway answers, measured from outside: `gateway bench`."""

@@ -1,1 +1,0 @@
-"""From margins to probabilities that mean what they say: `gateway calibrate`. Pure."""

@@ -1,0 +1,1 @@
+"""`gateway bench`: speed of a server, measured from outside."""

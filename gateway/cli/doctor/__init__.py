@@ -1,0 +1,1 @@
+"""`gateway doctor`: obstacles to serving on this machine, each with a remedy."""

@@ -1,0 +1,1 @@
+"""Commands that measure the quality of a model: `eval`, `compare` and `calibrate`."""

@@ -1,0 +1,1 @@
+"""Maps from margins to probabilities, for `gateway calibrate`. Pure."""

@@ -1,0 +1,296 @@
+"""`gateway eval`: quality of a model's ranking by judgements, beside BM25 and a first stage."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gateway.cli import exit_codes
+from gateway.cli.completion import model_names
+from gateway.cli.console import console, fail, print_json, warn
+from gateway.cli.help_text import examples
+from gateway.cli.inputs import BadInput
+from gateway.cli.measure.evaluation.collection import (
+    CollectionFiles,
+    bm25_orders,
+    read_collection,
+)
+from gateway.cli.measure.judged import JudgedQuery
+from gateway.cli.score.batch import score_questions
+from gateway.cli.score.progress import progress_bar
+from gateway.cli.score.scorer import Scorer, Unreachable
+from gateway.cli.score.scorer_options import scorer_of, scorer_options
+
+if TYPE_CHECKING:
+    from gateway.cli.measure.evaluation.figures import Quality
+
+FIRST, BM25, RERANKED = "first stage", "BM25", "reranked"
+
+
+@dataclass(frozen=True, slots=True)
+class RerankedRun:
+    """The ranking of a model.
+
+    Attributes:
+        orders: document ids by query, best first.
+        errors: reasons of refused queries.
+        warnings: warnings of the server or of the model.
+    """
+
+    orders: Mapping[str, Sequence[str]]
+    errors: Mapping[str, str]
+    warnings: tuple[str, ...] = field(default=())
+
+
+@click.command(
+    name="eval",
+    epilog=examples(
+        "gateway eval --data beir/scifact --top-k 100",
+        "gateway eval Qwen/Qwen3-Reranker-0.6B --queries q.jsonl --corpus c.jsonl \\",
+        "    --qrels test.tsv --run bm25.run",
+        "gateway eval qwen3 --url http://127.0.0.1:8080 --candidates labelled.jsonl",
+    ),
+)
+@click.argument("model", required=False, shell_complete=model_names)
+@click.option(
+    "--data",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    help="BEIR folder: queries.jsonl, corpus.jsonl, qrels/SPLIT.tsv (default: none).",
+)
+@click.option(
+    "--split",
+    metavar="NAME",
+    default="test",
+    help="Split of the qrels of --data (default: test).",
+)
+@click.option(
+    "--queries",
+    metavar="FILE",
+    help="Queries: JSON lines with _id and text, or TSV (default: those of --data).",
+)
+@click.option(
+    "--corpus",
+    metavar="FILE",
+    help="Documents: JSON lines with _id and text, or TSV (default: those of --data).",
+)
+@click.option(
+    "--qrels",
+    metavar="FILE",
+    help="Judgements in the format of BEIR or TREC (default: those of --data).",
+)
+@click.option(
+    "--run", metavar="FILE", help="TREC run of a first stage (default: BM25 finds candidates)."
+)
+@click.option(
+    "--candidates",
+    metavar="FILE",
+    multiple=True,
+    help="JSON lines of queries with candidates, in the order of the first stage, and labels; "
+    "repeatable (default: none).",
+)
+@click.option(
+    "--top-k",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=100,
+    help="Number of candidates per query to rerank (default: 100).",
+)
+@click.option(
+    "--recall",
+    "recall",
+    metavar="N",
+    type=click.IntRange(min=1),
+    multiple=True,
+    default=(10, 100),
+    help="Cut-off of recall in documents; repeatable (default: 10, 100).",
+)
+@click.option(
+    "--stem",
+    metavar="LANGUAGE",
+    default="",
+    help="Language of BM25's stemmer, such as english or russian (default: no stemming).",
+)
+@click.option(
+    "--limit",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Limit of queries, the first ones (default: all).",
+)
+@click.option(
+    "--seed", metavar="N", type=int, default=1, help="Seed of the bootstrap (default: 1)."
+)
+@scorer_options
+@click.option("--json", "as_json", is_flag=True, help="Figures as JSON instead of a table.")
+def evaluate(
+    model: str | None,
+    data: Path | None,
+    split: str,
+    queries: str | None,
+    corpus: str | None,
+    qrels: str | None,
+    run: str | None,
+    candidates: tuple[str, ...],
+    top_k: int,
+    recall: tuple[int, ...],
+    stem: str,
+    limit: int | None,
+    seed: int,
+    as_json: bool,
+    **scored_by: Any,
+) -> None:
+    """Measure nDCG, MRR and recall of rankings.
+
+    The same candidates are ranked by the first stage, by BM25 and by MODEL, which is a name at
+    --url; or a folder, a Hugging Face id or an embedded model. The figures are nDCG@10, MRR@10 and
+    recall, each with a 95 % interval (bootstrap over queries), and differences to the first stage,
+    query by query.
+
+    \b
+    Exit codes:
+      0   every query was answered
+      1   some queries were refused and are left out, or a file is wrong
+      2   the gateway cannot be reached
+      69  the libraries of the extra `eval` are missing
+    """
+    _check_libraries(stem)
+    files = _files(data, split, queries, corpus, qrels, run, candidates)
+    try:
+        judged = read_collection(files, top_k, stem)[:limit]
+        if not _has_relevant(judged):
+            raise BadInput("no query has a document that is judged relevant: nothing to measure")
+        reranked = asyncio.run(_rerank(scorer_of(model=model, **scored_by), judged))
+    except BadInput as error:
+        fail(str(error), exit_codes.REFUSED)
+    except Unreachable as error:
+        fail(str(error), exit_codes.DOWN)
+    for line in reranked.warnings:
+        warn(line)
+    for query, error_text in reranked.errors.items():
+        click.echo(f"error: query {query}: {error_text}; it is left out", err=True)
+    _report(_measure(judged, reranked, files, recall, stem, seed), reranked, as_json=as_json)
+    raise SystemExit(exit_codes.REFUSED if reranked.errors else exit_codes.OK)
+
+
+def _check_libraries(stem: str) -> None:
+    from gateway.cli.measure.evaluation.extra import CannotEvaluate, check_extra
+
+    try:
+        check_extra()
+    except CannotEvaluate as error:
+        fail(str(error), exit_codes.UNAVAILABLE)
+    from gateway.cli.measure.evaluation.first_stage import languages
+
+    if stem and stem not in languages():
+        raise click.BadParameter(f"{stem} is none of {', '.join(languages())}", param_hint="--stem")
+
+
+def _files(
+    data: Path | None,
+    split: str,
+    queries: str | None,
+    corpus: str | None,
+    qrels: str | None,
+    run: str | None,
+    candidates: tuple[str, ...],
+) -> CollectionFiles:
+    if data:
+        queries = queries or str(data / "queries.jsonl")
+        corpus = corpus or str(data / "corpus.jsonl")
+        qrels = qrels or str(data / "qrels" / f"{split}.tsv")
+    if candidates and (run or data or queries or corpus):
+        raise click.UsageError(
+            "--candidates has queries and documents: give --qrels beside it at most"
+        )
+    if not candidates and not (queries and corpus and qrels):
+        raise click.UsageError(
+            "nothing to measure: give --data FOLDER, or --queries, --corpus and --qrels, or "
+            "--candidates"
+        )
+    return CollectionFiles(queries, corpus, qrels, run, candidates)
+
+
+async def _rerank(
+    scoring: AbstractAsyncContextManager[Scorer], judged: Sequence[JudgedQuery]
+) -> RerankedRun:
+    """Return the ranking of the scorer; queries without candidates are not scored."""
+    orders, errors = {}, {}
+    questions = [each.question for each in judged if each.question.documents]
+    with progress_bar(sum(len(question.documents) for question in questions)) as progress:
+        async with scoring as scorer:
+            async for found in score_questions(scorer, questions, progress.advance):
+                id, documents, scores = found.question.id, found.question.documents, found.scores
+                if found.error:
+                    errors[id] = found.error
+                    continue
+                ranked = sorted(
+                    zip(documents, scores, strict=True), key=lambda pair: -pair[1].rank_score
+                )
+                orders[id] = [document.id for document, _ in ranked]
+        return RerankedRun(orders, errors, tuple(scorer.warnings))
+
+
+def _measure(
+    judged: Sequence[JudgedQuery],
+    reranked: RerankedRun,
+    files: CollectionFiles,
+    recall: Sequence[int],
+    stem: str,
+    seed: int,
+) -> "dict[str, Quality]":
+    """Return the quality of each ranking; refused queries are left out of all."""
+    from gateway.cli.measure.evaluation.figures import measure
+
+    kept = [each for each in judged if each.question.id not in reranked.errors]
+    questions = [each.question for each in kept]
+    given = {
+        question.id: [document.id for document in question.documents] for question in questions
+    }
+    rankings: dict[str, Mapping[str, Sequence[str]]] = {}
+    if files.run or files.candidates:
+        rankings[FIRST] = given
+        rankings[BM25] = bm25_orders(kept, stem)
+    else:
+        rankings[BM25] = given
+    rankings[RERANKED] = reranked.orders
+    if not _has_relevant(kept):
+        fail(
+            "every query with a relevant document was refused: nothing to measure",
+            exit_codes.REFUSED,
+        )
+    return measure(rankings, {each.question.id: each.grades for each in kept}, recall, seed=seed)
+
+
+def _has_relevant(judged: Sequence[JudgedQuery]) -> bool:
+    return any(grade > 0 for each in judged for grade in each.grades.values())
+
+
+def _report(found: "Mapping[str, Quality]", reranked: RerankedRun, *, as_json: bool) -> None:
+    if as_json:
+        whole = {
+            "queries": len(reranked.orders),
+            "refused": dict(reranked.errors),
+            "rankings": {name: asdict(quality) for name, quality in found.items()},
+        }
+        print_json(whole, indent=True)
+        return
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    first = next(iter(found))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("ranking")
+    for title in found[first].measures:
+        table.add_column(title, justify="right")
+    for name, quality in found.items():
+        spans = (f"{f.mean:.4f} [{f.low:.4f}, {f.high:.4f}]" for f in quality.measures.values())
+        table.add_row(name, *spans)
+        if quality.gains:
+            gains = (f"{f.mean:+.4f} [{f.low:+.4f}, {f.high:+.4f}]" for f in quality.gains.values())
+            table.add_row(f"  less {first}", *gains)
+    console().print(table)
+    console().print(f"{len(reranked.orders)} queries were reranked; in brackets 95 % intervals")

@@ -1,0 +1,1 @@
+"""Quality of rankings by relevance judgements, for `gateway eval` (extra `eval`)."""

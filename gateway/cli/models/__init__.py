@@ -1,0 +1,1 @@
+"""Commands on checkpoints: `download`, `verify`, `convert`, `pack` and `unpack`."""

@@ -1,0 +1,153 @@
+"""`gateway verify MODEL|URL`: a report on whether the scores are right, and an exit code for it.
+
+A model is examined in a process of its own, by `shards.tools.verify`; a server behind a URL by
+requests over HTTP.
+"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gateway.cli import exit_codes
+from gateway.cli.console import console, fail, print_json
+from gateway.cli.help_text import examples
+from gateway.cli.model_options import model_options, one_model
+from gateway.cli.remote import api_key_option, read_key
+from gateway.cli.score.client_apis import CLIENT_APIS
+from gateway.cli.score.scorer import Refused, Unreachable
+from gateway.cli.score.scorer_options import dialect_option
+
+if TYPE_CHECKING:
+    from gateway.cli.models.verify_process import ProgressBar, SilentProgress
+    from gateway.config import Settings
+
+Report = dict[str, Any]
+
+MARKS = {True: "[green]passed[/]", False: "[red]FAILED[/]", None: "[yellow]left out[/]"}
+
+
+@click.command(
+    epilog=examples(
+        "gateway verify Qwen/Qwen3-Reranker-0.6B",
+        "gateway verify ./my-reranker --dtype fp32 --json",
+        "gateway verify http://127.0.0.1:8080 --model qwen3",
+    )
+)
+@click.argument("subject", metavar="MODEL|URL")
+@model_options
+@click.option(
+    "--pairs",
+    metavar="N",
+    type=click.IntRange(0, 1000),
+    default=32,
+    help="Number of pairs compared with plain transformers, 0 for none (default: 32).",
+)
+@click.option(
+    "--config",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Configuration that describes MODEL (default: none).",
+)
+@click.option(
+    "--model", metavar="NAME", help="Model of the server at URL (default: that of the server)."
+)
+@dialect_option("API of the server at URL")
+@api_key_option
+@click.option("--json", "as_json", is_flag=True, help="Report as one line of JSON.")
+def verify(
+    subject: str,
+    pairs: int,
+    model: str | None,
+    dialect: str,
+    api_key: str | None,
+    config: Path | None,
+    as_json: bool,
+    **described: Any,
+) -> None:
+    """Check that a model's scores are right.
+
+    For a folder, a Hugging Face id or an embedded model the report has: loaded files and their
+    origin, canaries, scores in other batches, published scores, and the agreement with plain
+    transformers in fp32. For a URL it has: canaries, and scores in other requests.
+
+    \b
+    Exit codes:
+      0   every check passed or was left out
+      1   a check failed, or the model cannot be served
+      2   nothing answers at the URL
+      70  the examination ended without a report
+      78  the configuration is wrong
+    """
+    if subject.startswith(("http://", "https://")):
+        found = _remote(subject, model, dialect, api_key, described)
+    else:
+        if model:
+            raise click.UsageError("--model needs a URL")
+        found = _local(one_model(subject, described, config), pairs)
+    if as_json:
+        print_json(found)
+    else:
+        show(found)
+    raise SystemExit(exit_codes.OK if found["passed"] else exit_codes.REFUSED)
+
+
+def _local(settings: "Settings", pairs: int) -> Report:
+    from gateway.cli.models.verify_process import NoReport, examine
+    from gateway.config import model_specs
+
+    (spec,) = model_specs(settings)
+    try:
+        with _progress() as progress:
+            report: Report = examine(spec.shards[0], pairs, progress)
+    except NoReport as error:
+        fail(str(error), exit_codes.SOFTWARE)
+    return report
+
+
+def _remote(
+    url: str, model: str | None, dialect: str, api_key: str | None, described: dict[str, Any]
+) -> Report:
+    from gateway.cli.models.verify_url import examine_url
+
+    canary = described.pop("canary")
+    idle = [name for name, value in described.items() if value not in (None, ())]
+    if idle:
+        raise click.UsageError(f"{', '.join(idle)}: the server behind the URL decides that")
+    key = read_key(api_key)
+    numeric = canary == "numeric"
+    try:
+        return examine_url(url, CLIENT_APIS[dialect], model, key, numeric=numeric)
+    except Refused as error:
+        fail(str(error), exit_codes.REFUSED)
+    except Unreachable as error:
+        fail(str(error), exit_codes.DOWN)
+
+
+def show(report: Report) -> None:
+    """Print a report as tables."""
+    from rich.table import Table
+
+    out = console()
+    facts = Table(title=f"{report['model']}", title_justify="left", show_header=False)
+    facts.add_column(style="bold", no_wrap=True)
+    facts.add_column()
+    for name, value in report["facts"].items():
+        facts.add_row(name, value)
+    checks = Table(show_header=False)
+    for name in ("check", "outcome"):
+        checks.add_column(name, style="bold" if name == "check" else "", no_wrap=True)
+    checks.add_column("found")
+    for check in report["checks"]:
+        checks.add_row(check["name"], MARKS[check["passed"]], check["said"])
+    for table in (facts, checks):
+        out.print(table, markup=True)
+    out.print(MARKS[report["passed"]])
+
+
+def _progress() -> "ProgressBar | SilentProgress":
+    """Return a progress bar on a terminal, else a silent one."""
+    from gateway.cli.models.verify_process import ProgressBar, SilentProgress
+
+    return ProgressBar() if sys.stderr.isatty() else SilentProgress()

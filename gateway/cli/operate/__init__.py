@@ -1,0 +1,1 @@
+"""Commands that operate a gateway: `status`, `reload`, `drain`, `check` and `key`."""

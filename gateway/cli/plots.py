@@ -1,0 +1,50 @@
+"""Plots as SVG or PNG by matplotlib (extra `plot`), for commands with the option `--plot`."""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SUFFIXES = (".svg", ".png")
+
+
+def check_plot(path: Path) -> None:
+    """Reject a plot that could not be written, before the work that it would show.
+
+    Raises:
+        click.BadParameter: wrong suffix, no such folder, or matplotlib is not installed.
+    """
+    if problem := _problem(path):
+        raise click.BadParameter(problem, param_hint="--plot")
+
+
+def _problem(path: Path) -> str:
+    if path.suffix not in SUFFIXES:
+        return f"{path} must end in {' or '.join(SUFFIXES)}"
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent}"
+    if find_spec("matplotlib") is None:
+        return (
+            "plots need matplotlib: pip install 'rerank-gateway[plot]', or in a checkout "
+            ".venv/bin/pip install -c scripts/constraints.txt matplotlib"
+        )
+    return ""
+
+
+def save_plot(
+    path: Path, draw: "Callable[[Figure], None]", size: tuple[float, float] = (8, 5)
+) -> None:
+    """Draw a figure of this size in inches and write it; the same data gives the same bytes."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({"svg.hashsalt": "rerank-gateway", "font.size": 9, "axes.grid": True}):
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure)
+        metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
+        figure.savefig(path, dpi=144, metadata=metadata)

@@ -1,0 +1,1 @@
+"""`gateway serve`: configuration, listening sockets, startup log and service watchdog."""

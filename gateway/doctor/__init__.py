@@ -1,1 +1,0 @@
-"""What stands against serving on this machine, and what to do about it: `gateway doctor`."""

@@ -1,1 +1,0 @@
-"""How good an order is, by the judgements of people: `gateway eval`. The extra `eval` is needed."""

@@ -1,0 +1,1 @@
+"""HTTP: endpoints, middleware, authentication and the server that guards connections."""

@@ -1,0 +1,39 @@
+"""Accounting of a finished rerank request: metrics, its span, and what its key has used."""
+
+import time
+
+from gateway.http.gateway_state import GatewayState
+from gateway.http.request_context import RequestContext
+from gateway.telemetry.tracing import Tracing
+
+
+def request_finished(state: GatewayState, context: RequestContext) -> None:
+    """Count a rerank request, however it ended; other requests are not counted."""
+    if not context.is_rerank:
+        return
+    state.metrics.request_finished(
+        context.model, context.dialect.name, context.status, context.seconds
+    )
+    if state.tracing is not None:
+        _trace(state.tracing, context)
+    if context.key is not None:
+        state.gate.finished(
+            context.key, context.status, documents=context.documents, tokens=context.tokens
+        )
+
+
+def _trace(tracing: Tracing, context: RequestContext) -> None:
+    tracing.request_finished(
+        started=context.started,
+        now=time.monotonic(),
+        traceparent=context.trace.header if context.trace else None,
+        timeline=context.timeline,
+        code=context.status,
+        attributes={
+            "request_id": context.request_id,
+            "model": context.model,
+            "api": context.dialect.name,
+            "documents": context.documents,
+            "tokens": context.tokens,
+        },
+    )

@@ -1,0 +1,1 @@
+"""The queue of a model: admission, order, dispatch, retries and quarantine."""

@@ -1,0 +1,224 @@
+"""One model: its replicas, the admission of its requests, and the estimates learnt from answers.
+
+The way of its jobs is in `job_scorer`.
+"""
+
+import logging
+import random
+import secrets
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from gateway.config import ModelSpec
+from gateway.domain.errors import GatewayError, ModelUnavailable
+from gateway.domain.job import Job
+from gateway.domain.request import Caller
+from gateway.scheduling.accounting import Accounting
+from gateway.scheduling.admission import (
+    Admission,
+    AdmissionRequest,
+    drained,
+    overloaded,
+    unavailable,
+)
+from gateway.scheduling.dispatch import Dispatch, QueuedJob
+from gateway.scheduling.job_scorer import JobScorer
+from gateway.scheduling.policy import FleetPolicy
+from gateway.scheduling.quarantine import Quarantine
+from gateway.scheduling.replica_set import ReplicaSet
+from gateway.scheduling.retry_budget import RetryBudget
+from gateway.scheduling.snapshot import model_status
+from gateway.scheduling.token_estimate import Capacity, TokenEstimate
+from gateway.supervision.replica import WINDOW_BATCHES
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.status import ModelStatus
+from shards.wire.messages import Scores
+
+_logger = logging.getLogger(__name__)
+
+_RETRY_SPREAD = (0.8, 1.2)
+_CONFINED = "key %s repeatedly sends pairs that end shards of %s: its pairs are scored in isolation"
+
+
+class Model:
+    """One model.
+
+    Attributes:
+        spec: its entry in the configuration.
+        replicas: its supervised shards.
+        scorer: scores its jobs.
+        quarantine: its suspected pairs, and those that are refused because they ended shards.
+        accounting: the counts of its answers.
+        is_draining: whether it rejects new requests.
+    """
+
+    def __init__(self, spec: ModelSpec, policy: FleetPolicy, metrics: Metrics) -> None:
+        self.spec = spec
+        self.is_draining = False
+        self.quarantine = Quarantine(secrets.token_bytes(32))
+        self.replicas = ReplicaSet(
+            spec, policy, on_change=self._on_change, on_suspects=self._on_suspects
+        )
+        self.accounting = Accounting(spec.name, self.replicas, metrics)
+        self._estimate = TokenEstimate()
+        self._admission = Admission(policy.queue_tokens)
+        self._retries = RetryBudget(policy.retries, len(spec.shards))
+        self._dispatch = Dispatch(list(self.replicas), self.quarantine, self._unavailable)
+        self.scorer = JobScorer(
+            spec.name,
+            self._dispatch,
+            self.quarantine,
+            self._retries,
+            metrics,
+            on_answer=self._on_answer,
+        )
+
+    def __repr__(self) -> str:
+        ready, queued = len(self.replicas.ready), len(self._dispatch)
+        return f"<Model {self.spec.name} [{ready} ready, {queued} queued]>"
+
+    @property
+    def can_score(self) -> bool:
+        """True if a request would be scored now."""
+        return bool(self.replicas.ready) and not self.is_draining
+
+    @property
+    def capacity(self) -> Capacity:
+        """The values by which a request is cut into jobs."""
+        return Capacity(
+            estimate=self._estimate,
+            replicas=len(self.replicas.ready),
+            token_budget=self.replicas.token_budget,
+            long_documents=self.spec.long_documents,
+        )
+
+    async def run(self) -> None:
+        """Run all shards until `stop`."""
+        await self.replicas.run(lambda: self.spec.max_shard_memory_mb)
+
+    def stop(self) -> None:
+        """Let all shards finish their jobs; `run` returns when they have ended."""
+        self.replicas.stop()
+
+    def drain(self) -> None:
+        """Reject new requests; `stop` when those that were admitted have finished."""
+        self.is_draining = True
+        self._stop_if_drained()
+
+    def _stop_if_drained(self) -> None:
+        if self.is_draining and not self._admission.tokens:  # each request has some
+            self.stop()
+
+    def status(self) -> ModelStatus:
+        """Return a snapshot."""
+        return model_status(
+            self.spec,
+            self.replicas,
+            self.accounting,
+            self._retries,
+            self.quarantine,
+            queue=len(self._dispatch),
+            is_draining=self.is_draining,
+        )
+
+    def seconds_of(self, tokens: int) -> float:
+        """Return the time that one replica takes for so many tokens; 0 before it is known."""
+        return self._admission.seconds_of(tokens)
+
+    def tokens_in(self, seconds: float) -> int:
+        """Return the tokens that one replica computes in so many seconds; 0 before it is known."""
+        return self._admission.tokens_in(seconds)
+
+    # -- admission ---------------------------------------------------------------------------------
+
+    @contextmanager
+    def admitted(self, request: AdmissionRequest) -> Iterator[None]:
+        """Admit a request while the block runs, or reject it.
+
+        Raises:
+            ModelDrained: the operator has taken the model out of service.
+            ModelUnavailable: no shard is ready or starting.
+            Overloaded: it could not be answered in time, or too much is admitted already.
+        """
+        if refusal := self._refusal(request):
+            raise refusal
+        self._admission.enter(request)
+        try:
+            yield
+        finally:
+            self._admission.leave(request)
+            self._stop_if_drained()
+
+    def refuse_if_out_of_service(self) -> None:
+        """Raise an error if the model takes no new requests, not even those that cost it nothing.
+
+        Raises:
+            ModelDrained: the operator has taken the model out of service.
+            ModelUnavailable: no shard is ready or starting.
+        """
+        if refusal := self._out_of_service():
+            raise refusal
+
+    def _out_of_service(self) -> GatewayError | None:
+        if self.is_draining:
+            return drained(self.spec.name)
+        return None if self._dispatch.is_alive else self._unavailable()
+
+    def refusal_of_any(self, caller: Caller, remaining_seconds: float) -> GatewayError | None:
+        """Return why even the smallest request is rejected, if it is; its body need not be read."""
+        smallest = AdmissionRequest(
+            tokens=self._estimate.prompt_tokens,
+            is_small=True,
+            remaining_seconds=remaining_seconds,
+            caller=caller,
+        )
+        return self._refusal(smallest)
+
+    def _refusal(self, request: AdmissionRequest) -> GatewayError | None:
+        if refusal := self._out_of_service():
+            return refusal
+        replicas = len(self.replicas.ready)
+        window = WINDOW_BATCHES * self.replicas.token_budget * replicas
+        rejection = self._admission.check(request, replicas=replicas, window_tokens=window)
+        if rejection is None:
+            return None
+        return overloaded(self.spec.name, request, rejection, random.uniform(*_RETRY_SPREAD))
+
+    def _unavailable(self) -> ModelUnavailable:
+        return unavailable(self.spec.name, self.replicas.last_errors)
+
+    # -- events of its shards ----------------------------------------------------------------------
+
+    def _on_change(self) -> None:
+        """Hand out jobs after a change at a shard."""
+        if facts := self.replicas.facts:
+            self._estimate = self._estimate.with_facts(facts)
+        self._dispatch.serve()
+
+    def _on_answer(self, queued: QueuedJob, scores: Scores) -> None:
+        """Count an answer; learn the trust in its shard, the speed and the cost of texts."""
+        assert queued.assignment is not None  # a shard has answered
+        queued.assignment[0].outliers.record_answer()
+        tokens = sum(scores.tokens)
+        self._admission.learn(tokens - scores.saved_tokens, scores.compute_ns / 1e9)
+        if not scores.truncated:  # the bytes that were not read cost nothing
+            pairs = sum(scores.passages) or len(scores.margins)
+            text_bytes = queued.job.bytes_read(pairs)
+            self._estimate = self._estimate.learn(pairs=pairs, text_bytes=text_bytes, tokens=tokens)
+        self.accounting.job_answered(queued, scores, time.monotonic())
+
+    def _on_suspects(self, jobs: Iterable[Job]) -> None:
+        """Suspect the pairs that a shard was scoring when it ended by itself; refuse a lone one."""
+        now = time.monotonic()
+        jobs = list(jobs)
+        if jobs:
+            self.quarantine.shard_ended(now)
+        for job in jobs:
+            for query, document in job.pairs:
+                if job.is_isolated:
+                    if self.quarantine.refuse(query, document, now, job.caller.id):
+                        _logger.warning(_CONFINED, job.caller.id, self.spec.name)
+                    self.replicas.forgive_device()
+                else:
+                    self.quarantine.suspect(query, document, now)

@@ -1,0 +1,290 @@
+"""The scoring of a request, each pair at most once.
+
+Equal documents of a request are scored once. A score that is kept is taken from the cache; a pair
+that another request has scored now is waited for. The rest is cut into jobs. A pair whose flight
+fails is tried again by each request that waited for it, so that no request gets an error that it
+would not have met by itself.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
+
+from msgspec.structs import replace
+
+from gateway.domain.errors import GatewayError
+from gateway.domain.job import Job
+from gateway.domain.pair_faults import PairFault, client_error
+from gateway.domain.request import Calibration, Caller, RerankRequest, Scored, Source
+from gateway.domain.timeline import Timeline
+from gateway.scheduling.admission import AdmissionRequest
+from gateway.scheduling.model import Model
+from gateway.serving.result_warnings import limit
+from gateway.serving.scatter_gather import is_small, scatter
+from gateway.serving.score_cache.flights import Flight, Landing
+from gateway.serving.score_cache.score_cache import (
+    NO_IDENTITY,
+    NO_USE,
+    CacheUse,
+    Identity,
+    ScoreCache,
+)
+from gateway.serving.shadow_traffic import Shadows
+from gateway.serving.unscored import below, unscored
+from shards.wire.messages import Scores
+
+_ROUNDS_WITH_OTHERS = 2  # after it a request scores by itself what others failed to score
+_PIECES = 8  # of the time of a request that is answered in part: what is late is one of them
+_SMALLEST_PIECE, _FIRST_PIECE = 64, 512  # tokens; the latter before the speed is known
+_HASHED_AT_ONCE = 1_000_000  # characters; more are hashed in a thread
+
+
+@dataclass(slots=True, kw_only=True)
+class Scoring:
+    """One request that is being scored.
+
+    Attributes:
+        request: the request.
+        model: the model that scores it.
+        deadline: monotonic seconds.
+        remaining_seconds: the time until then.
+        caller: the caller that pays for it.
+        timeline: the record of the times of its jobs.
+        use: its use of the cache.
+        is_partial: whether it is answered at its deadline with what has a score by then.
+        identity: that of the model when the keys were made.
+        keys: the key of each document's pair.
+        found: the scores so far, by key.
+        answers: the answers to its own jobs.
+    """
+
+    request: RerankRequest
+    model: Model
+    deadline: float
+    remaining_seconds: float
+    caller: Caller
+    timeline: Timeline
+    use: CacheUse
+    is_partial: bool = False
+    identity: Identity = NO_IDENTITY
+    keys: Sequence[bytes] = ()
+    found: dict[bytes, Scored] = field(default_factory=dict)
+    answers: list[Scores] = field(default_factory=list)
+
+    @property
+    def missing(self) -> dict[bytes, int]:
+        """The keys without a score, and the first document of each."""
+        first: dict[bytes, int] = {}
+        for index, key in enumerate(self.keys):
+            if key not in self.found:
+                first.setdefault(key, index)
+        return first
+
+    def scored(self, scale: Calibration) -> tuple[Scored, ...]:
+        """Return the scores of all documents, in input order; late ones follow in that order."""
+        scored = list(self._each(scale))
+        if len(scored) < len(self.keys):
+            found = {one.index for one in scored}
+            late = [index for index in range(len(self.keys)) if index not in found]
+            scored += unscored(late, below(scored), scale)
+            scored.sort(key=lambda one: one.index)
+        return tuple(scored)
+
+    def _each(self, scale: Calibration) -> Iterator[Scored]:
+        seen: set[bytes] = set()
+        for index, key in enumerate(self.keys):
+            if (score := self.found.get(key)) is None:
+                continue
+            is_repeated = score.source == "computed" and key in seen
+            seen.add(key)
+            source: Source = "duplicate" if is_repeated else score.source
+            yield replace(score, index=index, calibration=scale, source=source)
+
+
+class SharedScoring:
+    """Scores requests through the score cache."""
+
+    def __init__(self, cache: ScoreCache, shadows: Shadows) -> None:
+        self._cache = cache
+        self._shadows = shadows
+
+    async def score(self, scoring: Scoring) -> None:
+        """Find the scores of all documents.
+
+        Raises:
+            GatewayError: why one has none.
+        """
+        scoring.model.refuse_if_out_of_service()
+        await self._identify(scoring)
+        if scoring.use.reads:
+            await self._take_kept(scoring)
+        rounds = 0
+        while missing := scoring.missing:
+            await self._round(scoring, missing, joins=rounds < _ROUNDS_WITH_OTHERS)
+            rounds += 1
+
+    async def _identify(self, scoring: Scoring) -> None:
+        """Find the keys of all pairs; without the cache each document has a key of its own."""
+        request, model = scoring.request, scoring.model
+        if not self._cache.serves(model):
+            scoring.use = NO_USE
+            scoring.keys = [index.to_bytes(4) for index in range(len(request.documents))]
+            return
+        scoring.identity = self._cache.identity(model)
+        find = partial(self._cache.keys, request, model, scoring.identity)
+        texts = chain(request.queries, (document.text for document in request.documents))
+        is_large = sum(map(len, texts)) > _HASHED_AT_ONCE
+        scoring.keys = await asyncio.to_thread(find) if is_large else find()
+
+    async def _take_kept(self, scoring: Scoring) -> None:
+        """Take what is kept: in memory, and the rest from the stores."""
+        for key in scoring.missing:
+            if score := self._cache.get(key):
+                scoring.found[key] = score
+        if not scoring.identity.stored or not (missing := scoring.missing):
+            return
+        found = await self._cache.read(scoring.identity, list(missing))
+        if self._cache.identity(scoring.model).revision == scoring.identity.revision:
+            scoring.found |= found
+
+    async def _round(self, scoring: Scoring, missing: dict[bytes, int], *, joins: bool) -> None:
+        """Wait for the flights of others, and for jobs of its own for the other pairs."""
+        joined = self._joined(scoring, missing) if joins and scoring.use.reads else {}
+        others = set(chain.from_iterable(joined.values()))
+        own = self._start(scoring, [index for key, index in missing.items() if key not in others])
+        if len(own) == 1 and not joined:
+            await self._own(scoring, own[0])
+            return
+        try:
+            async with asyncio.TaskGroup() as group:
+                for flight in own:
+                    group.create_task(self._own(scoring, flight))
+                for flight, keys in joined.items():
+                    group.create_task(_join(scoring, flight, keys))
+        except ExceptionGroup as failed:
+            raise _first(failed) from None
+
+    def _joined(self, scoring: Scoring, missing: dict[bytes, int]) -> dict[Flight, list[bytes]]:
+        """Return the flights of others that a request waits for, and the pairs of each."""
+        flights = self._cache.flights
+        found = {key: flight for key in missing if (flight := flights.find(key))}
+        if not found:
+            return {}
+        small = is_small(scoring.request, scoring.model.capacity)
+        joined: dict[Flight, list[bytes]] = {}
+        for key, flight in found.items():
+            # A small request overtakes large ones, so it does not wait for a job of one.
+            if flight.job.is_small or not small:
+                joined.setdefault(flight, []).append(key)
+        return joined
+
+    def _start(self, scoring: Scoring, indices: Sequence[int]) -> list[Flight]:
+        """Start the jobs of the documents that the request has scored itself.
+
+        Raises:
+            GatewayError: why they are not admitted.
+        """
+        if not indices:
+            return []
+        model = scoring.model
+        jobs = scatter(
+            scoring.request,
+            model.capacity,
+            scoring.deadline,
+            scoring.caller,
+            scoring.timeline,
+            indices=indices,
+            piece_tokens=self._piece_tokens(scoring),
+        )
+        admission = AdmissionRequest(
+            tokens=_tokens_in_time(scoring, jobs),
+            least_tokens=jobs[0].tokens if scoring.is_partial else 0,
+            is_small=jobs[0].is_small,
+            caller=scoring.caller,
+            remaining_seconds=scoring.remaining_seconds,
+        )
+        admitted = ExitStack()
+        admitted.enter_context(model.admitted(admission))
+        admitted.enter_context(self._shadows.paused_for(model.spec.name))
+        flights = [self._fly(scoring, job) for job in jobs]
+        _close_after(admitted, flights)
+        return flights
+
+    def _piece_tokens(self, scoring: Scoring) -> int | None:
+        """Return the size of the pieces of a request that is answered in part, if it may be."""
+        if not scoring.is_partial:
+            return None
+        known = scoring.model.tokens_in(scoring.remaining_seconds / _PIECES)
+        if not known:  # a batch at most: several could take the whole time
+            return min(_FIRST_PIECE, scoring.model.replicas.token_budget)
+        return max(_SMALLEST_PIECE, known)
+
+    def _fly(self, scoring: Scoring, job: Job) -> Flight:
+        keys = [scoring.keys[index] for index in job.indices]
+        flight = Flight(keys, job, scoring.model.scorer.score(job))
+        if scoring.use.keeps:
+            self._cache.flights.add(flight)
+            flight.when_done(lambda landing: self._keep(scoring, flight, landing))
+        return flight
+
+    def _keep(self, scoring: Scoring, flight: Flight, landing: Landing | None) -> None:
+        """Keep the scores of a flight, under the identity of the model that has scored."""
+        keys, identity = flight.keys, self._cache.identity(scoring.model)
+        if landing is None or identity.revision != scoring.identity.revision:
+            return
+        if identity != scoring.identity:  # the model has been loaded since
+            part = scoring.request.only(flight.job.indices)
+            keys = self._cache.keys(part, scoring.model, identity)
+        self._cache.put(identity, zip(keys, landing.scored.values(), strict=True))
+
+    async def _own(self, scoring: Scoring, flight: Flight) -> None:
+        try:
+            landing = await flight.landing()
+        except PairFault as fault:
+            index = flight.job.indices[fault.place]
+            limits = limit(scoring.request, scoring.model.replicas.facts)
+            raise client_error(fault, scoring.request, index, limits) from None
+        scoring.answers.append(landing.answer)
+        scoring.found |= landing.scored
+
+
+async def _join(scoring: Scoring, flight: Flight, keys: Sequence[bytes]) -> None:
+    """Take scores from a flight of another request; its failure leaves them missing."""
+    try:
+        landing = await flight.landing()
+    except (GatewayError, PairFault):
+        return
+    for key in keys:
+        scoring.found[key] = replace(landing.scored[key], source="joined")
+
+
+def _tokens_in_time(scoring: Scoring, jobs: Sequence[Job]) -> int:
+    """Return the cost of jobs; of a request that is answered in part, until its deadline."""
+    tokens, model = sum(job.tokens for job in jobs), scoring.model
+    in_time = model.tokens_in(scoring.remaining_seconds) * len(model.replicas.ready)
+    if not scoring.is_partial or not in_time:
+        return tokens
+    return max(jobs[0].tokens, min(tokens, in_time))  # what is late is withdrawn
+
+
+def _close_after(admitted: ExitStack, flights: Sequence[Flight]) -> None:
+    """Count a request out when the last of its jobs has ended, even if its client has left."""
+    flying = len(flights)
+
+    def land(_: Landing | None) -> None:
+        nonlocal flying
+        flying -= 1
+        if not flying:
+            admitted.close()
+
+    for flight in flights:
+        flight.when_done(land)
+
+
+def _first(group: ExceptionGroup[Exception]) -> Exception:
+    """Return the first error of a group, however deep it lies."""
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, ExceptionGroup) else error

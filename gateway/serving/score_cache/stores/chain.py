@@ -1,0 +1,98 @@
+"""The stores behind the memory cache, from the fastest to the slowest."""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
+
+from gateway.serving.score_cache.stores.score_store import ScoreStore, StoreSource
+from gateway.serving.score_cache.stores.sealed_score import Kept
+from gateway.telemetry.status import ScoreStoreStatus
+
+
+class StoreChain:
+    """Stores that are read one after the other, each for what the ones before lack.
+
+    Args:
+        stores: the stores, the fastest first.
+        seconds: the age after which a score is forgotten.
+        forgotten: is called with the identity of a model whose scores another process has made
+            invalid in one of them.
+        clock: the seconds since the Unix epoch.
+    """
+
+    def __init__(
+        self,
+        stores: Sequence[ScoreStore],
+        seconds: float,
+        forgotten: Callable[[bytes], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._stores = tuple(stores)
+        self._seconds = seconds
+        self._forgotten = forgotten
+        self._clock = clock
+        for number, store in enumerate(self._stores):
+            store.forgotten = partial(self._forget_faster, number)
+
+    def __len__(self) -> int:
+        return len(self._stores)
+
+    def __iter__(self) -> Iterator[ScoreStore]:
+        return iter(self._stores)
+
+    def seconds_left(self, kept: Kept) -> float:
+        """Return the time that is left of the life of a score."""
+        return max(1.0, kept.made + self._seconds - self._clock())
+
+    async def read(
+        self, identity: bytes, keys: Sequence[bytes]
+    ) -> dict[StoreSource, dict[bytes, Kept]]:
+        """Return the scores of a model by their store; faster stores get what a slower one has."""
+        found: dict[StoreSource, dict[bytes, Kept]] = {}
+        missing = list(keys)
+        for number, store in enumerate(self._stores):
+            if not missing:
+                break
+            found[store.source] = scores = await store.read(identity, missing)
+            missing = [key for key in missing if key not in scores]
+            for faster in self._stores[:number] if scores else ():
+                faster.write(identity, scores)
+        return found
+
+    def write(self, identity: bytes, packed: Mapping[bytes, bytes]) -> None:
+        """Write scores of a model that were computed now."""
+        made = int(self._clock())
+        scores = {key: Kept(score, made) for key, score in packed.items()}
+        for store in self._stores:
+            store.write(identity, scores)
+
+    def forget(self, identity: bytes) -> None:
+        """Make all scores of a model invalid."""
+        for store in self._stores:
+            store.forget(identity)
+
+    def _forget_faster(self, number: int, identity: bytes) -> None:
+        """Pass on that scores are invalid: to faster stores and to memory, never to a slower one.
+
+        Two gateways with one disk and one shared store would else renew epochs for each other
+        without end.
+        """
+        for store in self._stores[:number]:
+            store.forget(identity)
+        self._forgotten(identity)
+
+    async def run(self, followed: Callable[[], Collection[bytes]]) -> None:
+        """Run all stores until cancelled, then close them."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for store in self._stores:
+                    group.create_task(store.run(followed), name=f"{store.source} store")
+        finally:
+            if self._stores:
+                followed()  # a canary may have failed since the last look
+            await asyncio.gather(*(store.close() for store in self._stores))
+
+    def status(self) -> tuple[ScoreStoreStatus, ...]:
+        """Return a snapshot."""
+        return tuple(store.status() for store in self._stores)

@@ -1,0 +1,1 @@
+"""Shard processes: start, watch, eject, restart and stop."""

@@ -1,0 +1,1 @@
+"""Metrics, status, logs, traces and comparisons of scores."""

@@ -1,0 +1,1 @@
+"""Engines for graphs: exported ones by ONNX Runtime, conversions by OpenVINO."""

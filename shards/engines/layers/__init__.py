@@ -1,0 +1,1 @@
+"""Layers that engines share: attention, matrix products, packed layouts, the steps in between."""

@@ -1,0 +1,1 @@
+"""The machine of a shard: devices, threads, memory and NUMA nodes."""

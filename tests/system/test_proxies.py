@@ -1,0 +1,128 @@
+"""A plain reverse proxy in front: nginx, HAProxy and Caddy open no endpoint of the operator."""
+
+import asyncio
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.system.operator import model
+from tests.system.running import running
+
+NGINX = """
+daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
+    uwsgi_temp_path {folder}; scgi_temp_path {folder};
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{ {options} proxy_pass http://127.0.0.1:{gateway}; }}
+    }}
+}}
+"""
+HAPROXY = """
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 30s
+    timeout server 30s
+frontend front
+    bind 127.0.0.1:{port}
+    default_backend back
+backend back
+    server gateway 127.0.0.1:{gateway}
+"""
+CADDY = """
+{{
+    admin off
+    auto_https off
+}}
+http://:{port} {{
+    reverse_proxy 127.0.0.1:{gateway}
+}}
+"""
+PROXIES = {
+    "nginx": (NGINX, ["nginx", "-c", "{file}", "-p", "{folder}", "-e", "{folder}/error.log"]),
+    "haproxy": (HAPROXY, ["haproxy", "-f", "{file}"]),
+    "caddy": (CADDY, ["caddy", "run", "--config", "{file}", "--adapter", "caddyfile"]),
+}
+CHANGES = ("/admin/reload", "/admin/drain?model=m")
+READS = ("/status", "/metrics")
+
+
+@contextmanager
+def proxy(name: str, folder: Path, gateway: str, options: str = "") -> Iterator[str]:
+    """Run a proxy in front of a gateway; yield the URL of the proxy."""
+    text, command = PROXIES[name]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (folder / "proxy").mkdir(exist_ok=True)
+    names = {"folder": folder / "proxy", "port": port, "gateway": gateway.rpartition(":")[2]}
+    file = folder / "proxy" / name
+    file.write_text(text.format(**names, options=options))
+    with (folder / "proxy.log").open("ab") as log:
+        process = subprocess.Popen(
+            [part.format(file=file, **names) for part in command], stdout=log, stderr=log
+        )
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+async def until_up(session: aiohttp.ClientSession, url: str) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                async with session.get(f"{url}/livez") as reply:
+                    if reply.status in {200, 400}:
+                        return
+            except aiohttp.ClientError:
+                pass
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("name", PROXIES)
+async def test_a_plain_proxy_opens_nothing_of_the_operator(name: str, tmp_path: Path) -> None:
+    if shutil.which(name) is None:
+        pytest.skip(f"{name} is not installed (scripts/system-packages)")
+    async with running(model("m"), tmp_path) as gateway:
+        await gateway.until_ready()
+        with proxy(name, tmp_path, gateway.url) as url:
+            session = gateway.session
+            await until_up(session, url)
+            for path in CHANGES:
+                async with session.post(url + path) as reply:
+                    assert reply.status == 403, await reply.text()
+            # nginx sends HTTP/1.0, HAProxy the client's name of the host, Caddy what it forwards.
+            headers = {"Host": "rerank.example"}
+            for path in READS:
+                async with session.get(url + path, headers=headers) as reply:
+                    assert reply.status in {400, 403}, await reply.text()
+            body = {"query": "q", "documents": ["a"]}
+            async with session.post(f"{url}/v1/rerank", json=body) as reply:
+                assert reply.status == 200, await reply.text()
+        assert (await gateway.models())["m"]["state"] == "ready"
+        _, status = await gateway.get("/status")
+        assert status["reload"]["attempts"] == 0
+
+
+async def test_the_setting_closes_status_to_a_proxy_that_hides_itself(tmp_path: Path) -> None:
+    if shutil.which("nginx") is None:
+        pytest.skip("nginx is not installed (scripts/system-packages)")
+    options = 'proxy_http_version 1.1; proxy_set_header Connection "";'
+    async with running("[http]\nopen_status = false\n" + model("m"), tmp_path) as gateway:
+        with proxy("nginx", tmp_path, gateway.url, options) as url:
+            await until_up(gateway.session, url)
+            for path in READS:
+                async with gateway.session.get(url + path) as reply:
+                    assert reply.status == 403, await reply.text()

@@ -199,9 +199,10 @@ class Dispatch:
                 queue.leave(queued)
                 queued.scores.set_exception(QuarantineChanged())
                 continue
+            sent = time.monotonic()  # read first: the shard may begin before submit returns
             job_id = shard.replica.submit(queued.job, queued.scores)
             if job_id is not None:
-                queued.assignment, queued.sent = (shard, job_id), time.monotonic()
+                queued.assignment, queued.sent = (shard, job_id), sent
                 queue.served(queued)
 
     def _is_outdated(self, queued: QueuedJob) -> bool:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -108,6 +109,22 @@ async def test_equal_replicas_get_equal_shares(make_pool: Callable[[int], Pool])
         pool.dispatch.join(_job())
     assert pool.queues() == [20, 20]  # two batches each
     assert len(pool.dispatch) == 20
+
+
+async def test_a_job_is_sent_before_its_shard_can_begin(
+    make_pool: Callable[[int], Pool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool, entered = make_pool(1), list[float]()
+    replica = pool.shards[0].replica
+    submit = replica.submit
+
+    def submit_noting_when(*args: Any) -> int | None:
+        entered.append(time.monotonic())
+        return submit(*args)
+
+    monkeypatch.setattr(replica, "submit", submit_noting_when)
+    queued = pool.dispatch.join(_job())
+    assert queued.sent <= entered[0]
 
 
 async def test_a_new_replica_gets_a_quarter_of_its_window(make_pool: Callable[[int], Pool]) -> None:

@@ -1,18 +1,17 @@
 """Output of commands: answers on stdout, the rest on stderr, colours on terminals only."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
+    from gateway.cli.table import Table
     from gateway.config import Problem
-
-FILE_COLUMNS = 180
-"""Columns of a table that goes to a file or a pipe."""
 
 
 def fail(message: str, code: int) -> NoReturn:
@@ -45,8 +44,20 @@ def print_json(value: object, *, indent: bool = False) -> None:
 
 
 def console(*, stderr: bool = False) -> "Console":
-    """Return a console; outside a terminal it is wide enough for whole tables."""
+    """Return a console; outside a terminal it breaks no lines."""
     from rich.console import Console
 
     terminal = (sys.stderr if stderr else sys.stdout).isatty()
-    return Console(stderr=stderr, width=None if terminal else FILE_COLUMNS, highlight=False)
+    return Console(stderr=stderr, soft_wrap=not terminal, highlight=False)
+
+
+def print_table(table: "Table") -> None:
+    """Print a table in the width of the terminal; elsewhere one whole line for each row."""
+    print_lines(table.lines)
+
+
+def print_lines(lines: "Callable[[int | None], Sequence[Text]]") -> None:
+    """Print the lines for the width of the terminal; those for no width outside a terminal."""
+    out = console()
+    for line in lines(out.width if sys.stdout.isatty() else None):
+        out.print(line, soft_wrap=True)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.cli import exit_codes
-from gateway.cli.console import console, fail, print_json
+from gateway.cli.console import console, fail, print_json, print_table
 from gateway.cli.help_text import examples
 from gateway.cli.plots import check_plot, save_plot
 from gateway.cli.remote import DEFAULT_URL
+from gateway.cli.table import Column, Row, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -250,19 +251,16 @@ def _print(found: "dict[str, Figures]", *, as_json: bool) -> None:
     if as_json:
         print_json({name: asdict(each) for name, each in found.items()}, indent=True)
         return
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("workload")
-    for title, _ in COLUMNS:
-        table.add_column(title, justify="right")
-    table.add_column("codes")
-    for name, each in found.items():
-        cells = (f"{getattr(each, key):,.5g}" for _, key in COLUMNS)
-        codes = ", ".join(f"{code}: {count}" for code, count in each.codes.items())
-        table.add_row(name, *cells, codes)
-    console().print(table)
+    columns = [Column("workload"), *(Column(title, right=True) for title, _ in COLUMNS)]
+    rows: list[Row] = [
+        {
+            "workload": name,
+            **{title: f"{getattr(each, key):,.5g}" for title, key in COLUMNS},
+            "codes": ", ".join(f"{code}: {count}" for code, count in each.codes.items()),
+        }
+        for name, each in found.items()
+    ]
+    print_table(Table([*columns, Column("codes")], rows))
 
 
 def _plot(path: Path, runs: "dict[str, Run]") -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.cli import exit_codes
-from gateway.cli.console import console, print_json
+from gateway.cli.console import console, print_json, print_table
 from gateway.cli.serve.port import PortUnavailable, listen
+from gateway.cli.table import Column, Row, Table
 
 if TYPE_CHECKING:
     from gateway.cli.doctor.finding import Finding
@@ -97,19 +98,18 @@ def _port_problem(settings: "Settings") -> str:
 
 
 def _print_table(findings: "list[Finding]") -> None:
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, show_header=False)
+    rows: list[Row] = []
     for finding in findings:
         mark, colour = MARKS[finding.state]
         text = Text(finding.found)
         if finding.remedy:
             text.append(f"\n-> {finding.remedy}", style="bold")
-        table.add_row(Text(mark, style=colour), Text(finding.name), text)
-    out = console()
-    out.print(table)
-    out.print(verdict(findings))
+        rows.append({"state": Text(mark, style=colour), "name": finding.name, "found": text})
+    columns = [Column("state"), Column("name"), Column("found", prose=True)]
+    print_table(Table(columns, rows, has_titles=False))
+    console().print(verdict(findings))
 
 
 def verdict(findings: "list[Finding]") -> str:

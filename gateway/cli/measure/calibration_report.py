@@ -4,10 +4,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.cli.console import console, print_json
+from gateway.cli.console import print_json, print_table
 from gateway.cli.measure.calibration.reliability import bins, calibration_error, log_loss
 from gateway.cli.plots import save_plot
 from gateway.cli.score.scorer import ModelIdentity
+from gateway.cli.table import facts_table
 from gateway.domain.request import Calibration
 
 if TYPE_CHECKING:
@@ -74,17 +75,15 @@ def report(
         }
         print_json(found, indent=True)
         return
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_header=False)
-    table.add_row("model", pairs.identity.name)
-    table.add_row("pairs, relevant", f"{entry.pairs}, {entry.relevant}")
-    table.add_row("slope, intercept", f"{entry.slope:.4f}, {entry.intercept:+.4f}")
-    table.add_row("ECE before, after", f"{entry.ece_before:.4f}, {entry.ece_after:.4f}")
-    table.add_row("log loss before, after", "{:.4f}, {:.4f}".format(*losses))
-    table.add_row("written to", str(target) if target else "nothing: --dry-run")
-    console().print(table)
+    facts = (
+        ("model", pairs.identity.name),
+        ("pairs, relevant", f"{entry.pairs}, {entry.relevant}"),
+        ("slope, intercept", f"{entry.slope:.4f}, {entry.intercept:+.4f}"),
+        ("ECE before, after", f"{entry.ece_before:.4f}, {entry.ece_after:.4f}"),
+        ("log loss before, after", "{:.4f}, {:.4f}".format(*losses)),
+        ("written to", str(target) if target else "nothing: --dry-run"),
+    )
+    print_table(facts_table(facts))
 
 
 def plot_map(path: Path, pairs: LabelledPairs, fitted: FittedMap) -> None:

@@ -10,7 +10,7 @@ import click
 
 from gateway.cli import exit_codes
 from gateway.cli.completion import model_names
-from gateway.cli.console import console, fail, print_json, warn
+from gateway.cli.console import fail, print_json, print_table, warn
 from gateway.cli.help_text import examples
 from gateway.cli.inputs import BadInput
 from gateway.cli.measure.agreement import Agreement, ModelRun, agreement, run_model
@@ -21,6 +21,7 @@ from gateway.cli.remote import Target, default_url, read_key
 from gateway.cli.score.client_apis import CLIENT_APIS
 from gateway.cli.score.scorer import Unreachable
 from gateway.cli.score.scorer_options import scorer_of, scorer_options
+from gateway.cli.table import facts_table
 from gateway.telemetry.rank_correlation import kendall_tau, order
 
 if TYPE_CHECKING:
@@ -193,13 +194,7 @@ def _report(
         whole = {A: a, B: b, **asdict(found), "overlap_at": k, "ndcg_at_10": ndcg}
         print_json(whole, indent=True)
         return
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_header=False)
-    for line in _lines(a, b, found, ndcg, k):
-        table.add_row(*line)
-    console().print(table)
+    print_table(facts_table(_lines(a, b, found, ndcg, k)))
 
 
 def _lines(

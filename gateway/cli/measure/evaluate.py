@@ -11,7 +11,7 @@ import click
 
 from gateway.cli import exit_codes
 from gateway.cli.completion import model_names
-from gateway.cli.console import console, fail, print_json, warn
+from gateway.cli.console import console, fail, print_json, print_table, warn
 from gateway.cli.help_text import examples
 from gateway.cli.inputs import BadInput
 from gateway.cli.measure.evaluation.collection import (
@@ -24,6 +24,7 @@ from gateway.cli.score.batch import score_questions
 from gateway.cli.score.progress import progress_bar
 from gateway.cli.score.scorer import Scorer, Unreachable
 from gateway.cli.score.scorer_options import scorer_of, scorer_options
+from gateway.cli.table import Column, Row, Table
 
 if TYPE_CHECKING:
     from gateway.cli.measure.evaluation.figures import Quality
@@ -278,19 +279,20 @@ def _report(found: "Mapping[str, Quality]", reranked: RerankedRun, *, as_json: b
         }
         print_json(whole, indent=True)
         return
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
     first = next(iter(found))
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("ranking")
-    for title in found[first].measures:
-        table.add_column(title, justify="right")
+    columns = (Column("ranking"), *(Column(name, right=True) for name in found[first].measures))
+    rows: list[Row] = []
     for name, quality in found.items():
-        spans = (f"{f.mean:.4f} [{f.low:.4f}, {f.high:.4f}]" for f in quality.measures.values())
-        table.add_row(name, *spans)
+        spans = {
+            title: f"{f.mean:.4f} [{f.low:.4f}, {f.high:.4f}]"
+            for title, f in quality.measures.items()
+        }
+        rows.append({"ranking": name, **spans})
         if quality.gains:
-            gains = (f"{f.mean:+.4f} [{f.low:+.4f}, {f.high:+.4f}]" for f in quality.gains.values())
-            table.add_row(f"  less {first}", *gains)
-    console().print(table)
+            gains = {
+                title: f"{f.mean:+.4f} [{f.low:+.4f}, {f.high:+.4f}]"
+                for title, f in quality.gains.items()
+            }
+            rows.append({"ranking": f"  less {first}", **gains})
+    print_table(Table(columns, rows))
     console().print(f"{len(reranked.orders)} queries were reranked; in brackets 95 % intervals")

@@ -3,9 +3,9 @@
 import click
 
 from gateway.cli import exit_codes
-from gateway.cli.console import console, fail, print_json
+from gateway.cli.console import fail, print_json, print_table
 from gateway.cli.operate.admin import fetch
-from gateway.cli.operate.tables import Row, shadow_table
+from gateway.cli.operate.tables import Values, shadow_table
 from gateway.cli.remote import Target
 
 
@@ -30,8 +30,8 @@ def show_shadows(target: Target, model: str | None, *, as_json: bool) -> None:
         _print_table(found)
 
 
-def _print_table(shadows: list[Row]) -> None:
-    console().print(shadow_table(shadows))
+def _print_table(shadows: list[Values]) -> None:
+    print_table(shadow_table(shadows))
     for shadow in shadows:
         if error := shadow["last_error"]:
             click.echo(f"{shadow['shadow']}, shadow of {shadow['model']}: {error}", err=True)

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli import exit_codes
-from gateway.cli.console import console, fail, print_json
+from gateway.cli.console import console, fail, print_json, print_table
 from gateway.cli.help_text import examples
 from gateway.cli.model_options import model_options, one_model
 from gateway.cli.remote import api_key_option, read_key
 from gateway.cli.score.client_apis import CLIENT_APIS
 from gateway.cli.score.scorer import Refused, Unreachable
 from gateway.cli.score.scorer_options import dialect_option
+from gateway.cli.table import Column, Row, Table
 
 if TYPE_CHECKING:
     from gateway.cli.models.verify_process import ProgressBar, SilentProgress
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 Report = dict[str, Any]
 
-MARKS = {True: "[green]passed[/]", False: "[red]FAILED[/]", None: "[yellow]left out[/]"}
+MARKS = {True: ("passed", "green"), False: ("FAILED", "red"), None: ("left out", "yellow")}
 
 
 @click.command(
@@ -127,23 +128,26 @@ def _remote(
 
 def show(report: Report) -> None:
     """Print a report as tables."""
-    from rich.table import Table
+    from rich.text import Text
 
-    out = console()
-    facts = Table(title=f"{report['model']}", title_justify="left", show_header=False)
-    facts.add_column(style="bold", no_wrap=True)
-    facts.add_column()
-    for name, value in report["facts"].items():
-        facts.add_row(name, value)
-    checks = Table(show_header=False)
-    for name in ("check", "outcome"):
-        checks.add_column(name, style="bold" if name == "check" else "", no_wrap=True)
-    checks.add_column("found")
-    for check in report["checks"]:
-        checks.add_row(check["name"], MARKS[check["passed"]], check["said"])
-    for table in (facts, checks):
-        out.print(table, markup=True)
-    out.print(MARKS[report["passed"]])
+    facts: list[Row] = [
+        {"fact": Text(name, style="bold"), "value": value}
+        for name, value in report["facts"].items()
+    ]
+    checks: list[Row] = [
+        {
+            "check": Text(check["name"], style="bold"),
+            "outcome": Text(*MARKS[check["passed"]]),
+            "found": check["said"],
+        }
+        for check in report["checks"]
+    ]
+    of_facts = (Column("fact"), Column("value", prose=True))
+    of_checks = (Column("check"), Column("outcome"), Column("found", prose=True))
+    print_table(Table(of_facts, facts, title=str(report["model"]), has_titles=False))
+    click.echo()
+    print_table(Table(of_checks, checks, has_titles=False))
+    console().print(Text(*MARKS[report["passed"]]))
 
 
 def _progress() -> "ProgressBar | SilentProgress":

@@ -1,20 +1,19 @@
 """`gateway cache scores`: the use of the score cache of a running gateway, and its clearing."""
 
 from collections.abc import Container
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from gateway.cli.completion import model_names
-from gateway.cli.console import console, print_json
+from gateway.cli.console import print_json, print_table
+from gateway.cli.help_text import Group
 from gateway.cli.operate.admin import call_admin, fetch
 from gateway.cli.remote import Target, target_options
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from gateway.cli.table import Column, Row, Table
 
 
-@click.group()
+@click.group(cls=Group)
 def cache() -> None:
     """Show and clear what a running gateway keeps.
 
@@ -57,7 +56,7 @@ def scores(model: str | None, clear: bool, as_json: bool, target: Target) -> Non
     for store in found["stores"]:
         click.echo(_store(store))
     if models:
-        console().print(_table(models, {store["source"] for store in found["stores"]}))
+        print_table(_table(models, {store["source"] for store in found["stores"]}))
 
 
 def _summary(found: dict[str, Any]) -> str:
@@ -79,20 +78,20 @@ def _store(store: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _table(models: list[dict[str, Any]], stores: Container[str]) -> "Table":
+def _table(models: list[dict[str, Any]], stores: Container[str]) -> Table:
     """Return documents by source for each model; a store that is not there has no column."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
     from gateway.domain.request import SOURCES
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     sources = [name for name in SOURCES if name not in ("disk", "shared") or name in stores]
-    for number, title in enumerate(("model", "hit rate", *sources, "saved s")):
-        table.add_column(title, justify="right" if number else "left", overflow="fold")
-    for row in models:
-        counts = [f"{row[source]:,}" for source in sources]
-        cells = (row["model"], f"{row['hit_rate']:.1%}", *counts, f"{row['saved_seconds']:,.1f}")
-        table.add_row(*map(Text, cells))
-    return table
+    numbers = ("hit rate", *sources, "saved s")
+    columns = [Column("model"), *(Column(title, right=True) for title in numbers)]
+    rows: list[Row] = [
+        {
+            "model": row["model"],
+            "hit rate": f"{row['hit_rate']:.1%}",
+            **{source: f"{row[source]:,}" for source in sources},
+            "saved s": f"{row['saved_seconds']:,.1f}",
+        }
+        for row in models
+    ]
+    return Table(columns, rows)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli import exit_codes
-from gateway.cli.console import console, print_json, report
+from gateway.cli.console import console, print_json, print_table, report
 from gateway.cli.operate.formatting import core_ranges
+from gateway.cli.table import Column, Row, Table
 
 if TYPE_CHECKING:
     from gateway.config import CascadeSpec, ModelSpec, Problem, Settings, SplitSpec
@@ -102,6 +103,9 @@ def _print_json(
     print_json(found, indent=True)
 
 
+_TEXTS = ("model", "source", "shard", "device", "dtype", "cores")
+
+
 def _print_table(
     file: Path,
     settings: "Settings",
@@ -109,13 +113,10 @@ def _print_table(
     specs: "tuple[ModelSpec, ...]",
     warnings: list[str],
 ) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for title in ("model", "source", "shard", "device", "dtype", "cores", "threads"):
-        table.add_column(title, overflow="fold")
+    columns = [*map(Column, _TEXTS), Column("threads", right=True)]
+    rows: list[Row] = []
     for spec in specs:
         name = f"{spec.name} (default)" if spec.default else spec.name
         if spec.shadow:
@@ -123,13 +124,13 @@ def _print_table(
         for number, shard in enumerate(spec.shards):
             first = (name, spec.source) if number == 0 else ("", "")
             cells = (*first, shard.name, shard.device, shard.dtype, core_ranges(shard.cores))
-            table.add_row(*map(Text, cells), str(shard.threads))
+            rows.append({**dict(zip(_TEXTS, cells, strict=True)), "threads": str(shard.threads)})
     address = f"{settings.host}, port {settings.port}"
     out = console()
     out.print(
         Text(f"{file}: no errors. {address}. This machine: {_describe(machine)}", style="green")
     )
-    out.print(table)
+    print_table(Table(columns, rows))
     for name, split in settings.splits.items():
         weights = ", ".join(f"{model} {weight:g}" for model, weight in split.models.items())
         out.print(Text(f"split {name}: {weights}"))

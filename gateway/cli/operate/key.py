@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli import exit_codes
-from gateway.cli.console import console, fail, print_json, report
-from gateway.cli.help_text import examples
+from gateway.cli.console import fail, print_json, print_table, report
+from gateway.cli.help_text import Group, examples
 from gateway.cli.operate.revocation import admin_socket, refused_by
+from gateway.cli.table import Column, Row, Table
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from gateway.http.keys import Key, KeyFile
 
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
@@ -27,11 +26,12 @@ _RELOAD_HINT = "`gateway reload` brings the change into effect"
 
 
 @click.group(
+    cls=Group,
     epilog=examples(
         "gateway key new 'search team' --keys-file keys.toml --expires 90d --rate 600",
         "gateway key list --config gateway.toml",
         "gateway key revoke 'search team' --config gateway.toml",
-    )
+    ),
 )
 def key() -> None:
     """Create, list and revoke API keys.
@@ -150,7 +150,7 @@ def list_(file: Path | None, config: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(shown, indent=True)
     else:
-        console().print(_table(shown))
+        print_table(_table(shown))
 
 
 @key.command()
@@ -274,26 +274,26 @@ def _public(key: "Key", now: datetime) -> dict[str, Any]:
     return {**fields, "state": key.state(now)}
 
 
-_COLUMNS = ("id", "name", "state", "expires", "models", "rate/min", "at a time", "weight", "admin")
+_COLUMNS = (
+    *map(Column, ("id", "name", "state", "expires", "models")),
+    *(Column(title, right=True) for title in ("rate/min", "at a time", "weight")),
+    Column("admin"),
+)
 
 
-def _table(keys: list[dict[str, Any]]) -> "Table":
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*_COLUMNS, box=SIMPLE_HEAD, pad_edge=False)
-    for key in keys:
-        cells = (
-            key["id"],
-            key["name"],
-            key["state"],
-            key["expires"] or "never",
-            ", ".join(key["models"]) or "all",
-            str(key["requests_per_minute"] or "-"),
-            str(key["concurrency"] or "-"),
-            f"{key['weight']:g}",
-            "yes" if key["admin"] else "",
-        )
-        table.add_row(*map(Text, cells))
-    return table
+def _table(keys: list[dict[str, Any]]) -> Table:
+    rows: list[Row] = [
+        {
+            "id": key["id"],
+            "name": key["name"],
+            "state": key["state"],
+            "expires": key["expires"] or "never",
+            "models": ", ".join(key["models"]) or "all",
+            "rate/min": str(key["requests_per_minute"] or "-"),
+            "at a time": str(key["concurrency"] or "-"),
+            "weight": f"{key['weight']:g}",
+            "admin": "yes" if key["admin"] else "",
+        }
+        for key in keys
+    ]
+    return Table(_COLUMNS, rows)

@@ -5,8 +5,8 @@ from functools import partial
 import click
 
 from gateway.cli import exit_codes
-from gateway.cli.console import console, print_json
-from gateway.cli.operate.status_table import Status, render
+from gateway.cli.console import print_json, print_lines, print_table
+from gateway.cli.operate.status_table import Status, fitted
 from gateway.cli.operate.tables import cascade_table, key_table, shadow_table, split_table
 from gateway.cli.remote import NotAnswering, Target, fetch_json, refusal, target_options
 
@@ -76,7 +76,8 @@ def _show(found: Status | str, as_json: bool) -> None:
     elif as_json:
         print_json(found)
     else:
-        console().print(render(found))
+        print_lines(partial(fitted, found))
         for name, table in _TABLES.items():
             if found.get(name):
-                console().print(table(found[name]))
+                click.echo()
+                print_table(table(found[name]))

@@ -1,39 +1,36 @@
-"""The table of `gateway status`: a line per model, one per shard, and their problems below."""
+"""The table of `gateway status`: a heading per model, a line per shard, and problems below."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from gateway.cli.operate.formatting import byte_size, duration, shard_cores
 from gateway.cli.operate.trends import Trends, sparkline
+from gateway.cli.table import Column, Heading, Table
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
 Status = dict[str, Any]
-Column = tuple[str, Literal["left", "right"]]
-"""Title and justification of a column."""
 
 COLOURS = {"ready": "green", "degraded": "yellow", "failed": "red", "backoff": "red"}
 
-COLUMNS: tuple[Column, ...] = (
-    ("shard", "left"),
-    ("state", "left"),
-    ("pid", "right"),
-    ("device", "left"),
-    ("cores", "left"),
-    ("dtype", "left"),
-    ("generation", "right"),
-    ("restarts", "right"),
-    ("queue", "right"),
-    ("docs/s", "right"),
-    ("p50 ms", "right"),
-    ("p95 ms", "right"),
-    ("memory", "right"),
+COLUMNS = (
+    Column("shard"),
+    Column("state"),
+    Column("pid", right=True),
+    Column("device"),
+    Column("cores"),
+    Column("dtype"),
+    Column("generation", right=True),
+    Column("restarts", right=True),
+    Column("queue", right=True),
+    Column("docs/s", right=True),
+    Column("trend"),
+    Column("p50 ms", right=True),
+    Column("p95 ms", right=True),
+    Column("memory", right=True),
 )
 
-TREND: Column = ("trend", "left")
 LEFT_OUT = (
     "cores",
     "generation",
@@ -50,70 +47,59 @@ LEFT_OUT = (
 _TREND_WIDTH = 12
 
 
-def render(
-    status: Status,
-    columns: Sequence[Column] = COLUMNS,
-    trends: Mapping[str, str] | None = None,
-    most_rows: int | None = None,
-) -> "Table":
-    """Return the table: a line per model, below it one per shard, and the problems at the end.
+def fitted(
+    status: Status, width: int | None, trends: Trends | None = None, room: int | None = None
+) -> "list[Text]":
+    """Return the lines of the table in the width of a terminal and within `room` lines.
 
     Args:
         status: the reply of `/status`.
-        columns: titles, and how they are justified.
-        trends: cells of the column `trend` by the name of the shard.
-        most_rows: limit of lines; lines above it are counted below the table.
+        width: columns of the terminal; None for a pipe, where every line is whole.
+        trends: figures of earlier looks, for a column of their own.
+        room: limit of lines; rows above it are counted below the table.
     """
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    title = f"rerank gateway {status['version']}, up {duration(status['uptime_seconds'])}"
-    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
-    for name, justify in columns:
-        table.add_column(name, justify=justify, overflow="fold")
-    rows = list(_rows(status, trends or {}))
-    for row in rows[:most_rows]:
-        table.add_row(*(row.get(name, "") for name, _ in columns))
-    notes = _notes(status)
-    if most_rows is not None and len(rows) > most_rows:
-        left_out = f"{len(rows) - most_rows} more lines: `gateway status` shows all"
-        notes = [Text(f"... {left_out}"), *notes[:most_rows]]
-    if notes:
-        table.caption = Text("\n").join(notes)
-        table.caption_justify = "left"
-    return table
+    whole = _table(status, trends)
+    if width is None or whole.columns_within(width) == whole.columns:
+        table = whole
+    else:  # the heading has the model already
+        table = _table(status, trends, short_names=True)
+    rows, lines, left_out = list(table.rows), table.lines(width), 0
+    while room is not None and len(lines) > room and len(table.rows) > 1:
+        left_out += min(max(1, len(lines) - room), len(table.rows) - 1)
+        note = f"... {left_out} more lines: `gateway status` shows all"
+        table.rows = rows[: len(rows) - left_out]
+        table.notes = [note, *_notes(status)[: len(table.rows)]]
+        lines = table.lines(width)
+    return lines
 
 
-def fitted(status: Status, trends: Trends, out: "Console", room: int) -> "Table":
-    """Return the table in the width of a terminal and within `room` lines."""
-    sparks = {name: sparkline(values, _TREND_WIDTH) for name, values in trends.shards.items()}
-    columns = list(COLUMNS)
-    columns.insert([name for name, _ in columns].index("docs/s") + 1, TREND)
-    for name in ("", *LEFT_OUT):
-        columns = [column for column in columns if column[0] != name]
-        table = render(status, columns, sparks)
-        if out.measure(table, options=out.options.update(width=1000)).maximum <= out.width:
-            break
-    most = table.row_count
-    while most > 1 and len(out.render_lines(table)) > room:
-        most -= max(1, min(len(out.render_lines(table)) - room, most - 1))
-        table = render(status, columns, sparks, most_rows=most)
-    return table
+def _table(status: Status, trends: Trends | None, *, short_names: bool = False) -> Table:
+    shards = trends.shards if trends else {}
+    sparks = {name: sparkline(values, _TREND_WIDTH) for name, values in shards.items()}
+    return Table(
+        [column for column in COLUMNS if trends or column.title != "trend"],
+        list(_rows(status, sparks, short_names=short_names)),
+        title=f"rerank gateway {status['version']}, up {duration(status['uptime_seconds'])}",
+        notes=_notes(status),
+        may_leave=LEFT_OUT,
+    )
 
 
-def _rows(status: Status, trends: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """Yield the cells of each line by the titles of their columns."""
+def _rows(
+    status: Status, trends: Mapping[str, str], *, short_names: bool
+) -> Iterator[dict[str, Any] | Heading]:
+    """Yield a heading for each model, and the cells of its shards by the titles of the columns."""
     from rich.text import Text
 
     for model in _revisions(status):
-        yield {
-            "shard": Text(model["title"], style="bold"),
-            "state": _coloured(model["state"]),
-            "queue": str(model["queue"]) if model.get("queue") else "",
-        }
+        queue = f"  queue {model['queue']:,}" if model.get("queue") else ""
+        title = Text(model["title"], style="bold")
+        yield Heading(Text.assemble(title, "  ", _coloured(model["state"]), queue))
         for shard in model["shards"]:
-            yield {**_cells(shard), "trend": Text(trends.get(shard["name"], ""), style="cyan")}
+            name = shard["name"]
+            short = name.removeprefix(f"{model['name']}/") if short_names else name
+            trend = Text(trends.get(name, ""), style="cyan")
+            yield {**_cells(shard), "shard": f"  {short}", "trend": trend}
 
 
 def _notes(status: Status) -> "list[Text]":
@@ -157,7 +143,6 @@ def _title(model: dict[str, Any]) -> str:
 def _cells(shard: dict[str, Any]) -> dict[str, Any]:
     state, stage = shard["state"], shard.get("stage", "")
     return {
-        "shard": f"  {shard['name']}",
         "state": _coloured(f"{state} ({stage})" if stage and state != "ready" else state),
         "pid": str(shard["pid"] or "-"),
         "device": shard["device"],

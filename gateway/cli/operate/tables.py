@@ -1,12 +1,11 @@
 """Tables of a status below its models: traffic splits, cascades, shadow traffic, API keys."""
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
-if TYPE_CHECKING:
-    from rich.table import Table
+from gateway.cli.table import Column, Row, Table
 
-Row = dict[str, Any]
+Values = dict[str, Any]
 
 _SHADOW_COLUMNS = (
     "model",
@@ -25,76 +24,62 @@ _KEY_TEXTS = ("key", "name", "state")
 _KEY_NUMBERS = ("weight", "open", "requests", "refused", "documents", "tokens")
 
 
-def split_table(splits: Sequence[Row]) -> "Table":
+def columns(texts: Sequence[str], numbers: Sequence[str]) -> list[Column]:
+    """Return columns of texts, then those of numbers, which are justified to the right."""
+    return [*map(Column, texts), *(Column(title, right=True) for title in numbers)]
+
+
+def split_table(splits: Sequence[Values]) -> Table:
     """Return a line per model of each split; requests count since the start."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("split", "model", box=SIMPLE_HEAD, pad_edge=False)
-    for title in ("share", "requests"):
-        table.add_column(title, justify="right")
-    for split in splits:
-        name = f"{split['name']} (default)" if split["default"] else split["name"]
-        for model in split["models"]:
-            cells = (name, model["model"], f"{model['share']:.0%}", f"{model['requests']:,}")
-            table.add_row(*map(Text, cells))
-            name = ""
-    return table
+    shown = columns(("split", "model"), ("share", "requests"))
+    return Table(shown, [_row(shown, cells) for split in splits for cells in _split_cells(split)])
 
 
-def cascade_table(cascades: Sequence[Row]) -> "Table":
+def cascade_table(cascades: Sequence[Values]) -> Table:
     """Return a line per model of each cascade; documents that it scored last, since the start."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("cascade", "model", box=SIMPLE_HEAD, pad_edge=False)
-    for title in ("keeps", "documents"):
-        table.add_column(title, justify="right")
-    for cascade in cascades:
-        name = f"{cascade['name']} (default)" if cascade["default"] else cascade["name"]
-        keeps = f"best {cascade['keep']:,}"
-        if cascade["within"] is not None:
-            keeps += f" within {cascade['within']:g}"
-        for stage, kept in (("first", "all"), ("then", keeps)):
-            cells = (name, cascade[stage], kept, f"{cascade[f'{stage}_documents']:,}")
-            table.add_row(*map(Text, cells))
-            name = ""
-    return table
+    shown = columns(("cascade", "model"), ("keeps", "documents"))
+    rows = [_row(shown, cells) for cascade in cascades for cells in _cascade_cells(cascade)]
+    return Table(shown, rows)
 
 
-def shadow_table(shadows: Sequence[Row]) -> "Table":
+def shadow_table(shadows: Sequence[Values]) -> Table:
     """Return a line per model and shadow; agreement is over the requests compared so far."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for number, title in enumerate(_SHADOW_COLUMNS):
-        table.add_column(title, justify="left" if number < 2 else "right", overflow="fold")
-    for shadow in shadows:
-        table.add_row(*map(Text, _shadow_cells(shadow)))
-    return table
+    shown = columns(_SHADOW_COLUMNS[:2], _SHADOW_COLUMNS[2:])
+    return Table(shown, [_row(shown, _shadow_cells(shadow)) for shadow in shadows])
 
 
-def key_table(keys: Sequence[Row]) -> "Table":
+def key_table(keys: Sequence[Values]) -> Table:
     """Return a line per API key; all numbers but `weight` and `open` count since the start."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*_KEY_TEXTS, box=SIMPLE_HEAD, pad_edge=False)
-    for title in _KEY_NUMBERS:
-        table.add_column(title, justify="right")
-    for key in keys:
-        state = f"{key['state']} (admin)" if key["admin"] else key["state"]
-        cells = (key["id"], key["name"], state, *(f"{key[name]:,}" for name in _KEY_NUMBERS))
-        table.add_row(*map(Text, cells))
-    return table
+    shown = columns(_KEY_TEXTS, _KEY_NUMBERS)
+    return Table(shown, [_row(shown, _key_cells(key)) for key in keys])
 
 
-def _shadow_cells(shadow: Row) -> Iterator[str]:
+def _row(shown: Sequence[Column], cells: Iterable[str]) -> Row:
+    return {column.title: cell for column, cell in zip(shown, cells, strict=True)}
+
+
+def _split_cells(split: Values) -> Iterator[tuple[str, ...]]:
+    name = f"{split['name']} (default)" if split["default"] else split["name"]
+    for model in split["models"]:
+        yield name, model["model"], f"{model['share']:.0%}", f"{model['requests']:,}"
+
+
+def _cascade_cells(cascade: Values) -> Iterator[tuple[str, ...]]:
+    name = f"{cascade['name']} (default)" if cascade["default"] else cascade["name"]
+    keeps = f"best {cascade['keep']:,}"
+    if cascade["within"] is not None:
+        keeps += f" within {cascade['within']:g}"
+    for stage, kept in (("first", "all"), ("then", keeps)):
+        yield name, cascade[stage], kept, f"{cascade[f'{stage}_documents']:,}"
+
+
+def _key_cells(key: Values) -> Iterator[str]:
+    yield from (key["id"], key["name"])
+    yield f"{key['state']} (admin)" if key["admin"] else key["state"]
+    yield from (f"{key[name]:,}" for name in _KEY_NUMBERS)
+
+
+def _shadow_cells(shadow: Values) -> Iterator[str]:
     agreement = shadow["agreement"]
     yield from (shadow["model"], shadow["shadow"], f"{shadow['percent']:g} %")
     yield from (str(shadow[name]) for name in ("compared", "dropped", "failed"))

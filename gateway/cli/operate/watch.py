@@ -18,7 +18,7 @@ from gateway.cli import exit_codes
 from gateway.cli.console import console
 from gateway.cli.operate.formatting import figure
 from gateway.cli.operate.keyboard import keyboard, no_keys
-from gateway.cli.operate.status_table import Status, fitted, render
+from gateway.cli.operate.status_table import Status, fitted
 from gateway.cli.operate.trends import Trends, sparkline
 
 if TYPE_CHECKING:
@@ -153,7 +153,8 @@ def _apply(key: str, screen: Screen) -> bool:
 def _print_last(screen: Screen, out: "Console") -> None:
     """Print the last table once more: the terminal has dropped the screen."""
     if screen.found:
-        out.print(render(screen.found))
+        for line in fitted(screen.found, out.width, screen.trends):
+            out.print(line, soft_wrap=True)
     if screen.problem:
         click.echo(screen.problem, err=True)
 
@@ -168,10 +169,11 @@ def render_screen(screen: Screen, out: "Console", now: float) -> "RenderableType
     if screen.found is None:
         return Group(*head, Text(), foot)
     room = out.height - len(head) - 1
-    table = fitted(screen.found, screen.trends, out, room)
+    table = fitted(screen.found, out.width, screen.trends, room)
     if screen.problem:
-        table.style = "dim"
-    return Group(*head, table, foot)
+        for line in table:
+            line.stylize("dim")
+    return Group(*head, *table, foot)
 
 
 def _figures(trends: Trends) -> list["RenderableType"]:

@@ -9,10 +9,11 @@ from typing import Any, Protocol
 
 import click
 
-from gateway.cli.console import console, print_json
+from gateway.cli.console import print_json, print_table
 from gateway.cli.inputs import BadInput, Document, Question
 from gateway.cli.score.client_apis import DETAILS
 from gateway.cli.score.trec_order import falling
+from gateway.cli.table import Column, Row, Table
 
 TREC_TAG = "rerank-gateway"
 
@@ -160,21 +161,16 @@ def _cell(value: Any) -> str:
 
 
 def _print_table(answer: Answer) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=SIMPLE_HEAD, title=Text(answer.question.query), pad_edge=False)
-    table.title_justify = "left"
-    table.add_column("relevance_score", justify="right")
-    table.add_column("index", justify="right")
     shown = [name for name in DETAILS if any(name in each.details for each in answer.results)]
-    for name in shown:
-        table.add_column(name, justify="right")
-    table.add_column("document", overflow="fold")
-    for result in answer.results:
-        details = [_cell(result.details.get(name)) for name in shown]
-        text = Text(result.document.text)
-        index = result.document.id or str(result.index)
-        table.add_row(f"{result.relevance_score:.6f}", index, *details, text)
-    console().print(table)
+    numbers = (Column(title, right=True) for title in ("relevance_score", "index", *shown))
+    rows: list[Row] = [
+        {
+            "relevance_score": f"{result.relevance_score:.6f}",
+            "index": result.document.id or str(result.index),
+            **{name: _cell(result.details.get(name)) for name in shown},
+            "document": result.document.text,
+        }
+        for result in answer.results
+    ]
+    columns = (*numbers, Column("document", prose=True))
+    print_table(Table(columns, rows, title=answer.question.query))

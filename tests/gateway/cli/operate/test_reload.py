@@ -1,6 +1,5 @@
 """`gateway reload` and `gateway drain`: output and exit codes (see tests/system/test_reload.py)."""
 
-import io
 import signal
 import socket
 from pathlib import Path
@@ -8,10 +7,9 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from rich.console import Console
 
 from gateway.cli import cli
-from gateway.cli.operate.status_table import render
+from gateway.cli.operate.status_table import fitted
 from tests.gateway.cli.conftest import Serving
 from tests.gateway.cli.operate.test_status import model, other, status_of
 
@@ -126,9 +124,7 @@ def test_the_table_shows_revisions_of_a_reload_and_its_errors() -> None:
         "leaving": [model("draining")],
         "last": {"errors": ["model 'bert': no config.json"]},
     }
-    console = Console(width=200, record=True, file=io.StringIO())
-    console.print(render(found))
-    text = console.export_text()
+    text = "\n".join(line.plain for line in fitted(found, 200))
     for line in ("bert (coming)", "bert (leaving)", "loading (weights)"):
         assert line in text
     assert "the last reload failed: model 'bert': no config.json" in text

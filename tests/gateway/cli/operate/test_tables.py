@@ -1,7 +1,5 @@
 """Tables of a status below its models."""
 
-from rich.console import Console
-
 from gateway.cli.operate.tables import key_table
 
 
@@ -18,8 +16,6 @@ def test_each_key_has_a_line_with_its_usage() -> None:
         },
         {"id": "k2", "name": "", "state": "expired", "admin": True, "weight": 1.0, **used},
     ]
-    out = Console(width=160, record=True)
-    out.print(key_table(keys))
-    lines = [" ".join(line.split()) for line in out.export_text().splitlines() if line.strip()]
+    lines = [" ".join(line.plain.split()) for line in key_table(keys).lines(None)]
     assert "k1 [b]search[/b] good 2.5 1 1,234 5 60,000 7,000,000" in lines
     assert "k2 expired (admin) 1.0 1 1,234 5 60,000 7,000,000" in lines

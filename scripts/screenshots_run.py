@@ -75,7 +75,7 @@ def status(browser: Browser, url: str) -> None:
         client.join()
 
 
-_MODELS = ("embedded-bert", "embedded-qwen3")
+_MODELS = ("embedded", "embedded-qwen3")
 
 
 def _open(browser: Browser, url: str, colours: Literal["light", "dark"]) -> Page:

@@ -22,10 +22,11 @@ from gateway.config.sections import Name, Seconds
 Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^/\s*]+)$")]
 
 EMBEDDED = {
-    "embedded-bert": ModelSettings(source="embedded:bert"),
+    "embedded": ModelSettings(source="embedded", aliases=("embedded-bert",)),
     "embedded-qwen3": ModelSettings(source="embedded:qwen3"),
 }
-"""The models of a gateway without configuration: two small demonstration models in the package."""
+"""The models of a gateway without configuration, both in the package: a small real one, which also
+answers to the name of the demonstration that it replaced, and a demonstration of a decoder."""
 
 
 class Settings(BaseSettings):

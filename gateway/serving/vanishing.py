@@ -13,7 +13,7 @@ from gateway.config.settings import EMBEDDED
 def refuse_vanishing(old: Settings, new: Settings) -> None:
     """Reject a configuration that lacks names that the operator gave before.
 
-    The demonstration models are not the operator's. A file with `models = {}` asks for them, so it
+    The embedded models are not the operator's. A file with `models = {}` asks for them, so it
     may remove all others. A shadow that ends takes nothing from a client; the model that it named
     is a name like any other.
 
@@ -27,7 +27,7 @@ def refuse_vanishing(old: Settings, new: Settings) -> None:
         return
     message = f"this would remove {', '.join(lost)}"
     if "models" not in new.model_fields_set:
-        message += f", and serve the demonstration models {', '.join(EMBEDDED)} instead"
+        message += f", and serve the embedded models {', '.join(EMBEDDED)} instead"
     remedy = (
         "Restore the file if it was emptied or cut off; if this is on purpose, "
         "`gateway reload --remove` brings it into effect"

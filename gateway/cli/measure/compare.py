@@ -32,7 +32,7 @@ A, B = "a", "b"
 
 @click.command(
     epilog=examples(
-        "gateway compare embedded-bert embedded-qwen3 --data questions.jsonl",
+        "gateway compare embedded embedded-qwen3 --data questions.jsonl",
         "gateway compare dity qwen3 --url http://127.0.0.1:8080 \\",
         "    --data questions.jsonl --plot agree.svg",
         "gateway compare ./qwen3 ./qwen3 --dtype fp32 --dtype-b bf16 \\",

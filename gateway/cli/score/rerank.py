@@ -122,7 +122,7 @@ class Inputs:
     metavar="[NAME=]SOURCE",
     shell_complete=model_names,
     help="Name of a model at --url; else a folder, a Hugging Face id or an embedded model "
-    "(default: that of --url; else embedded-bert).",
+    "(default: that of --url; else embedded).",
 )
 @click.option(
     "--details",

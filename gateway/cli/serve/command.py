@@ -86,7 +86,7 @@ if TYPE_CHECKING:
 def serve(file: Path | None, models: tuple[str, ...], **options: Any) -> None:
     """Start the gateway.
 
-    Without --config and --model it serves two small embedded models for a first look. The options
+    Without --config and --model it serves two small embedded models. The options
     --dtype, --device, --replicas, --threads, --canary and --engine describe the models named by
     --model, or the embedded ones if no model is named anywhere.
 

@@ -87,7 +87,9 @@ def read_for_reload(read: "Callable[[], Settings]") -> "Settings":
 
 
 def _embedded(settings: "Settings", described: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    if any(not model.source.startswith("embedded:") for model in settings.models.values()):
+    from gateway.config.checks import EMBEDDED_SOURCES
+
+    if any(model.source not in EMBEDDED_SOURCES for model in settings.models.values()):
         raise click.UsageError(
             "--dtype, --device, --replicas, --threads, --canary and --engine describe the models "
             "named by --model; for models of the configuration file, set them there"

@@ -23,6 +23,7 @@ def introduce(settings: "Settings") -> None:
 
     from gateway import __version__
     from gateway.config import advice
+    from gateway.config.checks import EMBEDDED_SOURCES
     from gateway.config.load import unknown_variables
     from gateway.http.keys import keys_of
     from gateway.http.tls import check_pair
@@ -34,12 +35,10 @@ def introduce(settings: "Settings") -> None:
     advised = (*advice(settings, read_machine()), *(keys.warnings if keys else ()))
     for line in (*unknown_variables(), *advised, *check_pair(settings.tls)):
         log.warning(line)
-    embedded = [
-        name for name, model in settings.models.items() if model.source.startswith("embedded:")
-    ]
+    embedded = [name for name, model in settings.models.items() if model.source in EMBEDDED_SOURCES]
     if embedded:
         log.info(
-            "%s: small demonstration models. A real one: "
+            "%s: small models of the package. A better one: "
             "gateway serve --model Qwen/Qwen3-Reranker-0.6B",
             " and ".join(embedded),
         )

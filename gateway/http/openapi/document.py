@@ -132,7 +132,7 @@ def example_reply(dialect: Dialect) -> Any:
     )
     result = RerankResult(
         id="rerank-1cb2b565fcd947e6bc481e4f9b26e3a9",
-        model="embedded-bert",
+        model="embedded",
         scored=scored,
         top=rank(scored, request.top_n),
         processing_seconds=0.0062,

@@ -123,14 +123,14 @@ SCENARIOS: Mapping[str, tuple[Run, ...]] = {
     ),
     "rerank by engine": (
         Run(f"rerank -q one -d two --model embedded-qwen3 --engine causal --dtype fp32 {_ON_CPU}"),
-        Run(f"rerank -q one -d two --model embedded-bert --engine classifier {_ON_CPU}"),
-        Run(f"rerank -q one -d two --model embedded-bert --engine auto --dtype bf16 {_ON_CPU}"),
-        Run(f"rerank -q one -d two --model embedded-bert --dtype int8 {_ON_CPU}"),
+        Run(f"rerank -q one -d two --model embedded:bert --engine classifier {_ON_CPU}"),
+        Run(f"rerank -q one -d two --model embedded:bert --engine auto --dtype bf16 {_ON_CPU}"),
+        Run(f"rerank -q one -d two --model embedded:bert --dtype int8 {_ON_CPU}"),
         Run(
-            "rerank -q a -d b --model embedded-bert --dtype fp16 --device cpu", "^error: .*fp16", 1
+            "rerank -q a -d b --model embedded:bert --dtype fp16 --device cpu", "^error: .*fp16", 1
         ),
         Run(
-            "rerank -q one -d two --model embedded-bert --device mps --device cuda:0 --device cuda",
+            "rerank -q one -d two --model embedded:bert --device mps --device cuda:0 --device cuda",
             "is absent|score",
             None,
         ),
@@ -205,7 +205,7 @@ SCENARIOS: Mapping[str, tuple[Run, ...]] = {
     ),
     "verify": (
         Run(
-            f"verify embedded-bert --dtype fp32 {_ON_CPU} --canary full --engine classifier "
+            f"verify embedded:bert --dtype fp32 {_ON_CPU} --canary full --engine classifier "
             "--pairs 2 --json",
             '"agreement"',
         ),

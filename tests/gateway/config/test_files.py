@@ -29,7 +29,7 @@ TWO_SOCKETS = Machine(sockets=((0, 1, 2, 3), (4, 5, 6, 7)))
 @pytest.mark.parametrize(
     ("name", "machine", "shards"),
     [
-        ("embedded", LAPTOP, ["embedded-bert/cpu:0", "embedded-qwen3/cpu:0"]),
+        ("embedded", LAPTOP, ["embedded/cpu:0", "embedded-qwen3/cpu:0"]),
         ("one-gpu", GPU_SERVER, ["qwen3-reranker-4b/cuda:0"]),
         (
             "two-sockets",

@@ -12,8 +12,9 @@ from tests.gateway.config.conftest import Write
 def test_nothing_configured_means_the_embedded_models_on_loopback() -> None:
     settings = load()
     assert settings == Settings()
-    assert list(settings.models) == ["embedded-bert", "embedded-qwen3"]
-    assert model_name(settings.models, settings.default_model) == "embedded-bert"
+    assert list(settings.models) == ["embedded", "embedded-qwen3"]
+    assert model_name(settings.models, settings.default_model) == "embedded"
+    assert model_name(settings.models, "embedded-bert") == "embedded"  # its name before
     assert (settings.host, settings.port) == ("127.0.0.1", 8080)
 
 

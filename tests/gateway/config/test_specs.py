@@ -51,13 +51,13 @@ def test_embedded_models_are_in_the_package() -> None:
     specs = model_specs(Settings(), LAPTOP)
     folders = [Path(shard.source) for spec in specs for shard in spec.shards]
     assert folders == [
-        ROOT / "shards/models/embedded-bert",
+        ROOT / "shards/models/embedded",
         ROOT / "shards/models/embedded-qwen3",
     ]
     assert all((folder / "config.json").is_file() for folder in folders)
     assert [spec.default for spec in specs] == [True, False]
-    (spec,) = model_specs(Settings(models={"a": ModelSettings(source="embedded")}), LAPTOP)
-    assert Path(spec.shards[0].source) == ROOT / "shards/models/embedded"
+    (spec,) = model_specs(Settings(models={"a": ModelSettings(source="embedded:bert")}), LAPTOP)
+    assert Path(spec.shards[0].source) == ROOT / "shards/models/embedded-bert"
     assert not advice(Settings(models={"a": ModelSettings(source="embedded")}), LAPTOP)
 
 

@@ -46,11 +46,11 @@ def keys(options: str) -> frozenset[str]:
 
 @pytest.mark.parametrize(("url", "options", "reply"), EXAMPLES, ids=range(len(EXAMPLES)))
 def test_example(client: TestClient, url: str, options: str, reply: str) -> None:
-    path = url.removeprefix("http://127.0.0.1:8080").replace("embedded-bert", "demo")
+    path = url.removeprefix("http://127.0.0.1:8080").replace("embedded", "demo")
     client.post("/v1/rerank", json={"query": "q", "documents": ["a"]})  # loaded by now
     if " -d '" in options:
         sent = options.partition(" -d '")[2].removesuffix("'")
-        body = sent.replace("embedded-bert", "demo").encode()
+        body = sent.replace("embedded", "demo").encode()
         # Examples repeat each other's texts; the pages show each as the first of its kind.
         headers = {"content-type": "application/json", "cache-control": "no-store"}
         found = client.post(path, content=body, headers=headers)

@@ -23,7 +23,7 @@ def change(folder: Path, old: str, new: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        (A + B, "", ["model 'a'", "model 'b'", "alias 'prod'", "demonstration models embedded-b"]),
+        (A + B, "", ["model 'a'", "model 'b'", "alias 'prod'", "embedded models embedded"]),
         (A + B, "port = 1\n", ["model 'a'", "gateway reload --remove"]),
         (A + B, A, ["remove model 'b'. Restore"]),
         (A + B, A.replace('aliases = ["prod"]', "") + B, ["remove alias 'prod'. Restore"]),
@@ -76,4 +76,4 @@ def test_models_of_the_command_line_cannot_vanish(tmp_path: Path) -> None:
 def test_an_empty_table_of_models_means_the_demonstration_models(tmp_path: Path) -> None:
     file = tmp_path / "gateway.toml"
     file.write_text("models = {}\n")
-    assert list(load(file).models) == ["embedded-bert", "embedded-qwen3"]
+    assert list(load(file).models) == ["embedded", "embedded-qwen3"]

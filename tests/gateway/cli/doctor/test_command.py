@@ -23,7 +23,7 @@ def test_this_machine_can_serve(tmp_path: Path) -> None:
     file = tmp_path / "gateway.toml"
     file.write_text("port = 0\n")
     found = examine("--config", str(file), code=0)
-    assert found["model embedded-bert"]["state"] == "good"
+    assert found["model embedded"]["state"] == "good"
     assert "`auto` chooses cpu" in found["auto"]["found"]
     assert {"python", "processor", "cores", "memory", "limits", "torch", "port"} <= set(found)
 

@@ -52,7 +52,7 @@ def test_different_models_are_compared_without_a_gateway(data: str, tmp_path: Pa
     plot = tmp_path / "agree.svg"
     done = gateway(
         "compare",
-        "embedded-bert",
+        "embedded:bert",
         "one=fake",
         "--engine-b",
         "fake",

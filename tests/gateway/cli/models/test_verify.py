@@ -21,7 +21,7 @@ def checks(text: str) -> dict[str, Any]:
 
 
 def test_an_embedded_model_is_right() -> None:
-    done = gateway("verify", "embedded-bert", "--dtype", "fp32", "--pairs", "8", "--json")
+    done = gateway("verify", "embedded:bert", "--dtype", "fp32", "--pairs", "8", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     found = checks(done.stdout)
     assert {name: check["passed"] for name, check in found.items()} == {
@@ -80,4 +80,4 @@ def test_nothing_answers() -> None:
 
 def test_options_without_effect_are_refused(served: str) -> None:
     assert run(served, "--dtype", "fp32").exit_code == 2
-    assert run("embedded-bert", "--model", "x").exit_code == 2
+    assert run("embedded", "--model", "x").exit_code == 2

@@ -212,7 +212,7 @@ def test_a_world_writable_file_is_refused_and_a_readable_one_warned_of(tmp_path:
 
 def test_a_model_that_is_not_served_is_warned_of(tmp_path: Path) -> None:
     file = tmp_path / "keys.toml"
-    write_keys(file, a={"models": ("embedded-bert", "typo")})
+    write_keys(file, a={"models": ("embedded", "typo")})
     found = keys_of(Settings(keys_file=file))
     assert found is not None
     assert found.warnings == ("keys_file: key a is for model 'typo', which is not served",)

@@ -38,7 +38,7 @@ def test_a_russian_query_is_typed_and_the_order_is_read(visit: Visit) -> None:
     page.get_by_label("Query").press_sequentially(QUERY)
     page.get_by_label("Documents", exact=True).fill("\n".join(DOCUMENTS))
     ranking = submit(page)
-    said = rerank(visit.url, model="embedded-bert", query=QUERY, documents=DOCUMENTS)["results"]
+    said = rerank(visit.url, model="embedded", query=QUERY, documents=DOCUMENTS)["results"]
     expect(ranking.locator(".text").first).to_have_text("Париж — столица Франции.")
     assert indices(ranking) == [result["index"] for result in said]
     scores = [f"{result['relevance_score']:.4f}" for result in said]
@@ -47,7 +47,7 @@ def test_a_russian_query_is_typed_and_the_order_is_read(visit: Visit) -> None:
     assert margins == sorted(margins, key=lambda text: -number(text))
     widths = [bar.bounding_box() for bar in ranking.locator(".bar").all()]
     assert all(width and width["width"] > 100 for width in widths)
-    summary = page.get_by_role("status").filter(has_text="4 documents ranked by embedded-bert")
+    summary = page.get_by_role("status").filter(has_text="4 documents ranked by embedded")
     expect(summary).to_be_visible()
 
 
@@ -60,10 +60,10 @@ def test_two_models_stand_side_by_side_with_the_places_that_changed(visit: Visit
     words = ("чай", "Сена", "Рейн", "Лион", "кошка", "поезд", "сыр", "море", "снег", "роман")
     documents = [*DOCUMENTS, *(f"Здесь есть {word}." for word in words)]
     fill(page, QUERY, documents)
-    page.get_by_label("Model").select_option("embedded-bert")
+    page.get_by_label("Model").select_option("embedded")
     page.get_by_label("Compare with").select_option("embedded-qwen3")
     columns = submit(page)
-    expect(columns.get_by_role("heading")).to_have_text(["embedded-bert", "embedded-qwen3"])
+    expect(columns.get_by_role("heading")).to_have_text(["embedded", "embedded-qwen3"])
     before, after = indices(columns.nth(0)), indices(columns.nth(1))
     assert sorted(before) == sorted(after) == list(range(14))
     moves = [before.index(index) - place for place, index in enumerate(after)]
@@ -94,7 +94,7 @@ def test_places_are_right_for_documents_that_top_n_has_cut(visit: Visit) -> None
     assert len(indices(columns.nth(1))) == 1
     whole = [
         rerank(visit.url, model=model, query="what do cows give?", documents=documents)["results"]
-        for model in ("embedded-bert", "embedded-qwen3")
+        for model in ("embedded", "embedded-qwen3")
     ]
     best = whole[1][0]["index"]
     place = [result["index"] for result in whole[0]].index(best)

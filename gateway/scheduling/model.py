@@ -130,6 +130,11 @@ class Model:
         """Return the tokens that one replica computes in so many seconds; 0 before it is known."""
         return self._admission.tokens_in(seconds)
 
+    @property
+    def admitted_tokens(self) -> int:
+        """The estimated tokens of all requests that were admitted and have not ended."""
+        return self._admission.tokens
+
     # -- admission ---------------------------------------------------------------------------------
 
     @contextmanager

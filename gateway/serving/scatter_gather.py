@@ -104,6 +104,13 @@ def is_small(request: RerankRequest, capacity: Capacity) -> bool:
     return sizes.query_tokens + sum(sizes.tokens) <= capacity.token_budget
 
 
+def cost(request: RerankRequest, capacity: Capacity, indices: Sequence[int]) -> int:
+    """Return the estimated cost of some documents of a request, in tokens."""
+    part = request.only(indices)
+    sizes = _sizes(part, capacity.estimate, part.reading(capacity.long_documents))
+    return sizes.query_tokens + sum(sizes.tokens)
+
+
 def _payload(
     request: RerankRequest, reading: LongDocuments, indices: Sequence[int], deadline: float
 ) -> Score:

@@ -13,11 +13,14 @@ from prometheus_client.core import (
 from gateway import __version__
 from gateway.domain.request import SOURCES
 from gateway.telemetry.model_agreement import Agreement
-from gateway.telemetry.status import (
+from gateway.telemetry.score_cache_status import (
+    CLAIM_RESULTS,
     STORE_RESULTS,
-    ModelStatus,
     ScoreCacheStatus,
     ScoreStoreStatus,
+)
+from gateway.telemetry.status import (
+    ModelStatus,
     ShadowStatus,
     ShardStatus,
 )
@@ -202,13 +205,20 @@ def _stores(stores: Sequence[ScoreStoreStatus]) -> Iterator[Metric]:
         "Scores that a store had or got, by result.",
         labels=(*_STORE, "result"),
     )
+    claims = CounterMetricFamily(
+        "reranker_score_claims",
+        "Pairs that gateways with a store in common claimed, by result.",
+        labels=("result",),
+    )
     for store in stores:
         up.add_metric((store.source,), store.state == "ok")
         if store.bytes is not None:
             size.add_metric((store.source,), store.bytes)
         for result in STORE_RESULTS:
             scores.add_metric((store.source, result), getattr(store, result))
-    yield from (up, size, scores)
+        for result in CLAIM_RESULTS if store.claims else ():
+            claims.add_metric((result,), getattr(store.claims, result))
+    yield from (up, size, scores, claims)
 
 
 def _model_gauges(models: Sequence[ModelStatus]) -> Iterator[Metric]:

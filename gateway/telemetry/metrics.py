@@ -15,7 +15,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics import MetricWrapperBase
 
 from gateway.telemetry.collectors import ScoreCacheCollector, ShadowCollector, StatusCollector
-from gateway.telemetry.status import ModelStatus, ScoreCacheStatus, ShadowStatus
+from gateway.telemetry.score_cache_status import ScoreCacheStatus
+from gateway.telemetry.status import ModelStatus, ShadowStatus
 from shards.wire.messages import Scores
 
 UNKNOWN_MODEL = "unknown"

@@ -66,6 +66,9 @@ def _summary(found: dict[str, Any]) -> str:
     return f"{found['entries']:,} scores, {size:.1f} of {most:.0f} MiB, kept {found['seconds']:g} s"
 
 
+_CLAIMS = {"won": "claimed", "waited": "waited for", "run_out": "waited for in vain"}
+
+
 def _store(store: dict[str, Any]) -> str:
     """Return a line about a store behind the memory."""
     parts = [f"{store['source']}: {store['place']}"]
@@ -74,6 +77,8 @@ def _store(store: dict[str, Any]) -> str:
         parts.append(f"{store['entries']:,} scores, {size:.1f} of {most:.0f} MiB")
     parts += [f"{store[name]:,} {name}" for name in ("found", "missing", "written")]
     parts += [f"{store[name]:,} {name}" for name in ("unread", "damaged", "dropped") if store[name]]
+    if claims := store["claims"]:
+        parts += [f"{claims[name]:,} {text}" for name, text in _CLAIMS.items() if claims[name]]
     parts.append(f"degraded: {store['reason']}" if store["reason"] else "ok")
     return ", ".join(parts)
 

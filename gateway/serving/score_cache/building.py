@@ -1,14 +1,15 @@
 """The score cache of a configuration, with the stores behind it."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 from gateway.config import ConfigError, Problem, Settings
 from gateway.config.redis_url import parse_redis_url
 from gateway.serving.score_cache.build import build_of
 from gateway.serving.score_cache.score_cache import ScoreCache
-from gateway.serving.score_cache.stores.backend import Backend
+from gateway.serving.score_cache.stores.backend import Backend, ClaimingBackend
+from gateway.serving.score_cache.stores.claims import Claims
 from gateway.serving.score_cache.stores.disk import DiskBackend
 from gateway.serving.score_cache.stores.redis import RedisBackend
 from gateway.serving.score_cache.stores.score_store import ScoreStore
@@ -32,10 +33,10 @@ def score_cache_of(settings: Settings) -> ScoreCache:
         ConfigError: the file of the secret cannot be used, or a package is missing.
     """
     secret, problem = _secret(settings)
-    stores = tuple(_stores(settings, secret, problem))
+    stores, claims = _stores(settings, secret, problem)
     if stores:
         build_of("cpu")  # reads files, before the event loop is there
-    return ScoreCache(settings.score_cache_mb, settings.score_cache_seconds, stores, secret)
+    return ScoreCache(settings.score_cache_mb, settings.score_cache_seconds, stores, secret, claims)
 
 
 def _secret(settings: Settings) -> tuple[bytes, str]:
@@ -51,11 +52,13 @@ def _secret(settings: Settings) -> tuple[bytes, str]:
     return secrets.token_bytes(32), problem
 
 
-def _stores(settings: Settings, secret: bytes, problem: str) -> Iterator[ScoreStore]:
-    """Yield the stores, the fastest first."""
-    seconds = settings.score_cache_seconds
+def _stores(
+    settings: Settings, secret: bytes, problem: str
+) -> tuple[Sequence[ScoreStore], Claims | None]:
+    """Return the stores, the fastest first, and the claims in the one that gateways share."""
+    seconds, stores = settings.score_cache_seconds, []
     if path := settings.score_cache_path:
-        yield ScoreStore(
+        disk = ScoreStore(
             _disk(path, settings.score_cache_disk_mb, problem),
             "disk",
             secret=secret,
@@ -63,21 +66,21 @@ def _stores(settings: Settings, secret: bytes, problem: str) -> Iterator[ScoreSt
             read_seconds=DISK_READ_SECONDS,
             patience_seconds=DISK_PATIENCE_SECONDS,
         )
-    if url := settings.score_cache_url:
-        yield ScoreStore(
-            _shared(url.get_secret_value()),
-            "shared",
-            secret=secret,
-            seconds=seconds,
-            read_seconds=SHARED_READ_SECONDS,
-        )
+        stores.append(disk)
+    if not (url := settings.score_cache_url):
+        return stores, None
+    backend = _shared(url.get_secret_value())
+    shared = ScoreStore(
+        backend, "shared", secret=secret, seconds=seconds, read_seconds=SHARED_READ_SECONDS
+    )
+    return [*stores, shared], Claims(shared, backend, secret)
 
 
 def _disk(path: Path, megabytes: int, problem: str) -> Backend:
     return UnusableBackend(str(path), problem) if problem else DiskBackend(path, megabytes)
 
 
-def _shared(url: str) -> Backend:
+def _shared(url: str) -> ClaimingBackend:
     try:
         return RedisBackend(parse_redis_url(url))
     except ImportError as error:

@@ -2,7 +2,7 @@
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
@@ -16,8 +16,11 @@ from gateway.serving.score_cache.memory import ENTRY_BYTES, MemoryScores
 from gateway.serving.score_cache.packed_score import pack, unpack
 from gateway.serving.score_cache.pair_keys import KEY_BYTES, pair_keys, scoring_identity
 from gateway.serving.score_cache.stores.chain import StoreChain
+from gateway.serving.score_cache.stores.claim_rule import Terms
+from gateway.serving.score_cache.stores.claims import Claims
 from gateway.serving.score_cache.stores.score_store import ScoreStore
-from gateway.telemetry.status import CachedModelStatus, ScoreCacheStatus
+from gateway.serving.score_cache.stores.sealed_score import Kept
+from gateway.telemetry.score_cache_status import CachedModelStatus, ScoreCacheStatus
 from shards.wire.facts import WHOLE, Facts
 
 
@@ -86,6 +89,7 @@ class ScoreCache:
         seconds: the age after which a score is forgotten.
         stores: the stores behind the memory.
         secret: the secret of the keys; a random one if `None`.
+        claims: the claims in the store that gateways have in common, if there is one.
 
     Attributes:
         flights: the jobs that are being scored.
@@ -99,6 +103,7 @@ class ScoreCache:
         seconds: float,
         stores: Sequence[ScoreStore] = (),
         secret: bytes | None = None,
+        claims: Claims | None = None,
     ) -> None:
         self.flights = Flights()
         self.counts: Counter[tuple[str, str]] = Counter()
@@ -107,7 +112,7 @@ class ScoreCache:
         self._memory = MemoryScores(megabytes, seconds) if megabytes else None
         self._secret = secret or secrets.token_bytes(32)
         self._identities: WeakKeyDictionary[Model, _Known] = WeakKeyDictionary()
-        self.stores = StoreChain(stores, seconds, self._forget_stored)
+        self.stores = StoreChain(stores, seconds, self._forget_stored, claims)
 
     def serves(self, model: Model) -> bool:
         """Return whether a model has its scores kept and shared."""
@@ -165,17 +170,41 @@ class ScoreCache:
         """Return the score of a pair, if it is kept in memory."""
         return None if self._memory is None else self._memory.get(key)
 
-    async def read(self, identity: Identity, keys: Sequence[bytes]) -> dict[bytes, Scored]:
-        """Return the scores that are in the stores, and keep them in memory."""
+    async def read(
+        self, identity: Identity, keys: Sequence[bytes], terms: Terms | None = None
+    ) -> tuple[dict[bytes, Scored], set[bytes]]:
+        """Return the scores that are in the stores, and keep them in memory.
+
+        Return also the pairs that other gateways score now; without terms there are none.
+        """
         by_key = {key[-KEY_BYTES:]: key for key in keys}
+        kept, elsewhere = await self.stores.read(identity.stored, list(by_key), terms)
         found: dict[bytes, Scored] = {}
-        for source, scores in (await self.stores.read(identity.stored, list(by_key))).items():
+        for source, scores in kept.items():
+            found |= self._found(source, scores, by_key)
+        return found, {by_key[key] for key in elsewhere}
+
+    async def wait(
+        self, identity: Identity, keys: Collection[bytes], seconds: float
+    ) -> dict[bytes, Scored]:
+        """Return the scores that other gateways compute and that come in time, and keep them."""
+        by_key = {key[-KEY_BYTES:]: key for key in keys}
+        scores = await self.stores.wait(identity.stored, by_key, seconds)
+        return self._found("shared", scores, by_key)
+
+    def release(self, keys: Iterable[bytes]) -> None:
+        """Give up the claims on pairs that this gateway does not score after all."""
+        if self.stores.claims is not None:
+            self.stores.claims.release([key[-KEY_BYTES:] for key in keys])
+
+    def _found(
+        self, source: Source, scores: Mapping[bytes, Kept], by_key: Mapping[bytes, bytes]
+    ) -> dict[bytes, Scored]:
+        """Unpack scores that were in a store, and keep them in memory while they are valid."""
+        if self._memory is not None:
             for key, kept in scores.items():
-                found[by_key[key]] = unpack(kept.packed, source)
-                if self._memory is not None:
-                    left = self.stores.seconds_left(kept)
-                    self._memory.put(by_key[key], kept.packed, left)
-        return found
+                self._memory.put(by_key[key], kept.packed, self.stores.seconds_left(kept))
+        return {by_key[key]: unpack(kept.packed, source) for key, kept in scores.items()}
 
     def put(self, identity: Identity, scores: Iterable[tuple[bytes, Scored]]) -> None:
         """Keep the scores of pairs, by their key."""

@@ -7,7 +7,8 @@ would not have met by itself.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,7 +24,7 @@ from gateway.domain.timeline import Timeline
 from gateway.scheduling.admission import AdmissionRequest
 from gateway.scheduling.model import Model
 from gateway.serving.result_warnings import limit
-from gateway.serving.scatter_gather import is_small, scatter
+from gateway.serving.scatter_gather import cost, is_small, scatter
 from gateway.serving.score_cache.flights import Flight, Landing
 from gateway.serving.score_cache.score_cache import (
     NO_IDENTITY,
@@ -32,6 +33,7 @@ from gateway.serving.score_cache.score_cache import (
     Identity,
     ScoreCache,
 )
+from gateway.serving.score_cache.stores.claim_rule import Terms, longest_wait
 from gateway.serving.shadow_traffic import Shadows
 from gateway.serving.unscored import below, unscored
 from shards.wire.messages import Scores
@@ -50,7 +52,7 @@ class Scoring:
         request: the request.
         model: the model that scores it.
         deadline: monotonic seconds.
-        remaining_seconds: the time until then.
+        remaining_seconds: the time until then when it came.
         caller: the caller that pays for it.
         timeline: the record of the times of its jobs.
         use: its use of the cache.
@@ -58,6 +60,7 @@ class Scoring:
         identity: that of the model when the keys were made.
         keys: the key of each document's pair.
         found: the scores so far, by key.
+        elsewhere: the keys of pairs that other gateways score now.
         answers: the answers to its own jobs.
     """
 
@@ -72,7 +75,13 @@ class Scoring:
     identity: Identity = NO_IDENTITY
     keys: Sequence[bytes] = ()
     found: dict[bytes, Scored] = field(default_factory=dict)
+    elsewhere: set[bytes] = field(default_factory=set)
     answers: list[Scores] = field(default_factory=list)
+
+    @property
+    def left_seconds(self) -> float:
+        """The time until the deadline now."""
+        return max(0.0, self.deadline - time.monotonic())
 
     @property
     def missing(self) -> dict[bytes, int]:
@@ -119,12 +128,16 @@ class SharedScoring:
         """
         scoring.model.refuse_if_out_of_service()
         await self._identify(scoring)
-        if scoring.use.reads:
-            await self._take_kept(scoring)
-        rounds = 0
-        while missing := scoring.missing:
-            await self._round(scoring, missing, joins=rounds < _ROUNDS_WITH_OTHERS)
-            rounds += 1
+        try:
+            if scoring.use.reads:
+                await self._take_kept(scoring)
+            rounds = 0
+            while missing := scoring.missing:
+                await self._round(scoring, missing, joins=rounds < _ROUNDS_WITH_OTHERS)
+                rounds += 1
+        finally:  # as it was refused, or its client has left before its jobs began
+            flights = self._cache.flights
+            self._cache.release(key for key in scoring.keys if not flights.find(key))
 
     async def _identify(self, scoring: Scoring) -> None:
         """Find the keys of all pairs; without the cache each document has a key of its own."""
@@ -146,16 +159,31 @@ class SharedScoring:
                 scoring.found[key] = score
         if not scoring.identity.stored or not (missing := scoring.missing):
             return
-        found = await self._cache.read(scoring.identity, list(missing))
+        may_claim = scoring.use.keeps and self._cache.stores.claims is not None
+        terms = _terms(scoring, missing.values()) if may_claim else None
+        found, scoring.elsewhere = await self._cache.read(scoring.identity, list(missing), terms)
+        self._take(scoring, found)
+
+    def _take(self, scoring: Scoring, found: Mapping[bytes, Scored]) -> None:
+        """Take scores from the stores, if they are valid now."""
         if self._cache.identity(scoring.model).revision == scoring.identity.revision:
             scoring.found |= found
 
+    async def _wait(self, scoring: Scoring, elsewhere: Mapping[bytes, int]) -> None:
+        """Wait for scores of other gateways; what does not come in time is left missing."""
+        terms = _terms(scoring, elsewhere.values())
+        found = await self._cache.wait(scoring.identity, elsewhere, longest_wait(terms))
+        self._take(scoring, found)
+
     async def _round(self, scoring: Scoring, missing: dict[bytes, int], *, joins: bool) -> None:
-        """Wait for the flights of others, and for jobs of its own for the other pairs."""
+        """Wait for flights of others and other gateways, and for its own jobs for the rest."""
         joined = self._joined(scoring, missing) if joins and scoring.use.reads else {}
-        others = set(chain.from_iterable(joined.values()))
+        flying = set(chain.from_iterable(joined.values()))
+        away = {key: missing[key] for key in scoring.elsewhere - flying if key in missing}
+        scoring.elsewhere = set()  # the next round scores what has not come
+        others = flying.union(away)
         own = self._start(scoring, [index for key, index in missing.items() if key not in others])
-        if len(own) == 1 and not joined:
+        if len(own) == 1 and not others:
             await self._own(scoring, own[0])
             return
         try:
@@ -164,6 +192,8 @@ class SharedScoring:
                     group.create_task(self._own(scoring, flight))
                 for flight, keys in joined.items():
                     group.create_task(_join(scoring, flight, keys))
+                if away:
+                    group.create_task(self._wait(scoring, away))
         except ExceptionGroup as failed:
             raise _first(failed) from None
 
@@ -204,7 +234,7 @@ class SharedScoring:
             least_tokens=jobs[0].tokens if scoring.is_partial else 0,
             is_small=jobs[0].is_small,
             caller=scoring.caller,
-            remaining_seconds=scoring.remaining_seconds,
+            remaining_seconds=scoring.left_seconds,
         )
         admitted = ExitStack()
         admitted.enter_context(model.admitted(admission))
@@ -217,7 +247,7 @@ class SharedScoring:
         """Return the size of the pieces of a request that is answered in part, if it may be."""
         if not scoring.is_partial:
             return None
-        known = scoring.model.tokens_in(scoring.remaining_seconds / _PIECES)
+        known = scoring.model.tokens_in(scoring.left_seconds / _PIECES)
         if not known:  # a batch at most: several could take the whole time
             return min(_FIRST_PIECE, scoring.model.replicas.token_budget)
         return max(_SMALLEST_PIECE, known)
@@ -234,8 +264,10 @@ class SharedScoring:
         """Keep the scores of a flight, under the identity of the model that has scored."""
         keys, identity = flight.keys, self._cache.identity(scoring.model)
         if landing is None or identity.revision != scoring.identity.revision:
+            self._cache.release(keys)
             return
         if identity != scoring.identity:  # the model has been loaded since
+            self._cache.release(keys)
             part = scoring.request.only(flight.job.indices)
             keys = self._cache.keys(part, scoring.model, identity)
         self._cache.put(identity, zip(keys, landing.scored.values(), strict=True))
@@ -261,10 +293,19 @@ async def _join(scoring: Scoring, flight: Flight, keys: Sequence[bytes]) -> None
         scoring.found[key] = replace(landing.scored[key], source="joined")
 
 
+def _terms(scoring: Scoring, indices: Collection[int]) -> Terms:
+    """Return the terms on which some documents may be claimed."""
+    model = scoring.model
+    tokens = cost(scoring.request, model.capacity, list(indices))
+    replicas = max(1, len(model.replicas.ready))
+    ahead = model.seconds_of(model.admitted_tokens) / replicas
+    return Terms(model.seconds_of(tokens) / replicas, ahead, scoring.left_seconds)
+
+
 def _tokens_in_time(scoring: Scoring, jobs: Sequence[Job]) -> int:
     """Return the cost of jobs; of a request that is answered in part, until its deadline."""
     tokens, model = sum(job.tokens for job in jobs), scoring.model
-    in_time = model.tokens_in(scoring.remaining_seconds) * len(model.replicas.ready)
+    in_time = model.tokens_in(scoring.left_seconds) * len(model.replicas.ready)
     if not scoring.is_partial or not in_time:
         return tokens
     return max(jobs[0].tokens, min(tokens, in_time))  # what is late is withdrawn

@@ -66,3 +66,17 @@ class Backend(Protocol):
 
     async def close(self) -> None:
         """Release what it holds."""
+
+
+class ClaimingBackend(Backend, Protocol):
+    """A backend that many gateways use, so that they claim pairs in it, see `claims`."""
+
+    async def claim(self, claims: Mapping[bytes, bytes], seconds: float) -> Mapping[bytes, bool]:
+        """Put claims in the places of scores, for some time, and return whether each was put.
+
+        False means that there is a claim or a score. A key that the backend refuses is not
+        returned.
+        """
+
+    async def release(self, keys: Sequence[bytes]) -> None:
+        """Remove claims."""

@@ -3,11 +3,14 @@
 import asyncio
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
+from gateway.serving.score_cache.stores.claim_rule import Terms
+from gateway.serving.score_cache.stores.claims import Claims
 from gateway.serving.score_cache.stores.score_store import ScoreStore, StoreSource
 from gateway.serving.score_cache.stores.sealed_score import Kept
-from gateway.telemetry.status import ScoreStoreStatus
+from gateway.telemetry.score_cache_status import ScoreStoreStatus
 
 
 class StoreChain:
@@ -18,7 +21,11 @@ class StoreChain:
         seconds: the age after which a score is forgotten.
         forgotten: is called with the identity of a model whose scores another process has made
             invalid in one of them.
+        claims: the claims in one of the stores, if gateways have one in common.
         clock: the seconds since the Unix epoch.
+
+    Attributes:
+        claims: the same.
     """
 
     def __init__(
@@ -26,8 +33,10 @@ class StoreChain:
         stores: Sequence[ScoreStore],
         seconds: float,
         forgotten: Callable[[bytes], None],
+        claims: Claims | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self.claims = claims
         self._stores = tuple(stores)
         self._seconds = seconds
         self._forgotten = forgotten
@@ -46,22 +55,48 @@ class StoreChain:
         return max(1.0, kept.made + self._seconds - self._clock())
 
     async def read(
-        self, identity: bytes, keys: Sequence[bytes]
-    ) -> dict[StoreSource, dict[bytes, Kept]]:
-        """Return the scores of a model by their store; faster stores get what a slower one has."""
-        found: dict[StoreSource, dict[bytes, Kept]] = {}
+        self, identity: bytes, keys: Sequence[bytes], terms: Terms | None = None
+    ) -> tuple[dict[StoreSource, Mapping[bytes, Kept]], Collection[bytes]]:
+        """Return the scores of a model by their store, and the pairs to wait for.
+
+        Faster stores get what a slower one has. Without terms no pair is claimed or waited for.
+        """
+        found: dict[StoreSource, Mapping[bytes, Kept]] = {}
+        elsewhere: Collection[bytes] = ()
         missing = list(keys)
-        for number, store in enumerate(self._stores):
+        for store in self._stores:
             if not missing:
                 break
-            found[store.source] = scores = await store.read(identity, missing)
+            if self.claims and store is self.claims.store and terms is not None:
+                here = terms.of(len(missing) / len(keys))
+                scores, elsewhere = await self.claims.read(identity, missing, here)
+            else:
+                scores = await store.read(identity, missing)
+            found[store.source] = scores
             missing = [key for key in missing if key not in scores]
-            for faster in self._stores[:number] if scores else ():
-                faster.write(identity, scores)
+            self._write_before(store, identity, scores)
+        return found, elsewhere
+
+    async def wait(
+        self, identity: bytes, keys: Collection[bytes], seconds: float
+    ) -> Mapping[bytes, Kept]:
+        """Return the scores that other gateways compute, as far as they come in time."""
+        if self.claims is None:
+            return {}
+        found = await self.claims.wait(identity, keys, seconds)
+        self._write_before(self.claims.store, identity, found)
         return found
+
+    def _write_before(
+        self, store: ScoreStore, identity: bytes, scores: Mapping[bytes, Kept]
+    ) -> None:
+        for faster in self._stores[: self._stores.index(store)] if scores else ():
+            faster.write(identity, scores)
 
     def write(self, identity: bytes, packed: Mapping[bytes, bytes]) -> None:
         """Write scores of a model that were computed now."""
+        if self.claims is not None:
+            self.claims.keep(packed)
         made = int(self._clock())
         scores = {key: Kept(score, made) for key, score in packed.items()}
         for store in self._stores:
@@ -95,4 +130,10 @@ class StoreChain:
 
     def status(self) -> tuple[ScoreStoreStatus, ...]:
         """Return a snapshot."""
-        return tuple(store.status() for store in self._stores)
+        claims = self.claims
+        return tuple(
+            replace(store.status(), claims=claims.status())
+            if claims and store is claims.store
+            else store.status()
+            for store in self._stores
+        )

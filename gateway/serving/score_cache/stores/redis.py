@@ -108,6 +108,29 @@ class RedisBackend:
                 pipeline.set(_score_key(entry.key), entry.sealed, px=milliseconds)
             _refuse(await pipeline.execute(raise_on_error=False))
 
+    async def claim(self, claims: Mapping[bytes, bytes], seconds: float) -> Mapping[bytes, bool]:
+        """See `ClaimingBackend`. A full server refuses claims."""
+        from redis.exceptions import ResponseError
+
+        milliseconds = max(1, int(1e3 * seconds))
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for key, sealed in claims.items():
+                pipeline.set(_score_key(key), sealed, nx=True, px=milliseconds)
+            answers = await pipeline.execute(raise_on_error=False)
+        _refuse([answer for answer in answers if not isinstance(answer, ResponseError)])
+        return {
+            key: bool(answer)
+            for key, answer in zip(claims, answers, strict=True)
+            if not isinstance(answer, ResponseError)
+        }
+
+    async def release(self, keys: Sequence[bytes]) -> None:
+        """See `ClaimingBackend`."""
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.delete(_score_key(key))
+            _refuse(await pipeline.execute(raise_on_error=False))
+
     async def close(self) -> None:
         """See `Backend`."""
         await self._client.aclose()

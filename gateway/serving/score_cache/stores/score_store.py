@@ -16,12 +16,13 @@ import logging
 import secrets
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from typing import Literal, NamedTuple, TypeVar
 
 from gateway.serving.score_cache.stores.backend import Backend, Entry, StoreFailed, StoreFull
 from gateway.serving.score_cache.stores.bounded import settle, wait, within
 from gateway.serving.score_cache.stores.breaker import Breaker
+from gateway.serving.score_cache.stores.sealed_claim import holder_of
 from gateway.serving.score_cache.stores.sealed_score import (
     EPOCH_BYTES,
     Damaged,
@@ -29,7 +30,7 @@ from gateway.serving.score_cache.stores.sealed_score import (
     seal,
     unseal,
 )
-from gateway.telemetry.status import STORE_RESULTS, ScoreStoreStatus
+from gateway.telemetry.score_cache_status import STORE_RESULTS, ScoreStoreStatus
 
 _logger = logging.getLogger(__name__)
 
@@ -46,6 +47,20 @@ _CLOSING_SECONDS = 2.0
 _PROBED = bytes(32)  # the identity that is probed while no model is loaded
 
 StoreSource = Literal["disk", "shared"]
+
+_Answer = TypeVar("_Answer")
+
+
+class Look(NamedTuple):
+    """The answer of a store.
+
+    Attributes:
+        found: the valid scores, by key.
+        holders: the gateways that compute a score now, by key, see `claims`.
+    """
+
+    found: Mapping[bytes, Kept]
+    holders: Mapping[bytes, bytes]
 
 
 class _Waiting(NamedTuple):
@@ -113,23 +128,40 @@ class ScoreStore:
 
     async def read(self, identity: bytes, keys: Sequence[bytes]) -> dict[bytes, Kept]:
         """Return the valid scores of a model that the store has, as far as it answers in time."""
-        if self._breaker.is_open or identity in self._to_renew:
-            self._counts["unread"] += len(keys)
-            return {}
-        try:
-            epoch, sealed = await within(self.limit, self._backend.read(identity, keys))
-        except StoreFailed as error:
-            self._fail(str(error))
-            self._counts["unread"] += len(keys)
-            return {}
-        self._breaker.succeed()
-        if epoch is None or not self._see(identity, epoch):
-            sealed = {}
-        found = self._valid(sealed, epoch)
+        look = await self.look(identity, keys)
+        return {} if look is None else self.count_read(keys, look)
+
+    def count_read(self, keys: Sequence[bytes], look: Look) -> dict[bytes, Kept]:
+        """Count the answer to a read, and return its scores."""
+        found = dict(look.found)
         self._found_share += _LEARNING_RATE * (len(found) / len(keys) - self._found_share)
         self._counts["found"] += len(found)
         self._counts["missing"] += len(keys) - len(found)
         return found
+
+    async def look(self, identity: bytes, keys: Sequence[bytes]) -> Look | None:
+        """Return what the store has of a model; `None` if it does not answer in time."""
+        if self._breaker.is_open or identity in self._to_renew:
+            self._counts["unread"] += len(keys)
+            return None
+        answer = await self.ask(self._backend.read(identity, keys), self.limit)
+        if answer is None:
+            self._counts["unread"] += len(keys)
+            return None
+        epoch, sealed = answer
+        if epoch is None or not self._see(identity, epoch):
+            sealed = {}
+        return self._valid(sealed, epoch)
+
+    async def ask(self, use: Coroutine[object, object, _Answer], seconds: float) -> _Answer | None:
+        """Return the answer of the backend in time; `None` without one, which is a failure."""
+        try:
+            answer = await within(seconds, use)
+        except StoreFailed as error:
+            self._fail(str(error))
+            return None
+        self._breaker.succeed()
+        return answer
 
     @property
     def limit(self) -> float:
@@ -137,10 +169,13 @@ class ScoreStore:
         patience = self._patience_seconds or 0.0
         return self.read_seconds + self._found_share * max(0.0, patience - self.read_seconds)
 
-    def _valid(self, sealed: Mapping[bytes, bytes], epoch: bytes | None) -> dict[bytes, Kept]:
-        """Return the scores of this epoch that are whole and not too old."""
-        found, oldest = {}, self._clock() - self._seconds
+    def _valid(self, sealed: Mapping[bytes, bytes], epoch: bytes | None) -> Look:
+        """Return the scores of this epoch that are whole and not too old, and the claims."""
+        found, holders, oldest = {}, {}, self._clock() - self._seconds
         for key, value in sealed.items():
+            if holder := holder_of(key, value, self._secret):
+                holders[key] = holder
+                continue
             try:
                 its_epoch, kept = unseal(key, value, self._secret)
             except Damaged:
@@ -148,7 +183,7 @@ class ScoreStore:
                 continue
             if its_epoch == epoch and kept.made > oldest:
                 found[key] = kept
-        return found
+        return Look(found, holders)
 
     def write(self, identity: bytes, scores: Mapping[bytes, Kept]) -> None:
         """Write scores of a model in the background, or count them as dropped."""
@@ -306,7 +341,8 @@ class ScoreStore:
             state="degraded" if reason else "ok",
             reason=reason,
             **usage._asdict(),
-            **{name: self._counts[name] for name in STORE_RESULTS},
             waiting=len(self._queue) + self._writing,
             opened=self._breaker.opened,
+            claims=None,  # they are not those of the store alone, see `chain`
+            **{name: self._counts[name] for name in STORE_RESULTS},
         )

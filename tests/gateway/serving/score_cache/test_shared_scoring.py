@@ -19,7 +19,7 @@ from gateway.serving.reranker import Reranker
 from gateway.serving.score_cache.score_cache import NO_USE, READS_AND_KEEPS, CacheUse, ScoreCache
 from gateway.serving.shadow_traffic import Shadows
 from gateway.telemetry.metrics import Metrics
-from gateway.telemetry.status import ScoreStoreStatus
+from gateway.telemetry.score_cache_status import ScoreStoreStatus
 from shards.engines.fake import margin
 from shards.wire.messages import Canary
 from tests.gateway.serving.test_fleet import PATIENCE_SECONDS, running, spec, until

@@ -114,7 +114,7 @@ class JobScorer:
         second = self._dispatch.join(first.job, not_on=shard)
         scores = await self._answer(second)
         if not second.is_with(shard) and self._dispatch.contradicted(shard, streak):
-            _logger.warning("shard %s is ejected for a while: it errs", shard.spec.name)
+            shard.log.warning("shard is ejected for a while: it errs")
         return second, scores
 
     def _note_loss(self, loss: ReplicaLost) -> None:

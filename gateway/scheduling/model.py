@@ -53,12 +53,18 @@ class Model:
         is_draining: whether it rejects new requests.
     """
 
-    def __init__(self, spec: ModelSpec, policy: FleetPolicy, metrics: Metrics) -> None:
+    def __init__(
+        self, spec: ModelSpec, policy: FleetPolicy, metrics: Metrics, revision: int = 1
+    ) -> None:
         self.spec = spec
         self.is_draining = False
         self.quarantine = Quarantine(secrets.token_bytes(32))
         self.replicas = ReplicaSet(
-            spec, policy, on_change=self._on_change, on_suspects=self._on_suspects
+            spec,
+            policy,
+            revision=revision,
+            on_change=self._on_change,
+            on_suspects=self._on_suspects,
         )
         self.accounting = Accounting(spec.name, self.replicas, metrics)
         self._estimate = TokenEstimate()

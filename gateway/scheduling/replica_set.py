@@ -25,6 +25,7 @@ class ReplicaSet:
         spec: ModelSpec,
         policy: FleetPolicy,
         *,
+        revision: int,
         on_change: Callable[[], None],
         on_suspects: Callable[[Iterable[Job]], None],
     ) -> None:
@@ -33,6 +34,7 @@ class ReplicaSet:
         self._supervisors = tuple(
             Supervisor(
                 shard,
+                revision=revision,
                 policy=policy.restart,
                 times=policy.times,
                 ejection=policy.ejection,

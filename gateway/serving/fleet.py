@@ -54,13 +54,15 @@ class Fleet:
         self._policy = policy
         self._metrics = metrics
         self._coming: dict[str, Model] = {}
+        self._revisions: Counter[str] = Counter()  # by model, since the start
         self._drained_meanwhile: set[str] = set()  # while a new revision of the model was coming
         self.has_failed = False  # supervision itself: a bug
         self._running: dict[Model, asyncio.Task[None]] = {}
         self._serve(models, splits, cascades, {spec.name: self._revision(spec) for spec in models})
 
     def _revision(self, spec: ModelSpec) -> Model:
-        return Model(spec, self._policy, self._metrics)
+        self._revisions[spec.name] += 1
+        return Model(spec, self._policy, self._metrics, self._revisions[spec.name])
 
     def _serve(
         self,

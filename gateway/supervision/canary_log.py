@@ -6,15 +6,13 @@ own with
 them: its spec carries the margins of an earlier one.
 """
 
-import logging
 import time
 from dataclasses import dataclass, field, replace
 
+from gateway.supervision.shard_log import ShardLog
 from gateway.telemetry.status import CanaryStatus
 from shards.wire.messages import Canary
 from shards.wire.spec import Remembered, ShardSpec
-
-_logger = logging.getLogger(__name__)
 
 
 class CanaryLog:
@@ -28,9 +26,7 @@ class CanaryLog:
         return replace(spec, remembered=self._remembered.get(spec.source))
 
     def record(self, spec: ShardSpec, result: Canary) -> None:
-        """Log the findings of a shard, and remember its margins if it may serve."""
-        for finding in result.findings:
-            _logger.error("the canary of shard %s failed: %s", spec.name, finding)
+        """Remember the margins of a shard if it may serve."""
         if result.after_load and result.fingerprint and not result.findings:
             remembered = Remembered(result.fingerprint, result.dtype, result.margins)
             self._remembered[spec.source] = remembered
@@ -42,6 +38,7 @@ class ShardCanaryLog:
 
     spec: ShardSpec
     canaries: CanaryLog
+    log: ShardLog
     rounds: int = 0
     failures: int = 0
     last: Canary | None = None
@@ -54,6 +51,8 @@ class ShardCanaryLog:
 
     def record(self, result: Canary) -> None:
         """Record the result of a round."""
+        for finding in result.findings:
+            self.log.error("a canary failed: %s", finding)
         self.canaries.record(self.spec, result)
         self.rounds += 1
         self.failures += bool(result.findings)

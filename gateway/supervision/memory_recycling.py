@@ -6,7 +6,6 @@ much when it is newly loaded is left alone, with a warning: it would be replaced
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 
 from gateway.supervision.lifecycle import State
@@ -14,7 +13,6 @@ from gateway.supervision.supervisor import Supervisor
 
 _LOOK_SECONDS = 1.0
 _MIB = 1024 * 1024
-_logger = logging.getLogger(__name__)
 
 
 async def recycle(shards: Sequence[Supervisor], limit_mb: Callable[[], int]) -> None:
@@ -27,9 +25,8 @@ async def recycle(shards: Sequence[Supervisor], limit_mb: Callable[[], int]) -> 
     while True:
         await asyncio.sleep(_LOOK_SECONDS)
         if (limit := limit_mb()) and (shard := due(shards, limit)):
-            _logger.info(
-                "shard %s is started anew: it takes %d MiB, %d are allowed (max_shard_memory_mb)",
-                shard.spec.name,
+            shard.log.info(
+                "shard is started anew: it takes %d MiB, %d are allowed (max_shard_memory_mb)",
                 shard.memory_bytes // _MIB,
                 limit,
             )

@@ -12,7 +12,6 @@ all other clients. An out-of-memory kill counts in any case: otherwise a shard t
 would be restarted again and again.
 """
 
-import logging
 import signal
 from collections import deque
 from dataclasses import dataclass
@@ -20,10 +19,11 @@ from dataclasses import dataclass
 from gateway.supervision.degradation import Degradation
 from gateway.supervision.lifecycle import Event, RestartPolicy
 from gateway.supervision.outlier_detection import OutlierDetector
+from gateway.supervision.shard_log import ShardLog
 from shards.wire.arena import Progress
 from shards.wire.exit_codes import PERMANENT, ExitCode
 
-_logger = logging.getLogger(__name__)
+REFUSED_TO_START = "shard refused to start"
 
 _FROM_OUTSIDE = frozenset({-signal.SIGKILL, -signal.SIGTERM})
 _OF_THE_DEVICE = frozenset({ExitCode.DEVICE, ExitCode.TEMPORARY})
@@ -116,13 +116,13 @@ class LossHistory:
 
     def __init__(
         self,
-        name: str,
+        log: ShardLog,
         policy: RestartPolicy,
         outliers: OutlierDetector,
         degradation: Degradation,
     ) -> None:
         self.last_error = ""
-        self._name = name
+        self._log = log
         self._policy = policy
         self._outliers = outliers
         self._degradation = degradation
@@ -144,19 +144,24 @@ class LossHistory:
             blames_pair: whether a job that was alone in the shard is a suspect, rather than the
                 GPU.
         """
+        is_repeated = end.reason == self.last_error and self._losses_in_a_row > 0
         self.last_error = end.reason
         if end.is_stuck:
             self._losses_in_a_row += 1
-            _logger.error("shard %s has failed: %s", self._name, end.reason)
+            self._log.error("shard has failed: %s", end.reason)
             return Event.STUCK
         if self._degrade(end, now, blames_pair):
-            _logger.error("shard %s goes on on the CPU: %s", self._name, end.reason)
+            self._log.error("shard goes on on the CPU: %s", end.reason)
             return Event.LOST
         if end.is_refusal:
-            _logger.error("shard %s refused to start: %s", self._name, end.reason)
+            self._log.error(f"{REFUSED_TO_START}: %s", end.reason)
             return Event.REFUSED
-        _logger.warning("shard %s is lost: %s", self._name, end.reason)
         self._count(end, now)
+        if not is_repeated:
+            self._log.warning("shard is lost: %s", end.reason)
+        elif self._losses_in_a_row.bit_count() == 1:  # the 2nd, 4th, 8th, ... in a row
+            times = {"times": self._losses_in_a_row}
+            self._log.warning("shard is lost again at its start, for the same reason", extra=times)
         return Event.LOST
 
     def _degrade(self, end: Exit, now: float, blames_pair: bool) -> bool:

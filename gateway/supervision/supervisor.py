@@ -36,6 +36,7 @@ from gateway.supervision.oom_kills import OomKills
 from gateway.supervision.outlier_detection import EjectionPolicy, OutlierDetector
 from gateway.supervision.process_exit import Exit, LossHistory
 from gateway.supervision.replica import Replica
+from gateway.supervision.shard_log import ShardLog
 from gateway.supervision.shard_process import ShardProcess
 from shards.wire.codecs import WireError
 from shards.wire.facts import Facts
@@ -57,6 +58,7 @@ class Supervisor:
         state: the state of the shard.
         stage: the step that a starting shard reports.
         generation: the number of starts.
+        log: its log lines, with its name, model and revision as fields.
         outliers: the trust in its answers.
         degradation: what it does without since it failed for want of it.
         recycles: replacements because it had grown too large.
@@ -67,6 +69,7 @@ class Supervisor:
         self,
         spec: ShardSpec,
         *,
+        revision: int = 1,
         policy: RestartPolicy,
         times: Times,
         ejection: EjectionPolicy,
@@ -77,6 +80,7 @@ class Supervisor:
         on_suspects: Callable[[Iterable[Job]], None],
     ) -> None:
         self.spec = spec
+        self.log = ShardLog(_logger, spec, revision)
         self.replica = Replica(spec.name, on_report=self._on_report, on_room=on_change)
         self.state = State.STOPPED
         self.stage = ""
@@ -84,14 +88,14 @@ class Supervisor:
         self.outliers = OutlierDetector(ejection)
         self.degradation = Degradation(spec, policy.cpu_after_gpu_failures)
         self.recycles = 0
-        self.canary = ShardCanaryLog(spec, canaries)
+        self.canary = ShardCanaryLog(spec, canaries, self.log)
         self._policy = policy
         self._times = times
         self._accepts = accepts
         self._on_change = on_change
         self._on_suspects = on_suspects
         self._oom = oom
-        self._losses = LossHistory(spec.name, policy, self.outliers, self.degradation)
+        self._losses = LossHistory(self.log, policy, self.outliers, self.degradation)
         self._process: ShardProcess | None = None
         self._last_look = 0.0
         self._stop_asked = asyncio.Event()
@@ -221,7 +225,7 @@ class Supervisor:
         finally:
             self._process = None
             how = "is gone after all" if process.release() else "is still there, and is left behind"
-            _logger.warning("shard %s: process %d %s", self.spec.name, process.child.pid, how)
+            self.log.warning("process %d %s", process.child.pid, how)
         return Event.GONE
 
     async def _rest(self, event: Event) -> None:
@@ -231,7 +235,7 @@ class Supervisor:
         elif self._losses.is_crash_loop(time.monotonic()):
             self._apply(Event.GIVE_UP)
             self._losses.forget_crashes()
-            _logger.error("shard %s crashes again and again: given up", self.spec.name)
+            self.log.error("shard crashes again and again: given up")
             await self._sleep(self._policy.retry_failed_seconds)
         else:
             await self._sleep(self._losses.wait_seconds(random.random()))
@@ -278,5 +282,5 @@ class Supervisor:
     def _apply(self, event: Event) -> None:
         before, self.state = self.state, after(self.state, event)
         if self.state is not before:
-            _logger.info("shard %s is %s", self.spec.name, self.state.label)
+            self.log.info("shard is %s", self.state.label, extra={"generation": self.generation})
             self._on_change()

@@ -14,7 +14,7 @@ import logging
 import os
 import select
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TextIO
@@ -42,7 +42,7 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
     stream = sys.stderr if stream is None else stream
     terminal = stream.isatty()
     on_console = form == "console" or (form == "auto" and terminal)
-    handler = Unblocked(stream)
+    handler = ToJournal(stream) if is_journal(stream, os.environ) else Unblocked(stream)
     handler.setFormatter(
         _formatter(structlog.stdlib.ProcessorFormatter, _console(colours=terminal))
         if on_console
@@ -137,6 +137,40 @@ class Unblocked(logging.StreamHandler[TextIO]):
         if len(left) < len(whole):
             self._is_torn = bool(left)
         return not left
+
+
+PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3}
+"""Priorities of syslog by level; a critical line has 2."""
+
+
+class ToJournal(Unblocked):
+    """Handler for systemd's journal: each line begins with its priority, as sd-daemon(3) asks.
+
+    So `journalctl -p err` and `-p warning` find what they should.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the lines of a record, each with `<N>` before it."""
+        prefix = f"<{_priority(record.levelno)}>"
+        return "\n".join(f"{prefix}{line}" for line in super().format(record).splitlines())
+
+
+def _priority(level: int) -> int:
+    known = [priority for least, priority in PRIORITIES.items() if level <= least]
+    return known[0] if known else 2
+
+
+def is_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Return whether a stream goes to systemd's journal.
+
+    A child inherits JOURNAL_STREAM even where its output goes elsewhere, so it names the file.
+    """
+    device, _, inode = environ.get("JOURNAL_STREAM", "").partition(":")
+    descriptor = _descriptor(stream)
+    if descriptor is None or not (device.isdecimal() and inode.isdecimal()):
+        return False
+    found = os.fstat(descriptor)
+    return (found.st_dev, found.st_ino) == (int(device), int(inode))
 
 
 def _descriptor(stream: TextIO) -> int | None:

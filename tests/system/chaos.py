@@ -46,7 +46,7 @@ _SLACK_SECONDS = 2.0  # of a client that shares two busy cores with the gateway
 _MOST_GROWTH_BYTES = (48 + _CACHE_MB) * 1024 * 1024
 _AFTERWARDS = 100
 _QUARANTINE_SECONDS = 600  # after it a poison may end two more
-_DEATH = re.compile(r"shard \S+ is lost: ([^\"]+)\"")
+_DEATH = re.compile(r"\"shard is lost: ([^\"]+)\"")
 _CODE = re.compile(r"exited with code (\d+)")
 
 

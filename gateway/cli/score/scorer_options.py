@@ -1,5 +1,6 @@
 """Options that choose a scorer, shared by `rerank`, `eval`, `compare` and `calibrate`."""
 
+import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -113,4 +114,12 @@ def scorer_of(
     from gateway.telemetry import logs
 
     logs.configure("warning")
+    # the command ends with the same reason
+    logging.getLogger().handlers[0].addFilter(_is_no_refusal)
     return local_scorer(settings, next(iter(settings.models)), instruction, options)
+
+
+def _is_no_refusal(record: logging.LogRecord) -> bool:
+    from gateway.supervision.process_exit import REFUSED_TO_START
+
+    return not record.getMessage().startswith(REFUSED_TO_START)

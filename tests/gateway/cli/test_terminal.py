@@ -158,7 +158,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "--config", str(folder / "gateway.toml"), "--port", "0", log=folder / "log"
     ) as serving:
         serving.wait_for(f'"model does not start","model":"{BROKEN}"')
-        serving.wait_for(f"{LOADING}/.* is loading")
+        serving.wait_for(f'"shard is loading".*"model":"{LOADING}"')
         yield Site(serving.wait_for(r"listening on (http://[^,\s]+)")[1], key)
 
 

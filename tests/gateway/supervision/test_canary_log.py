@@ -1,8 +1,10 @@
 """Canary results of shards, as the gateway keeps them."""
 
+import logging
 from dataclasses import replace
 
 from gateway.supervision.canary_log import CanaryLog, ShardCanaryLog
+from gateway.supervision.shard_log import ShardLog
 from shards.wire.messages import Canary
 from shards.wire.spec import Remembered, ShardSpec
 
@@ -35,7 +37,7 @@ def test_only_margins_of_a_shard_that_may_serve_are_remembered() -> None:
 
 
 def test_the_status_of_a_shard() -> None:
-    canary = ShardCanaryLog(A, CanaryLog())
+    canary = ShardCanaryLog(A, CanaryLog(), ShardLog(logging.getLogger(), A, 1))
     assert canary.status(0.0) is None
     canary.record(PASSED)
     canary.record(replace(PASSED, after_load=False, margins=(), spread=()))

@@ -1,5 +1,6 @@
 """The cause of an exit, the suspects among the jobs, and the consequences for the shard."""
 
+import logging
 import signal
 from typing import Any
 
@@ -9,6 +10,7 @@ from gateway.supervision.degradation import Degradation
 from gateway.supervision.lifecycle import Event, RestartPolicy
 from gateway.supervision.outlier_detection import EjectionPolicy, OutlierDetector
 from gateway.supervision.process_exit import Exit, LossHistory, classify_exit
+from gateway.supervision.shard_log import ShardLog
 from shards.wire.arena import Progress
 from shards.wire.exit_codes import ExitCode
 from shards.wire.spec import ShardSpec
@@ -88,7 +90,8 @@ class Bench:
         self.outliers.record_start(-100.0)
         self.degradation = Degradation(spec, cpu_after_gpu_failures=2)
         policy = RestartPolicy(crash_limit=1, first_seconds=1.0)
-        self.losses = LossHistory(spec.name, policy, self.outliers, self.degradation)
+        log = ShardLog(logging.getLogger("gateway.test"), spec, 1)
+        self.losses = LossHistory(log, policy, self.outliers, self.degradation)
 
 
 @pytest.mark.parametrize(
@@ -140,3 +143,21 @@ def test_a_spec_that_has_worked_before_means_that_the_gpu_is_gone() -> None:
     bench.losses.record_ready()
     assert bench.losses.record(refusal, 1.0) is Event.LOST
     assert bench.degradation.is_demoted
+
+
+def test_a_loss_at_each_start_is_said_once_and_then_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench = Bench()
+    for now in range(9):
+        bench.losses.record(Exit("exited with code 1", is_crash=False), float(now))
+    first, *again = caplog.records
+    assert first.getMessage() == "shard is lost: exited with code 1"
+    assert [vars(record)["times"] for record in again] == [2, 4, 8]
+    assert not any("exited" in record.getMessage() for record in again)
+    bench.losses.record(Exit("exited with code 2", is_crash=False), 9.0)
+    bench.losses.record_ready()
+    bench.losses.record(Exit("exited with code 2", is_crash=False), 10.0)
+    assert [record.getMessage() for record in caplog.records[-2:]] == [
+        "shard is lost: exited with code 2"
+    ] * 2

@@ -4,8 +4,10 @@ import io
 import json
 import logging
 import os
+import socket
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 import pytest
 import structlog
@@ -138,3 +140,59 @@ def test_a_log_without_a_reader_blocks_nothing() -> None:
     assert events[1] == "there is room"
     assert events[0] == (f"{3000 - kept} log lines were dropped: they could not be written at once")
     assert 0 < kept < 3000
+
+
+@pytest.fixture
+def journal(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[TextIO, socket.socket]]:
+    """A stream and its other end; JOURNAL_STREAM names the stream, as systemd does it."""
+    ours, its = socket.socketpair()
+    with ours, its, os.fdopen(os.dup(its.fileno()), "w", encoding="utf-8") as stream:
+        found = os.fstat(its.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{found.st_dev}:{found.st_ino}")
+        yield stream, ours
+
+
+def test_the_journal_gets_the_priority_of_each_line(
+    journal: tuple[TextIO, socket.socket],
+) -> None:
+    stream, reader = journal
+    logs.configure("debug", stream=stream)
+    for level in ("debug", "info", "warning", "error", "critical"):
+        logging.getLogger("gateway").log(logging.getLevelName(level.upper()), level)
+    lines = reader.recv(65536).decode().splitlines()
+    assert [line[:4] for line in lines] == ["<7>{", "<6>{", "<4>{", "<3>{", "<2>{"]
+    assert json.loads(lines[3][3:])["event"] == "error"
+
+
+def test_every_line_of_a_traceback_has_its_priority(
+    journal: tuple[TextIO, socket.socket],
+) -> None:
+    stream, reader = journal
+    logs.configure(form="console", stream=stream)
+    try:
+        raise ValueError("a bug")
+    except ValueError:
+        logging.getLogger("gateway").exception("it met")
+    lines = reader.recv(65536).decode().splitlines()
+    assert len(lines) > 2
+    assert all(line.startswith("<3>") for line in lines)
+
+
+@pytest.mark.parametrize("value", ["", "1:1", "x:y", "8", ":"])
+def test_another_stream_than_the_journal_gets_none(
+    journal: tuple[TextIO, socket.socket], monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    stream, reader = journal
+    monkeypatch.setenv("JOURNAL_STREAM", value)
+    logs.configure(stream=stream)
+    logging.getLogger("gateway").error("plain")
+    assert reader.recv(65536).startswith(b"{")
+
+
+def test_an_inherited_name_of_the_journal_does_not_count_for_a_file(
+    journal: tuple[TextIO, socket.socket], tmp_path: Path
+) -> None:
+    with (tmp_path / "log").open("w") as file:
+        logs.configure(stream=file)
+        logging.getLogger("gateway").error("plain")
+    assert (tmp_path / "log").read_text().startswith("{")

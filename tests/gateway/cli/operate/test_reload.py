@@ -128,3 +128,14 @@ def test_the_table_shows_revisions_of_a_reload_and_its_errors() -> None:
     for line in ("bert (coming)", "bert (leaving)", "loading (weights)"):
         assert line in text
     assert "the last reload failed: model 'bert': no config.json" in text
+
+
+def test_the_log_tells_the_revisions_of_a_reload_apart(tmp_path: Path) -> None:
+    with Serving(*FAKE, "--model", "m=fake", log=tmp_path / "log") as serving:
+        assert run("reload", "m", "--url", serving.url).exit_code == 0
+        serving.wait_for('"shard is stopped"')
+        lines = [line for line in serving.lines() if line.get("shard") == "m/cpu:0"]
+    states = [(line["event"], line["revision"]) for line in lines]
+    assert {line["model"] for line in lines} == {"m"}
+    assert states.index(("shard is ready", 2)) < states.index(("shard is draining", 1))
+    assert ("shard is stopped", 1) in states

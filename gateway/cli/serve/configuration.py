@@ -95,4 +95,7 @@ def _embedded(settings: "Settings", described: dict[str, Any]) -> dict[str, dict
             "named by --model; for models of the configuration file, set them there"
         )
     pairs = [f"{name}={model.source}" for name, model in settings.models.items()]
-    return model_trees(pairs, described)
+    trees = model_trees(pairs, described)
+    return {
+        name: {**tree, "aliases": settings.models[name].aliases} for name, tree in trees.items()
+    }

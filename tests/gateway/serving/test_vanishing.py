@@ -55,7 +55,7 @@ def test_no_beginning_of_a_file_removes_a_name(tmp_path: Path, length: int) -> N
     [
         (A, A + B),
         (A + B, "models = {}\n"),  # on purpose
-        ("", A),  # the demonstration models are not the operator's
+        ("", A),  # the embedded models are not the operator's
         ("", ""),
         ("models = {}\n", A),
         (A + B, A.replace("[models.a]", "[models.c]").replace('"prod"', '"a", "prod"') + B),
@@ -73,7 +73,7 @@ def test_models_of_the_command_line_cannot_vanish(tmp_path: Path) -> None:
     refuse_vanishing(load(file, flags), load(file, flags))
 
 
-def test_an_empty_table_of_models_means_the_demonstration_models(tmp_path: Path) -> None:
+def test_an_empty_table_of_models_means_the_embedded_models(tmp_path: Path) -> None:
     file = tmp_path / "gateway.toml"
     file.write_text("models = {}\n")
     assert list(load(file).models) == ["embedded", "embedded-qwen3"]

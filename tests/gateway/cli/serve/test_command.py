@@ -35,7 +35,7 @@ def test_the_log_names_the_models_and_the_url(tmp_path: Path) -> None:
         url = serving.url
         events = [str(line["event"]) for line in serving.lines()]
     assert "starting" in events[0]
-    (about,) = [event for event in events if "demonstration" in event]
+    (about,) = [event for event in events if "small models" in event]
     assert "gateway serve --model Qwen/Qwen3-Reranker-0.6B" in about
     assert events.index(about) < events.index(f"listening on {url}, models are loading")
     assert events[-1] == f"ready at {url}"

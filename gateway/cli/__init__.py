@@ -23,6 +23,7 @@ GROUPS = {
         "key": "gateway.cli.operate.key:key",
         "cache": "gateway.cli.operate.cache:cache",
         "check": "gateway.cli.operate.check:check",
+        "migrate": "gateway.cli.operate.migrate:migrate",
     },
     "Score": {
         "rerank": "gateway.cli.score.rerank:rerank",

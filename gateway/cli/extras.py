@@ -9,7 +9,7 @@ EXTRAS = {
     "serve": frozenset(
         {
             *("huggingface_hub", "moka_py", "multiprocess", "prometheus_client", "pydantic"),
-            *("pydantic_settings", "safetensors", "starlette", "structlog", "tokenizers"),
+            *("pydantic_settings", "dotenv", "safetensors", "starlette", "structlog", "tokenizers"),
             *("torch", "transformers", "uvicorn"),
         }
     ),

@@ -38,6 +38,10 @@ A value comes from one of four sources; the first that has the key wins:
 3. a TOML file: `gateway serve --config FILE` (or `GATEWAY_CONFIG=FILE`)
 4. the defaults below
 
+`gateway serve --env-file FILE` reads variables from a file at the start; variables that are set
+already have precedence. Variables of other servers, such as `PORT` or `MODEL_ID`, have no effect:
+one line of the log names our key for each, and `gateway migrate` writes a file from them.
+
 `gateway check FILE` lists every error at once, and where each shard would run on this machine.
 Unknown keys are errors. A first line `#:schema ./schema.json` gives editors completion and checks
 (the schema is `configs/schema.json`). Examples that work are in `configs/`.

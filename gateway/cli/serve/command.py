@@ -10,6 +10,7 @@ import click
 
 from gateway.cli import exit_codes
 from gateway.cli.console import fail
+from gateway.cli.env_files import env_file_option
 from gateway.cli.help_text import examples
 from gateway.cli.model_options import model_options
 from gateway.cli.operator_socket import new_socket_path
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     envvar="GATEWAY_CONFIG",
     help="Configuration in TOML; see docs/configuration.md (default: none; env: GATEWAY_CONFIG).",
 )
+@env_file_option
 @click.option(
     "--host",
     metavar="ADDRESS",

@@ -1,6 +1,7 @@
 """Log lines about the start: what is served, where the gateway listens, when a model is ready."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ def introduce(settings: "Settings") -> None:
     from gateway import __version__
     from gateway.config import advice
     from gateway.config.checks import EMBEDDED_SOURCES
+    from gateway.config.foreign import foreign_variables
     from gateway.config.load import unknown_variables
     from gateway.http.keys import keys_of
     from gateway.http.tls import check_pair
@@ -33,7 +35,8 @@ def introduce(settings: "Settings") -> None:
     log.info("rerank gateway starting", version=__version__, models=list(settings.models))
     keys = keys_of(settings)
     advised = (*advice(settings, read_machine()), *(keys.warnings if keys else ()))
-    for line in (*unknown_variables(), *advised, *check_pair(settings.tls)):
+    foreign = [line] if (line := foreign_variables(os.environ)) else []
+    for line in (*unknown_variables(), *foreign, *advised, *check_pair(settings.tls)):
         log.warning(line)
     embedded = [name for name, model in settings.models.items() if model.source in EMBEDDED_SOURCES]
     if embedded:

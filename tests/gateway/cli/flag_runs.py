@@ -51,6 +51,7 @@ SERVE = (
 """The gateway that other runs ask."""
 
 SERVES = (
+    "serve --env-file {environ} --port 0 --model demo=fake --engine fake",
     "serve --config {own} --port 0 --model own=embedded:bert --canary own --device cpu "
     "--threads 1 --log-level info --log-format console",
     "serve --port 0 --model demo=fake --engine fake --canary full --device auto --dtype auto "
@@ -228,6 +229,13 @@ SCENARIOS: Mapping[str, tuple[Run, ...]] = {
             f"rerank -q one -d two --model {{onnx}} --engine onnx --canary numeric {_ON_CPU}",
             '"relevance_score"',
         ),
+    ),
+    "migrate": (
+        Run("migrate -- text-embeddings-router --model-id org/good --port 1", "port = 1"),
+        Run("migrate --from tei -- --model-id org/good", 'source = "org/good"'),
+        Run("migrate --from infinity --env-file {environ} -- --model-id org/good", "7997"),
+        Run("migrate --from vllm -- --model org/good --what 1", "UNKNOWN.*--what 1", 1),
+        Run("migrate --from mosec -- --timeout 500", "default_timeout_seconds = 0.5"),
     ),
     "doctor": (Run("doctor --config {config} --json", '"torch"', None),),
 }

@@ -13,6 +13,10 @@ from gateway.cli.extras import EXTRAS, how_to_install
 ROOT = Path(__file__).parents[3]
 
 
+MODULES = {"python_dotenv": "dotenv"}
+"""Modules that have another name than their package."""
+
+
 def asked_for(extra: str) -> set[str]:
     """Return the modules that an extra brings, by the names of its packages."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -20,7 +24,8 @@ def asked_for(extra: str) -> set[str]:
         re.split(r"[\[><=!~ ;]", requirement)[0]
         for requirement in project["optional-dependencies"][extra]
     )
-    return {name.replace("-", "_") for name in packages if not name.startswith("rerank-gateway")}
+    names = {name.replace("-", "_") for name in packages if not name.startswith("rerank-gateway")}
+    return {MODULES.get(name, name) for name in names}
 
 
 @pytest.mark.parametrize("extra", EXTRAS)

@@ -163,6 +163,7 @@ class Site:
         data = {"query": "red apples", "documents": list(texts.values()), "labels": [1, 0, 0]}
         named = {name: _json_lines(each) for name, each in (("q", queries), ("c", texts))}
         self.places |= {
+            "environ": self._write("old.env", "GATEWAY_LOG_LEVEL=debug\n"),
             "queries": self._write("queries.jsonl", named["q"]),
             "corpus": self._write("corpus.jsonl", named["c"]),
             "qrels": self._write("qrels/dev.tsv", "q1\td1\t1\nq2\td3\t1\n"),

@@ -2,8 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +13,21 @@ from gateway.cli.completion import model_names
 from gateway.cli.console import console, fail, print_json, print_table, warn
 from gateway.cli.help_text import examples
 from gateway.cli.inputs import BadInput
+from gateway.cli.measure.cascade_report import (
+    Cascade,
+    cascade_values,
+    plot_cascade,
+    print_cascade,
+)
 from gateway.cli.measure.evaluation.collection import (
     CollectionFiles,
     bm25_orders,
     read_collection,
 )
 from gateway.cli.measure.judged import JudgedQuery
-from gateway.cli.score.batch import score_questions
-from gateway.cli.score.progress import progress_bar
-from gateway.cli.score.scorer import Scorer, Unreachable
+from gateway.cli.measure.reranked_run import RerankedRun, has_relevant, rerank, swept
+from gateway.cli.plots import check_plot
+from gateway.cli.score.scorer import Unreachable
 from gateway.cli.score.scorer_options import scorer_of, scorer_options
 from gateway.cli.table import Column, Row, Table
 
@@ -32,21 +37,6 @@ if TYPE_CHECKING:
 FIRST, BM25, RERANKED = "first stage", "BM25", "reranked"
 
 
-@dataclass(frozen=True, slots=True)
-class RerankedRun:
-    """The ranking of a model.
-
-    Attributes:
-        orders: document ids by query, best first.
-        errors: reasons of refused queries.
-        warnings: warnings of the server or of the model.
-    """
-
-    orders: Mapping[str, Sequence[str]]
-    errors: Mapping[str, str]
-    warnings: tuple[str, ...] = field(default=())
-
-
 @click.command(
     name="eval",
     epilog=examples(
@@ -54,6 +44,7 @@ class RerankedRun:
         "gateway eval Qwen/Qwen3-Reranker-0.6B --queries q.jsonl --corpus c.jsonl \\",
         "    --qrels test.tsv --run bm25.run",
         "gateway eval qwen3 --url http://127.0.0.1:8080 --candidates labelled.jsonl",
+        "gateway eval qwen3 --first embedded --url http://127.0.0.1:8080 --data beir/scifact",
     ),
 )
 @click.argument("model", required=False, shell_complete=model_names)
@@ -125,6 +116,19 @@ class RerankedRun:
 @click.option(
     "--seed", metavar="N", type=int, default=1, help="Seed of the bootstrap (default: 1)."
 )
+@click.option(
+    "--first",
+    metavar="MODEL",
+    shell_complete=model_names,
+    help="First model of a cascade before MODEL: its quality and time at each keep, and the keep "
+    "to take (default: none).",
+)
+@click.option(
+    "--plot",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="SVG or PNG file for a plot of the cascade over keep (default: none).",
+)
 @scorer_options
 @click.option("--json", "as_json", is_flag=True, help="Figures as JSON instead of a table.")
 def evaluate(
@@ -141,6 +145,8 @@ def evaluate(
     stem: str,
     limit: int | None,
     seed: int,
+    first: str | None,
+    plot: Path | None,
     as_json: bool,
     **scored_by: Any,
 ) -> None:
@@ -149,7 +155,8 @@ def evaluate(
     The same candidates are ranked by the first stage, by BM25 and by MODEL, which is a name at
     --url; or a folder, a Hugging Face id or an embedded model. The figures are nDCG@10, MRR@10 and
     recall, each with a 95 % interval (bootstrap over queries), and differences to the first stage,
-    query by query.
+    query by query. With --first both models rank all candidates; the cascade of the two follows
+    from that for each keep.
 
     \b
     Exit codes:
@@ -159,22 +166,45 @@ def evaluate(
       69  the libraries of the extra `eval` are missing
     """
     _check_libraries(stem)
+    _check_cascade(first, plot)
     files = _files(data, split, queries, corpus, qrels, run, candidates)
     try:
         judged = read_collection(files, top_k, stem)[:limit]
-        if not _has_relevant(judged):
+        if not has_relevant(judged):
             raise BadInput("no query has a document that is judged relevant: nothing to measure")
-        reranked = asyncio.run(_rerank(scorer_of(model=model, **scored_by), judged))
+        scored_by["is_timed"] = first is not None
+        reranked = asyncio.run(rerank(scorer_of(model=model, **scored_by), judged))
+        ahead = asyncio.run(rerank(scorer_of(model=first, **scored_by), judged)) if first else None
     except BadInput as error:
         fail(str(error), exit_codes.REFUSED)
     except Unreachable as error:
         fail(str(error), exit_codes.DOWN)
-    for line in reranked.warnings:
-        warn(line)
-    for query, error_text in reranked.errors.items():
-        click.echo(f"error: query {query}: {error_text}; it is left out", err=True)
-    _report(_measure(judged, reranked, files, recall, stem, seed), reranked, as_json=as_json)
-    raise SystemExit(exit_codes.REFUSED if reranked.errors else exit_codes.OK)
+    refused = _report_problems(reranked, *([ahead] if ahead else []))
+    figures = _measure(judged, reranked, files, recall, stem, seed)
+    cascade = Cascade(first, swept(judged, ahead, reranked, seed)) if first and ahead else None
+    _report(figures, reranked, cascade, as_json=as_json)
+    if plot and cascade and not cascade.figures:
+        warn(f"{plot} is not written: no query has more than 5 candidates")
+    elif plot and cascade:
+        plot_cascade(plot, cascade, model or "the default model")
+    raise SystemExit(exit_codes.REFUSED if refused else exit_codes.OK)
+
+
+def _check_cascade(first: str | None, plot: Path | None) -> None:
+    if plot and not first:
+        raise click.UsageError("--plot shows a cascade over keep: give --first MODEL as well")
+    if plot:
+        check_plot(plot)
+
+
+def _report_problems(*runs: RerankedRun) -> bool:
+    """Print the warnings and refused queries of each run; return whether a query was refused."""
+    for run in runs:
+        for line in run.warnings:
+            warn(line)
+        for query, error_text in run.errors.items():
+            click.echo(f"error: query {query}: {error_text}; it is left out", err=True)
+    return any(run.errors for run in runs)
 
 
 def _check_libraries(stem: str) -> None:
@@ -215,26 +245,6 @@ def _files(
     return CollectionFiles(queries, corpus, qrels, run, candidates)
 
 
-async def _rerank(
-    scoring: AbstractAsyncContextManager[Scorer], judged: Sequence[JudgedQuery]
-) -> RerankedRun:
-    """Return the ranking of the scorer; queries without candidates are not scored."""
-    orders, errors = {}, {}
-    questions = [each.question for each in judged if each.question.documents]
-    with progress_bar(sum(len(question.documents) for question in questions)) as progress:
-        async with scoring as scorer:
-            async for found in score_questions(scorer, questions, progress.advance):
-                id, documents, scores = found.question.id, found.question.documents, found.scores
-                if found.error:
-                    errors[id] = found.error
-                    continue
-                ranked = sorted(
-                    zip(documents, scores, strict=True), key=lambda pair: -pair[1].rank_score
-                )
-                orders[id] = [document.id for document, _ in ranked]
-        return RerankedRun(orders, errors, tuple(scorer.warnings))
-
-
 def _measure(
     judged: Sequence[JudgedQuery],
     reranked: RerankedRun,
@@ -258,7 +268,7 @@ def _measure(
     else:
         rankings[BM25] = given
     rankings[RERANKED] = reranked.orders
-    if not _has_relevant(kept):
+    if not has_relevant(kept):
         fail(
             "every query with a relevant document was refused: nothing to measure",
             exit_codes.REFUSED,
@@ -266,16 +276,19 @@ def _measure(
     return measure(rankings, {each.question.id: each.grades for each in kept}, recall, seed=seed)
 
 
-def _has_relevant(judged: Sequence[JudgedQuery]) -> bool:
-    return any(grade > 0 for each in judged for grade in each.grades.values())
-
-
-def _report(found: "Mapping[str, Quality]", reranked: RerankedRun, *, as_json: bool) -> None:
+def _report(
+    found: "Mapping[str, Quality]",
+    reranked: RerankedRun,
+    cascade: Cascade | None,
+    *,
+    as_json: bool,
+) -> None:
     if as_json:
         whole = {
             "queries": len(reranked.orders),
             "refused": dict(reranked.errors),
             "rankings": {name: asdict(quality) for name, quality in found.items()},
+            **({"cascade": cascade_values(cascade)} if cascade else {}),
         }
         print_json(whole, indent=True)
         return
@@ -296,3 +309,5 @@ def _report(found: "Mapping[str, Quality]", reranked: RerankedRun, *, as_json: b
             rows.append({"ranking": f"  less {first}", **gains})
     print_table(Table(columns, rows))
     console().print(f"{len(reranked.orders)} queries were reranked; in brackets 95 % intervals")
+    if cascade:
+        print_cascade(cascade)

@@ -27,6 +27,7 @@ from gateway.client.address import complete_url, connection_problem, tls_problem
 from gateway.client.wire import retry_after_seconds
 
 OWNER = "rerank-gateway"  # of the models in the list of a gateway
+_NO_CACHE = {"cache-control": "no-store"}
 _RUN_STATUSES = frozenset({401, 403, 404})
 
 
@@ -40,6 +41,7 @@ async def remote_scorer(
     retry_seconds: float = 0.0,
     connections: int = 100,
     takes_degraded: bool = False,
+    is_timed: bool = False,
 ) -> AsyncIterator[Scorer]:
     """Yield a scorer that sends requests to a URL.
 
@@ -52,9 +54,10 @@ async def remote_scorer(
         connections: maximum number of open connections.
         takes_degraded: whether replies count that the model did not score as a whole; a figure
             about a model must hold none.
+        is_timed: whether every score is computed, and none comes from the gateway's cache.
     """
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
-    headers = api.request_headers(api_key)
+    headers = {**api.request_headers(api_key), **(_NO_CACHE if is_timed else {})}
     connector = aiohttp.TCPConnector(limit=connections)
     async with aiohttp.ClientSession(
         timeout=timeout, headers=headers, connector=connector

@@ -82,12 +82,14 @@ def scorer_of(
     retry_seconds: float = 0.0,
     connections: int = 100,
     takes_degraded: bool = False,
+    is_timed: bool = False,
     **described: Any,
 ) -> AbstractAsyncContextManager[Scorer]:
     """Return the scorer of the values of `scorer_options`.
 
     A gateway at a URL is tried again for `retry_seconds`, over at most so many connections;
-    `takes_degraded` if replies count that the model did not score as a whole.
+    `takes_degraded` if replies count that the model did not score as a whole; `is_timed` if no
+    score may come from the gateway's cache.
 
     Raises:
         click.UsageError: options of both kinds were given.
@@ -108,6 +110,7 @@ def scorer_of(
             retry_seconds=retry_seconds,
             connections=connections,
             takes_degraded=takes_degraded,
+            is_timed=is_timed,
         )
     settings = one_model(model, described, config)
     from gateway.cli.score.local_scorer import local_scorer

@@ -161,6 +161,10 @@ SCENARIOS: Mapping[str, tuple[Run, ...]] = {
             "nDCG@10",
         ),
         Run(f"eval m=fake --candidates {{data}} {_LOCAL}", "nDCG@10"),
+        Run(
+            f"eval m=fake --first n=fake --candidates {{data}} --plot {{folder}}/keep.svg {_LOCAL}",
+            "Cascade with n=fake first",
+        ),
     ),
     "compare": (
         Run(

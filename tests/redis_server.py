@@ -14,7 +14,7 @@ import pytest
 
 from tests.certificates import make_pair
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 120.0
 
 
 def free_port() -> int:

@@ -56,7 +56,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def run(*command: str) -> str:
     return subprocess.run(
-        command, capture_output=True, text=True, check=True, env=CLEAN, timeout=60
+        command, capture_output=True, text=True, check=True, env=CLEAN, timeout=120
     ).stdout
 
 

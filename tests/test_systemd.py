@@ -21,7 +21,7 @@ needs_systemd = pytest.mark.skipif(
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, timeout=50, check=False
+        [str(part) for part in command], capture_output=True, text=True, timeout=120, check=False
     )
 
 

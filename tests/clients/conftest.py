@@ -21,7 +21,7 @@ from tests.clients.cases import DOCUMENTS, MODEL, QUERY, Expected, Keyed
 
 ROOT = Path(__file__).parents[2]
 PYTHON = os.environ.get("GATEWAY_PYTHON", str(ROOT / ".venv/bin/python"))
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 KEYS = ("COHERE_API_KEY", "JINA_API_KEY", "VOYAGE_API_KEY", "MXBAI_API_KEY", "CO_API_KEY")
 OFFLINE = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "HAYSTACK_TELEMETRY_ENABLED": "False"}
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}

@@ -36,7 +36,7 @@ def promtool(*arguments: str | Path) -> str:
         ["promtool", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -100,10 +100,10 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
         body = json.dumps({"query": "q", "documents": ["a", "b"]}).encode()
         headers = {"Content-Type": "application/json"}
         ask = urllib.request.Request(f"{serving.url}/v1/rerank", body, headers)
-        urllib.request.urlopen(ask, timeout=10).close()
+        urllib.request.urlopen(ask, timeout=60).close()
         accept = {"Accept": "application/openmetrics-text"}
         read = urllib.request.Request(f"{serving.url}/metrics", headers=accept)
-        with urllib.request.urlopen(read, timeout=10) as reply:
+        with urllib.request.urlopen(read, timeout=60) as reply:
             text = reply.read().decode()
     found: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(text):  # type: ignore[no-untyped-call] # has no types

@@ -28,7 +28,7 @@ def test_the_slope_is_that_of_the_nearest_line() -> None:
     assert slope([(3, 1.0)]) == 0.0
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 async def test_memory_does_not_grow_with_requests(tmp_path: Path) -> None:
     model = checkpoints.qwen3(tmp_path / "m")
     async with running(_CONFIG.format(source=model), tmp_path) as gateway:

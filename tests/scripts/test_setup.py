@@ -38,7 +38,7 @@ def setup(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         cwd="/",
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
 

@@ -72,7 +72,7 @@ class FaultyEngine:
         self.batches.append(len(batch))
         self.on_step()
         self.busy.set()
-        assert self.gate.wait(20)
+        assert self.gate.wait(120)
         firsts = [pair.token_ids[0] for pair in batch]
         if -1 in firsts:
             raise RuntimeError("this pair cannot be scored")
@@ -109,7 +109,7 @@ class Client:
 
     def until_tokenized(self, count: int) -> None:
         """Wait until the tokenizers have left so many jobs."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while sum(self.pipe.progress().tokenized) < count:
             assert time.monotonic() < end
             time.sleep(0.001)
@@ -117,7 +117,7 @@ class Client:
     def answers(self, count: int) -> dict[int, Message]:
         """Wait for the answers to so many jobs."""
         got: dict[int, Message] = {}
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while len(got) < count:
             assert time.monotonic() < end, f"only {got}"
             for message in self.pipe.receive():
@@ -143,7 +143,7 @@ def running(engine: Engine) -> Iterator[Client]:
         yield Client(gateway)
     finally:
         gateway.send(Stop())
-        thread.join(20)
+        thread.join(120)
         assert not thread.is_alive()
         end.close()
         gateway.close()

@@ -29,7 +29,7 @@ def write(folder: Path, config: str) -> None:
     (folder / "gateway.toml").write_text("port = 0\n" + config)
 
 
-async def command(gateway: Gateway, *arguments: str, seconds: float = 40) -> tuple[int, str]:
+async def command(gateway: Gateway, *arguments: str, seconds: float = 120) -> tuple[int, str]:
     """Run a command of the operator; return its exit code and its stderr."""
     done = await asyncio.to_thread(
         subprocess.run,
@@ -67,7 +67,7 @@ async def reload_status(gateway: Gateway) -> dict[str, Any]:
 
 async def until(gateway: Gateway, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """Wait until the reload status meets a condition."""
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(120):
         while not condition(found := await reload_status(gateway)):
             await asyncio.sleep(0.02)
     return found

@@ -6,7 +6,7 @@ import socket
 
 from tests.system.running import Gateway
 
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 120.0
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 
 OK = b'{"query": "q", "documents": ["a"]}'

@@ -23,7 +23,7 @@ from gateway.domain.request import sigmoid
 from shards.engines.fake import margin
 
 _ROOT = Path(__file__).parents[2]
-_PATIENCE_SECONDS = 40.0
+_PATIENCE_SECONDS = 120.0
 NICENESS_OF_BUSY = 5  # it leaves other work three quarters of a core
 _URL = re.compile(rb"listening on (https?://127\.0\.0\.1:\d+)")
 

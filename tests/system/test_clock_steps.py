@@ -23,7 +23,7 @@ _CONFIG = (
 
 
 @pytest.mark.skipif(not _LIBRARIES, reason="needs libfaketime: see scripts/system-packages")
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 async def test_a_step_of_the_clock_moves_no_deadline(tmp_path: Path) -> None:
     offset = tmp_path / "offset"
     soon = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)

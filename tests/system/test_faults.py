@@ -91,7 +91,7 @@ async def test_killing_the_gateway_leaves_nothing(tmp_path: Path) -> None:
         shared_memory = set(Path("/dev/shm").iterdir())
         gateway.signal(signal.SIGKILL)
         await gateway.wait()
-        _, alive = await asyncio.to_thread(psutil.wait_procs, processes, timeout=10)
+        _, alive = await asyncio.to_thread(psutil.wait_procs, processes, timeout=60)
         assert alive == []
         assert set(Path("/dev/shm").iterdir()) <= shared_memory
 
@@ -104,7 +104,7 @@ async def test_a_stopped_shard_dies_with_the_gateway_too(tmp_path: Path) -> None
         os.kill(shards["fake/cpu:0"]["pid"], signal.SIGSTOP)
         gateway.signal(signal.SIGKILL)
         await gateway.wait()
-        _, alive = await asyncio.to_thread(psutil.wait_procs, processes, timeout=10)
+        _, alive = await asyncio.to_thread(psutil.wait_procs, processes, timeout=60)
         assert alive == []
 
 
@@ -136,7 +136,7 @@ async def test_a_stop_under_load_answers_what_was_accepted(
         ledger.assert_all_right()
         assert ledger.codes.total() == 20
         assert await gateway.wait() == 0
-        _, alive = await asyncio.to_thread(psutil.wait_procs, processes, timeout=10)
+        _, alive = await asyncio.to_thread(psutil.wait_procs, processes, timeout=60)
         assert alive == []
 
 
@@ -147,7 +147,7 @@ async def test_a_gateway_without_supervision_exits_with_an_error(tmp_path: Path)
         processes = gateway.shard_processes
         os.kill(shards["fake/cpu:0"]["pid"], signal.SIGKILL)
         assert await gateway.wait() == 70
-        _, alive = await asyncio.to_thread(psutil.wait_procs, processes, timeout=10)
+        _, alive = await asyncio.to_thread(psutil.wait_procs, processes, timeout=60)
         assert alive == []
         assert "supervision failed" in gateway.log.read_text()
 

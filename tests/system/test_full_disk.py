@@ -65,7 +65,7 @@ def test_no_room_for_the_operators_socket_is_an_error_at_the_start(tmp_path: Pat
             [sys.executable, "-m", "gateway", "serve", "--config", str(tmp_path / "gateway.toml")],
             capture_output=True,
             text=True,
-            timeout=50,
+            timeout=120,
             check=False,
         )
     assert done.returncode == 69

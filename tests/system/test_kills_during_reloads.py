@@ -74,7 +74,7 @@ class Reload:
         found = await until_settled(self.gateway, before + 1)
         await self.gateway.until_ready()
         assert self.command is not None
-        await asyncio.to_thread(self.command.wait, 40)
+        await asyncio.to_thread(self.command.wait, 120)
         return found
 
 
@@ -135,7 +135,7 @@ async def _reloading(folder: Path) -> AsyncIterator[Reload]:
         yield Reload(gateway, folder)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("step", _TABLE)
 async def test_a_kill_at_each_step_of_a_reload_loses_nothing(tmp_path: Path, step: str) -> None:
     async with _reloading(tmp_path) as reload:
@@ -156,11 +156,11 @@ async def test_a_kill_at_each_step_of_a_reload_loses_nothing(tmp_path: Path, ste
         gateway.signal(signal.SIGTERM)
         processes = gateway.shard_processes
         assert await gateway.wait() == 0
-        _, alive = await asyncio.to_thread(psutil.wait_procs, processes, timeout=20)
+        _, alive = await asyncio.to_thread(psutil.wait_procs, processes, timeout=60)
         assert alive == []
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 async def test_a_kill_of_the_gateway_at_each_step_leaves_nothing(tmp_path: Path) -> None:
     """Its next start serves the new configuration, or the old one if the file was a pipe."""
     for step, begin in _STEPS.items():
@@ -172,12 +172,12 @@ async def test_a_kill_of_the_gateway_at_each_step_leaves_nothing(tmp_path: Path)
             await begin(reload)
             processes = gateway.shard_processes
             gateway.signal(signal.SIGKILL)
-            _, alive = await asyncio.to_thread(psutil.wait_procs, processes, timeout=20)
+            _, alive = await asyncio.to_thread(psutil.wait_procs, processes, timeout=60)
             assert alive == []
             for request in requests:
                 request.cancel()
             assert reload.command is not None
-            assert await asyncio.to_thread(reload.command.wait, 40) != 0
+            assert await asyncio.to_thread(reload.command.wait, 120) != 0
         (folder / "gateway.toml").unlink()
         async with running(_config(reload.turn), folder) as gateway:
             await gateway.until_ready()

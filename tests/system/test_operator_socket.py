@@ -27,7 +27,7 @@ def command(*arguments: str, **environ: str) -> tuple[int, str, str]:
         env={**CLEAN, **environ},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=120,
         check=False,
     )
     return done.returncode, done.stdout, done.stderr

@@ -45,7 +45,7 @@ async def _start_and_kill(config: Path, mark: str, seconds: float) -> None:
     process.wait()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 async def test_a_gateway_killed_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
     config, mark, chance = tmp_path / "gateway.toml", uuid.uuid4().hex, random.Random(45)
     config.write_text(_CONFIG)
@@ -58,7 +58,7 @@ async def test_a_gateway_killed_while_it_starts_leaves_nothing(tmp_path: Path) -
                 running.create_task(_start_and_kill(config, mark, seconds))
             await asyncio.sleep(0.8)
             most = max(most, len(_marked(mark)))
-    end = time.monotonic() + 10
+    end = time.monotonic() + 120
     while _marked(mark) and time.monotonic() < end:
         await asyncio.sleep(0.05)
     assert _marked(mark) == []

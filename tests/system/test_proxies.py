@@ -76,11 +76,11 @@ def proxy(name: str, folder: Path, gateway: str, options: str = "") -> Iterator[
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 async def until_up(session: aiohttp.ClientSession, url: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while True:
             try:
                 async with session.get(f"{url}/livez") as reply:

@@ -232,7 +232,7 @@ async def test_a_reload_and_a_stop_at_once(tmp_path: Path, number: signal.Signal
         await asyncio.gather(*requests)
         ledger.assert_all_right()
         assert await gateway.wait() == 0
-        _, alive = await asyncio.to_thread(psutil.wait_procs, processes, timeout=10)
+        _, alive = await asyncio.to_thread(psutil.wait_procs, processes, timeout=60)
         assert alive == []
 
 

@@ -71,7 +71,7 @@ async def _until_failed(gateway: Gateway, name: str) -> None:
     await gateway.until(lambda found: found[name]["state"] == "failed")
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 async def test_a_replaced_folder_is_not_served_beside_the_old_one(tmp_path: Path) -> None:
     served, other = _write(tmp_path / "served", 0.0), _write(tmp_path / "other", 3.0)
     async with running(_CONFIG.format(folder=served), tmp_path) as gateway:
@@ -96,7 +96,7 @@ async def test_a_replaced_folder_is_not_served_beside_the_old_one(tmp_path: Path
         shutil.rmtree(tmp_path / "old")
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 async def test_equal_files_in_another_folder_are_served_again(tmp_path: Path) -> None:
     """A rename alone, or a new copy of the same files, changes nothing."""
     served = _write(tmp_path / "served", 0.0)
@@ -111,7 +111,7 @@ async def test_equal_files_in_another_folder_are_served_again(tmp_path: Path) ->
         assert len(await _answers(gateway)) == 1
 
 
-@pytest.mark.timeout(120 + 60 * _ROUNDS)
+@pytest.mark.timeout(300 + 100 * _ROUNDS)
 async def test_no_round_of_replace_and_kill_mixes_files(tmp_path: Path) -> None:
     """Requests are sent from the kill on, and until the end of the reload that follows."""
     shifts = (0.0, 3.0)

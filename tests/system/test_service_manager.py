@@ -19,7 +19,7 @@ from tests.system.running import running
 _FAKE = '[models.fake]\nsource = "fake"\nengine = "fake"\n'
 _SLOW = '[models.fake]\nsource = "fake?load_ms=1500"\nengine = "fake"\n'
 _BROKEN = '[models.fake]\nsource = "fake?refuse=66"\nengine = "fake"\n'
-_PATIENCE_SECONDS = 40.0
+_PATIENCE_SECONDS = 120.0
 _QUIET_SECONDS = 2.0
 
 

@@ -26,7 +26,7 @@ async def shadow(gateway: Gateway) -> dict[str, Any]:
 
 
 async def until(gateway: Gateway, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(120):
         while not condition(found := await shadow(gateway)):
             await asyncio.sleep(0.02)
     return found
@@ -98,6 +98,6 @@ async def compare(gateway: Gateway, *arguments: str) -> "subprocess.CompletedPro
         [sys.executable, "-m", "gateway", "compare", *arguments, "--url", gateway.url],
         capture_output=True,
         text=True,
-        timeout=40,
+        timeout=120,
         check=False,
     )

@@ -76,7 +76,7 @@ def _sent(port: int, data: bytes) -> socket.socket:
 
 
 async def _nothing_is_left(processes: list[psutil.Process]) -> bool:
-    _, alive = await asyncio.to_thread(psutil.wait_procs, processes, timeout=10)
+    _, alive = await asyncio.to_thread(psutil.wait_procs, processes, timeout=60)
     return alive == []
 
 

@@ -70,10 +70,10 @@ async def test_only_tls_of_the_minimum_version_is_accepted(tmp_path: Path) -> No
         context.maximum_version = ssl.TLSVersion.TLSv1_2
         with pytest.raises((ssl.SSLError, ConnectionError)):
             await asyncio.open_connection(host, int(port), ssl=context)
-        with socket.create_connection((host, int(port)), timeout=30) as plain:
+        with socket.create_connection((host, int(port)), timeout=120) as plain:
             plain.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert b"HTTP" not in await asyncio.to_thread(_all_of, plain)
-        with socket.create_connection((host, int(port)), timeout=30) as silent:
+        with socket.create_connection((host, int(port)), timeout=120) as silent:
             assert await asyncio.to_thread(_all_of, silent) == b""  # the handshake is not awaited
         assert (await gateway.get("/livez"))[0] == 200
 
@@ -122,7 +122,7 @@ async def test_stalled_handshakes_hold_nothing_up(tmp_path: Path) -> None:
         with contextlib.ExitStack() as stack:
             stalled = []
             for number in range(100):
-                connection = socket.create_connection((host, int(port)), timeout=30)
+                connection = socket.create_connection((host, int(port)), timeout=120)
                 stalled.append(stack.enter_context(connection))
                 connection.sendall(hello if number % 2 else hello[: len(hello) // 2])
             for _ in range(10):

@@ -15,7 +15,7 @@ from tests.system.running import Gateway, running
 _TRACE, _CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 _PARENT = f"00-{_TRACE}-{_CALLER}-01"
 _FAKE = '[models.fake]\nsource = "fake?delay_ms=20"\nengine = "fake"\n'
-_PATIENCE_SECONDS = 30.0
+_PATIENCE_SECONDS = 120.0
 
 
 class Collector:

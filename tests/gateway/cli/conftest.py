@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-TIMEOUT_SECONDS = 40.0
+TIMEOUT_SECONDS = 120.0
 
 CLEAN = {
     name: value

@@ -80,7 +80,7 @@ class Environment:
     def run(self, program: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [self.bin / program, *arguments],
-            cwd=self.folder, env=CLEAN, capture_output=True, text=True, check=False, timeout=60,
+            cwd=self.folder, env=CLEAN, capture_output=True, text=True, check=False, timeout=240,
         )  # fmt: skip
 
 
@@ -95,7 +95,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_the_client_needs_aiohttp_and_msgspec_alone(
     wheel: Path, served: str, tmp_path: Path
 ) -> None:

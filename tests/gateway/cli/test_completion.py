@@ -37,7 +37,7 @@ def completed(folder: Path, *words: str, **environ: str) -> list[str]:
         env={**CLEAN, "PATH": path, "PYTHONPATH": str(Path.cwd()), **environ},
         capture_output=True,
         text=True,
-        timeout=40,
+        timeout=120,
         check=True,
     )
     assert run.stderr == ""

@@ -119,7 +119,7 @@ async def test_a_gateway_with_a_full_queue_rejects_requests(served: str) -> None
 
 async def until_busy(url: str) -> None:
     """Wait until the model `busy` has jobs."""
-    async with asyncio.timeout(20), aiohttp.ClientSession() as session:
+    async with asyncio.timeout(120), aiohttp.ClientSession() as session:
         outstanding = 0
         while not outstanding:
             async with session.get(f"{url}/status") as reply:
@@ -177,7 +177,7 @@ async def test_retry_after_delays_the_retry(scripted: Scripted) -> None:
 async def test_no_wait_starts_that_ends_after_the_timeout(scripted: Scripted) -> None:
     scripted.answers = [(429, {"retry-after": "1000"})]
     async with AsyncClient(scripted.url, retries=SOON) as client:
-        async with asyncio.timeout(20):  # far below the server's Retry-After
+        async with asyncio.timeout(120):  # far below the server's Retry-After
             with pytest.raises(Overloaded) as caught:
                 await client.rerank("q", ["a"], timeout=30)
     assert caught.value.retry_after_seconds == 1000

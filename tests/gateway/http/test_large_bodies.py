@@ -133,7 +133,7 @@ async def test_a_large_body_is_parsed_in_a_thread_one_at_a_time() -> None:
 
     def work() -> str:
         names.append(threading.current_thread().name)
-        may_end.wait(10)
+        may_end.wait(120)
         return "done"
 
     first = asyncio.create_task(bodies.run(10, work))

@@ -71,7 +71,7 @@ def leaky(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Leaky]:
     splits: Any = {"hidden-split": {"models": {"hidden-model": 1, "hidden-twin": 1}}}
     settings = Settings(models=models, splits=splits, keys_file=folder / "keys.toml")
     with TestClient(create_app(settings)) as client:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         operator = bearer(secrets["operator"])
         while str(weights) not in client.get("/status", headers=operator).text:
             assert time.monotonic() < end

@@ -53,7 +53,7 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
 
 def until_ready(client: TestClient, path: str = "/readyz") -> None:
     """Wait for all models: a split passes over a model that cannot score yet."""
-    end = time.monotonic() + 40
+    end = time.monotonic() + 120
     while (found := client.get(path)).status_code != 200:
         assert time.monotonic() < end, found.text
         time.sleep(0.02)

@@ -34,7 +34,7 @@ def _documents_by_shard(client: TestClient) -> list[int]:
     return [shard["documents"] for shard in shards]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 def test_a_pair_scores_the_same_on_each_replica() -> None:
     app = create_app(SETTINGS)
     with TestClient(app, client=("127.0.0.1", 1), base_url="http://127.0.0.1") as client:

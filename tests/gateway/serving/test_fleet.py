@@ -25,7 +25,7 @@ from gateway.telemetry.status import ModelStatus
 from shards.engines.fake import margin
 from shards.wire.spec import ShardSpec
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 120.0
 POLICY = FleetPolicy(
     restart=RestartPolicy(first_seconds=0.01, crash_limit=1), reload_seconds=PATIENCE_SECONDS
 )

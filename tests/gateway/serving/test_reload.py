@@ -15,7 +15,7 @@ from gateway.serving.reload import Reloads
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.status import ReloadOutcome
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 120.0
 MODEL = ModelSettings(source="fake", engine="fake", devices=("cpu",), replicas=1)
 SETTINGS = Settings(models={"m": MODEL})
 

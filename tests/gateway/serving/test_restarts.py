@@ -22,7 +22,7 @@ async def _until_given_up(exit_code: ExitCode, crash_limit: int) -> tuple[int, s
     fleet = Fleet([model], policy, Metrics())
     await fleet.start()
     try:
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(120):
             while fleet.status()[0].shards[0].state != "failed":
                 await asyncio.sleep(0.01)
         found = fleet.status()[0].shards[0]

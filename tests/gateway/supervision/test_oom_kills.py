@@ -117,7 +117,7 @@ async def _after_a_kill(root: Path, counted: int) -> ShardStatus:
 
     await fleet.start()
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while status().state != "ready":
                 await asyncio.sleep(0.01)
             file.write_text(_VMSTAT.format(counted))

@@ -49,7 +49,7 @@ HTTPServer(("127.0.0.1", int(sys.argv[1])), Answers).serve_forever()
 def small(name: str, ledger: Path) -> Server:
     """Return a server that scores by length; `wrong` gives its scores to the wrong documents."""
     command = (sys.executable, "-c", PROGRAM, "{port}", name, str(ledger))
-    return Server(command=command, ready_path="/", patience_seconds=30)
+    return Server(command=command, ready_path="/", patience_seconds=120)
 
 
 def contestant(name: str, ledger: Path, *, rounds_alone: int = 0) -> Contestant:
@@ -69,7 +69,7 @@ def alive(parent: psutil.Process) -> Sequence[psutil.Process]:
 
 def until(process: psutil.Process, status: str) -> None:
     """Wait until a process has a status, or is gone."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + 120
     with suppress(psutil.NoSuchProcess):
         while process.status() != status:
             assert time.monotonic() < end, process

@@ -74,5 +74,5 @@ def preferring(nodes: list[int]) -> list[str]:
 
 def output_of(program: str) -> str:
     command = [sys.executable, "-c", program]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     return done.stdout

@@ -38,7 +38,7 @@ class _SlowTokenizer(FaultyTokenizer):
     ) -> list[TokenizedPair]:
         if any(len(document) >= len(_LONG) for document in documents):
             self.entered.release()
-            assert self.gate.wait(20)
+            assert self.gate.wait(120)
         return super().tokenize(
             query,
             documents,
@@ -72,7 +72,7 @@ def tokenizer(slow: _SlowEngine) -> Iterator[_SlowTokenizer]:
 def beside(slow: _SlowEngine, tokenizer: _SlowTokenizer) -> Iterator[Client]:
     with running(slow) as client:
         client.score(1, [_LONG])
-        assert tokenizer.entered.acquire(timeout=20)
+        assert tokenizer.entered.acquire(timeout=120)
         yield client
         tokenizer.gate.set()
 
@@ -139,7 +139,7 @@ def test_a_deadline_that_passes_in_the_tokenizer_ends_the_job_between_documents(
         assert isinstance(client.answers(1)[1], Scores)
         client.score(2, [_LONG, _LONG, _LONG], deadline_ns=1_000_000_000)
         passed_ns = time.monotonic_ns() + 1_000_000_000
-        assert tokenizer.entered.acquire(timeout=20)
+        assert tokenizer.entered.acquire(timeout=120)
         while time.monotonic_ns() <= passed_ns:
             time.sleep(0.01)
         tokenizer.gate.set()

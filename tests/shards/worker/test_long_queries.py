@@ -51,7 +51,7 @@ class Watched:
 
     def score(self, batch: Batch) -> list[float]:
         self.busy.set()
-        assert self.gate.wait(20)
+        assert self.gate.wait(120)
         if self.one_by_one:
             self.gate.clear()
         margins = type(self.engine).score(self.engine, batch)
@@ -65,7 +65,7 @@ class Watched:
         return pair.prefix
 
     def until(self, is_so: Callable[[], bool]) -> None:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while not is_so():
             assert time.monotonic() < end
             time.sleep(0.001)

@@ -51,10 +51,10 @@ def begin_two(engine: AheadEngine, client: Client, second: list[str]) -> None:
     """Put job 1 on the device, and begin job 2 behind it."""
     engine.gate.clear()
     client.score(1, ["a"])
-    assert engine.launched.get(timeout=20) == 1
+    assert engine.launched.get(timeout=120) == 1
     assert engine.busy.wait(20)
     client.score(2, second)
-    assert engine.launched.get(timeout=20) == len(second)
+    assert engine.launched.get(timeout=120) == len(second)
 
 
 def test_the_engine_is_one_that_runs_ahead(engine: AheadEngine) -> None:
@@ -93,7 +93,7 @@ def test_a_large_job_keeps_the_device_busy(engine: AheadEngine, client: Client) 
     engine.gate.clear()
     client.score(1, MANY)
     for _ in range(2):
-        engine.launched.get(timeout=20)
+        engine.launched.get(timeout=120)
     engine.gate.set()
     answer = client.answers(1)[1]
     assert isinstance(answer, Scores)

@@ -11,7 +11,7 @@ import pytest
 
 from tests import checkpoints
 
-pytestmark = pytest.mark.timeout(180)  # conversions take some seconds of a core, which may be busy
+pytestmark = pytest.mark.timeout(400)  # conversions take some seconds of a core, which may be busy
 
 
 def convert(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":

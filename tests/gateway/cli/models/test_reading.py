@@ -10,7 +10,7 @@ from gateway.cli.models.reading import Reading, read_checkpoints
 from gateway.config import ModelSettings, ModelSpec, Settings, model_specs
 from tests import checkpoints
 
-pytestmark = pytest.mark.timeout(180)  # each process imports torch
+pytestmark = pytest.mark.timeout(400)  # each process imports torch
 
 
 @pytest.fixture(scope="module")

@@ -148,7 +148,7 @@ def has_rows(output: Path, size: int = 1) -> Callable[[], bool]:
     return lambda: output.exists() and output.stat().st_size >= size
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_a_killed_or_interrupted_run_goes_on_where_it_stopped(served: str, tmp_path: Path) -> None:
     rows = requests(20_000)
     file, output = write(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl"
@@ -190,7 +190,7 @@ def test_a_killed_or_interrupted_run_goes_on_where_it_stopped(served: str, tmp_p
     assert "is not the file that it was" in result.stderr
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_a_run_outlives_a_restart_of_the_gateway(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])

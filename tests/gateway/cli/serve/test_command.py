@@ -15,7 +15,7 @@ FAKE = ("--port", "0", "--engine", "fake", "--device", "cpu:0")
 
 
 def fetch(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=10) as reply:
+    with urllib.request.urlopen(url, timeout=60) as reply:
         return json.load(reply)
 
 
@@ -129,5 +129,5 @@ def test_early_clients_wait_instead_of_being_refused(tmp_path: Path) -> None:
 
 
 def fetch_request(request: urllib.request.Request) -> Any:
-    with urllib.request.urlopen(request, timeout=20) as reply:
+    with urllib.request.urlopen(request, timeout=60) as reply:
         return json.load(reply)

@@ -11,7 +11,7 @@ from gateway.cli.serve.port import PortUnavailable, listen, url
 def test_clients_can_connect_before_any_connection_is_accepted() -> None:
     with listen("127.0.0.1", 0) as listener:
         assert url(listener) == f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with socket.create_connection(listener.getsockname(), timeout=5):
+        with socket.create_connection(listener.getsockname(), timeout=60):
             pass
 
 

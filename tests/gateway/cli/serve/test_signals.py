@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-PATIENCE_SECONDS = 40
+PATIENCE_SECONDS = 120.0
 
 
 def run(code: str) -> tuple[int, str, float]:

@@ -21,7 +21,7 @@ from playwright.sync_api import (
 from tests.gateway.cli.conftest import Serving
 
 CHROMIUM = shutil.which("chromium")
-PATIENCE_MS = 20_000
+PATIENCE_MS = 90_000
 SWITCHES = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -112,7 +112,7 @@ def rerank(url: str, **body: Any) -> dict[str, Any]:
     request = urllib.request.Request(
         url + "/rerank", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=20) as reply:
+    with urllib.request.urlopen(request, timeout=60) as reply:
         found: dict[str, Any] = json.load(reply)
         return found
 

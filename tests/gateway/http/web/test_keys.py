@@ -87,7 +87,7 @@ def test_a_copied_request_names_the_key_and_does_not_show_it(
     assert guarded.secrets["team"] not in copied
     environ = {**CLEAN, "RERANK_API_KEY": guarded.secrets["team"]}
     run = subprocess.run(
-        ["bash", "-c", copied], capture_output=True, env=environ, timeout=30, check=True
+        ["bash", "-c", copied], capture_output=True, env=environ, timeout=120, check=True
     )
     assert len(json.loads(run.stdout)["results"]) == 2
 

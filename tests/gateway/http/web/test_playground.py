@@ -251,7 +251,7 @@ def test_what_is_copied_runs_and_ranks_alike(copying: Visit, language: str) -> N
     expect(page.get_by_text(f"Copied for {language}.")).to_be_visible()
     copied: str = page.evaluate("navigator.clipboard.readText()")
     command = ["bash", "-c", copied] if language == "curl" else [sys.executable, "-c", copied]
-    run = subprocess.run(command, capture_output=True, text=True, env=CLEAN, timeout=30, check=True)
+    run = subprocess.run(command, capture_output=True, text=True, env=CLEAN, timeout=90, check=True)
     texts = page.locator(".ranking .text").all_inner_texts()
     if language == "curl":
         assert [result["index"] for result in json.loads(run.stdout)["results"]] == expected

@@ -91,8 +91,8 @@ def test_a_restarted_shard_is_shown(visit: Visit) -> None:
     row = page.get_by_role("table", name="Shards of demo").get_by_role("row").nth(1)
     os.kill(int(row.get_by_role("cell").last.inner_text()), signal.SIGKILL)
     restarts = row.locator("td[data-label=restarts]")
-    expect(restarts).to_have_text("1", timeout=30_000)
-    expect(row.get_by_role("cell").first).to_have_text("ready", timeout=30_000)
+    expect(restarts).to_have_text("1", timeout=90_000)
+    expect(row.get_by_role("cell").first).to_have_text("ready", timeout=90_000)
 
 
 def test_a_gateway_that_hangs_or_ends_is_reported_and_so_is_its_return(

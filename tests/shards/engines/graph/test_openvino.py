@@ -25,7 +25,7 @@ DOCUMENTS = [*checkpoints.SAMPLES, "", "Paris", "planets " * 90]
 INT8_TOLERANCE = 0.8  # margins of these models spread over about 4
 BF16_TOLERANCE = 0.35
 
-pytestmark = pytest.mark.timeout(180)  # conversions take some seconds of a core, which may be busy
+pytestmark = pytest.mark.timeout(400)  # conversions take some seconds of a core, which may be busy
 
 
 def quiet(line: str) -> None:

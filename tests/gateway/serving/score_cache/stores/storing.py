@@ -11,7 +11,7 @@ from gateway.serving.score_cache.stores.score_store import ScoreStore, StoreSour
 from gateway.serving.score_cache.stores.sealed_score import Kept
 
 IDENTITY, OTHER, SECRET = b"i" * 32, b"o" * 32, b"secret"
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 120.0
 
 
 def keys(number: int, start: int = 0) -> list[bytes]:

@@ -38,7 +38,9 @@ _TEXTS = st.lists(_WORDS, min_size=0, max_size=80).map(" ".join) | st.sampled_fr
 _PAIRS = st.tuples(_TEXTS.filter(bool), _TEXTS)
 
 few_examples = settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=8,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 

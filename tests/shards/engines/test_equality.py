@@ -169,7 +169,9 @@ ALONE = ("qwen3", "qwen3-seq-cls", "bert", "bert-two-labels", "xlm-roberta", "mo
 
 @pytest.mark.parametrize("name", ALONE)
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(places=st.lists(st.integers(0, 11), min_size=1, max_size=9))
 def test_a_margin_does_not_depend_on_its_batch(

@@ -89,7 +89,9 @@ def test_flat_rows_equal_plain_transformers(family: str, folders: dict[str, Path
     st.sampled_from([0, 1, 64]),
 )
 @settings(
-    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=6,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_any_company_any_order_and_anything_kept(
     folders: dict[str, Path], asked: list[tuple[str, str, bool]], cache_mb: int

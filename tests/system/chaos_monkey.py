@@ -25,6 +25,8 @@ _AFTER_WAITING = {FaultKind.CRASH: FaultKind.KILL}
 """Crashes need time between them, so one that had to wait becomes another fault."""
 
 _QUIET_SECONDS = 3.0
+_LOOK_SECONDS = 0.05
+_LONGEST_HANG_SECONDS = 30.0  # of a stopped shard, until the gateway ends it
 _SHIFT = 0.25
 _STARVED = 19
 
@@ -45,6 +47,7 @@ class Monkey:
         self._edition = edition
         self._poisons = 0
         self._replacing = asyncio.Lock()
+        self._at_work = 0  # faults whose effect is not over
 
     async def run(self, faults: list[Fault], on_progress: Progress) -> None:
         """Follow the plan; return when the clients of all faults have their answers."""
@@ -62,6 +65,13 @@ class Monkey:
         if self._replacing.locked():
             async with self._replacing:
                 fault = replace(fault, kind=_AFTER_WAITING.get(fault.kind, fault.kind))
+        self._at_work += 1
+        try:
+            await self._disturb(fault)
+        finally:
+            self._at_work -= 1
+
+    async def _disturb(self, fault: Fault) -> None:
         if fault.kind in SIGNALS:
             await self._signal(fault)
         elif fault.kind is FaultKind.STARVE:
@@ -92,6 +102,8 @@ class Monkey:
             if fault.kind is FaultKind.PAUSE:
                 await asyncio.sleep(fault.seconds)
                 victim.send_signal(signal.SIGCONT)
+            else:
+                await asyncio.to_thread(psutil.wait_procs, [victim], timeout=_LONGEST_HANG_SECONDS)
 
     async def _replace(self, fault: Fault) -> None:
         """Replace the files, kill a replica, and move all replicas to the new files by a reload.
@@ -99,7 +111,9 @@ class Monkey:
         Other faults wait: while one replica is refused for its files, the other one must serve.
         """
         async with self._replacing:
-            await asyncio.sleep(_QUIET_SECONDS)  # the time of a fault that has just begun
+            while self._at_work:
+                await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_QUIET_SECONDS)  # until the gateway has seen the last one's effect
             await self._gateway.until_ready()
             before = float(self._edition.read_text())
             after = before + _SHIFT

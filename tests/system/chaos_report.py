@@ -3,13 +3,12 @@
 import signal
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import psutil
 
 from tests.system.chaos_ledger import INNOCENT, LOST, Row
 from tests.system.chaos_plan import FaultKind
-from tests.system.running import Gateway
+from tests.system.running import Gateway, shared_memory
 
 SIGNALS = {
     FaultKind.KILL: signal.SIGKILL,
@@ -29,13 +28,21 @@ class Baseline:
     shared_memory: frozenset[str]
     memory_bytes: int
 
+    def is_within(self, before: "Baseline") -> bool:
+        """Return whether nothing is left over beside what was there before."""
+        return (
+            self.processes == before.processes
+            and self.descriptors <= before.descriptors
+            and self.shared_memory <= before.shared_memory
+        )
+
     @classmethod
     def of(cls, gateway: Gateway) -> "Baseline":
         process = psutil.Process(gateway.process.pid)
         return cls(
             processes=len(gateway.shard_processes),
             descriptors=gateway.descriptors,
-            shared_memory=frozenset(path.name for path in Path("/dev/shm").iterdir()),
+            shared_memory=shared_memory(),
             memory_bytes=process.memory_info().rss,
         )
 
@@ -46,6 +53,7 @@ class Report:
 
     seed: int
     seconds: float = 0.0
+    stalled_seconds: float = 0.0
     rows: list[Row] = field(default_factory=list)
     faults: Counter[FaultKind] = field(default_factory=Counter)
     missed: int = 0

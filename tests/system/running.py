@@ -24,6 +24,7 @@ from shards.engines.fake import margin
 
 _ROOT = Path(__file__).parents[2]
 _PATIENCE_SECONDS = 120.0
+_DEADLINE_SECONDS = 240.0  # of a request: shards that are started anew may take long to be there
 NICENESS_OF_BUSY = 5  # it leaves other work three quarters of a core
 _URL = re.compile(rb"listening on (https?://127\.0\.0\.1:\d+)")
 
@@ -44,13 +45,11 @@ class Gateway:
             return reply.status, await reply.json()
 
     async def rerank(
-        self, documents: list[str], *, timeout_seconds: float | None = None, **fields: object
+        self, documents: list[str], *, timeout_seconds: float = _DEADLINE_SECONDS, **fields: object
     ) -> tuple[int, Any, Any]:
         """Return status, JSON and headers."""
         body = {"query": "which?", "documents": documents, **fields}
-        headers = {}
-        if timeout_seconds is not None:
-            headers["X-Request-Timeout-Ms"] = str(int(timeout_seconds * 1000))
+        headers = {"X-Request-Timeout-Ms": str(int(timeout_seconds * 1000))}
         async with self.session.post(self.url + "/v1/rerank", json=body, headers=headers) as reply:
             return reply.status, await reply.json(), reply.headers
 
@@ -81,6 +80,29 @@ class Gateway:
 
     async def until_ready(self) -> dict[str, Any]:
         return await self.until(all_are("ready"))
+
+    async def until_accepted(self, ledger: "Ledger", count: int) -> None:
+        """Wait until `count` requests of a ledger, of a document each, wait or are answered."""
+        end, accepted = time.monotonic() + _PATIENCE_SECONDS, 0
+        while accepted < count:
+            assert time.monotonic() < end, f"only {accepted} requests were accepted"
+            answered = ledger.codes.total()  # first, so that no request counts twice
+            jobs = 0
+            for model in (await self.models()).values():
+                jobs += model["queue"] + sum(shard["queue"] for shard in model["shards"])
+            accepted = answered + jobs
+
+    async def until_at_rest(self, descriptors: int, children: int) -> None:
+        """Wait until the gateway has so many descriptors and processes again, and no more."""
+        process = psutil.Process(self.process.pid)
+
+        def found() -> tuple[int, int]:
+            return self.descriptors, len(process.children())
+
+        end = time.monotonic() + _PATIENCE_SECONDS
+        while (now := found())[0] > descriptors or now[1] != children:
+            assert time.monotonic() < end, f"{now} instead of {(descriptors, children)}"
+            await asyncio.sleep(0.05)
 
     @property
     def shard_processes(self) -> list[psutil.Process]:
@@ -170,6 +192,18 @@ async def _url(process: subprocess.Popen[bytes], log: Path) -> str:
         assert time.monotonic() < end, "the gateway does not listen"
         await asyncio.sleep(0.02)
     return found[1].decode()
+
+
+async def until_no_more_shared_memory(than: frozenset[str]) -> None:
+    """Wait until /dev/shm holds no other names; those of other programs, as browsers, pass."""
+    end = time.monotonic() + _PATIENCE_SECONDS
+    while left := shared_memory() - than:
+        assert time.monotonic() < end, f"left in /dev/shm: {sorted(left)}"
+        await asyncio.sleep(0.1)
+
+
+def shared_memory() -> frozenset[str]:
+    return frozenset(path.name for path in Path("/dev/shm").iterdir())
 
 
 @contextmanager

@@ -17,7 +17,7 @@ _SECONDS = 18.0
 @pytest.mark.timeout(400)
 async def test_the_invariants_hold_under_chaos(tmp_path: Path) -> None:
     """No request is lost, answered twice or wrong; no innocent fails; nothing is left behind."""
-    report = await chaos(tmp_path, seed=24, seconds=_SECONDS)
+    report = await chaos(tmp_path, seed=24, seconds=_SECONDS, requests=400)
     assert report.problems == []
     assert report.kills_and_stops + report.missed >= 5  # missed: no shard was ready just then
     assert len(report.rows) >= 200

@@ -25,7 +25,7 @@ from shards.wire.messages import Canary
 from tests.gateway.serving.test_fleet import PATIENCE_SECONDS, running, spec, until
 
 TEXTS = tuple(f"document {number}" for number in range(8))
-SLOW = spec("a", "delay_ms=300", default=True)
+SLOW = spec("a", "delay_ms=1500", default=True)
 
 
 class Sharing:
@@ -179,14 +179,14 @@ async def test_a_failed_canary_forgets_all_scores() -> None:
 
 
 async def test_every_request_keeps_its_own_deadline() -> None:
-    async with sharing(spec("a", "delay_ms=700", default=True)) as shared:
+    async with sharing(spec("a", "delay_ms=3000", default=True)) as shared:
         first = asyncio.create_task(shared.rerank())
         await shared.until_flying()
         with pytest.raises(DeadlineExceeded):
             await shared.rerank(seconds=0.1)
         await first
         # The deadline of the first one ends its job; the second one scores the pairs itself.
-        short = asyncio.create_task(shared.rerank(query="x", seconds=0.2))
+        short = asyncio.create_task(shared.rerank(query="x", seconds=1.5))
         await shared.until_flying()
         long = await shared.rerank(query="x")
         with pytest.raises(DeadlineExceeded):

@@ -60,10 +60,20 @@ async def until(condition: Callable[[], bool], what: Callable[[], object] = lamb
 
 
 async def written(store: ScoreStore, wanted: Sequence[bytes], identity: bytes = IDENTITY) -> None:
-    """Write scores, and wait until they are in the backend."""
-    before = store.status().written
-    store.write(identity, scores(wanted))
-    await until(lambda: store.status().written >= before + len(wanted), store.status)
+    """Write scores, and wait until they are in the backend; write again what was dropped."""
+
+    def is_over() -> bool:
+        return store.status().waiting == 0
+
+    end = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        dropped = store.status().dropped
+        store.write(identity, scores(wanted))
+        await until(is_over, store.status)
+        if store.status().dropped == dropped:
+            return
+        assert time.monotonic() < end, store.status()
+        await asyncio.sleep(0.05)
 
 
 async def until_state(store: ScoreStore, state: str) -> None:

@@ -18,7 +18,7 @@ _LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 _CONFIG = (
     'score_cache_mb = 0\nkeys_file = "keys.toml"\n'
     + model("m", "delay_ms=20")
-    + model("slow", "delay_ms=1500")
+    + model("slow", "delay_ms=2500")
 )
 
 

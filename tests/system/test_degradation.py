@@ -101,7 +101,7 @@ async def test_a_poison_that_is_always_different_does_not_take_the_model_away(
         async with ledger.load(clients=4):
             for number in range(5):
                 poison = f"please divide all of this by zero <<exit 3>> {number}"
-                status, body, _ = await gateway.rerank([poison], timeout_seconds=50)
+                status, body, _ = await gateway.rerank([poison], timeout_seconds=240)
                 assert (status, body["error"]["code"]) == (400, "quarantined"), body
         ledger.assert_all_right()
         shard = (await gateway.until_ready())["fake/cpu:0"]
@@ -124,7 +124,7 @@ async def test_a_key_that_sends_different_poisons_is_isolated_without_effect_on_
 
         async def careless(*documents: str) -> tuple[int, Any]:
             body = {"query": "which?", "documents": documents}
-            headers = bearer(secrets["careless"]) | {"X-Request-Timeout-Ms": "50000"}
+            headers = bearer(secrets["careless"]) | {"X-Request-Timeout-Ms": "240000"}
             url = f"{gateway.url}/v1/rerank"
             async with gateway.session.post(url, json=body, headers=headers) as reply:
                 return reply.status, await reply.json()

@@ -18,14 +18,17 @@ from tests.system.operator import (
 )
 from tests.system.running import Ledger, running
 
+_SLOWLY = "delay_ms=700"
+_ONE_BY_ONE = {"token_budget": "1"}  # ten requests of one document take seven seconds
+
 
 async def test_a_removed_model_finishes_its_jobs(tmp_path: Path) -> None:
-    config = 'default_model = "fake"\n' + BASE + OTHER + model("fake", "delay_ms=1000")
+    config = 'default_model = "fake"\n' + BASE + OTHER + model("fake", _SLOWLY, **_ONE_BY_ONE)
     async with running(config, tmp_path) as gateway:
         await gateway.until_ready()
-        ledger = Ledger(gateway, model="fake")
+        ledger = Ledger(gateway, documents=1, model="fake")
         requests = [asyncio.create_task(ledger.send(request)) for request in range(10)]
-        await gateway.until(lambda shards: shards["fake/cpu:0"]["queue"] > 0)
+        await gateway.until_accepted(ledger, 10)
         write(tmp_path, BASE + OTHER)
         assert "attempt" in await post(gateway, "/admin/reload?remove=true")
         found = await until(gateway, lambda found: bool(found["leaving"]))
@@ -72,13 +75,12 @@ async def test_a_failed_model_comes_back_by_a_reload_of_its_own(tmp_path: Path) 
 
 
 async def test_a_drained_model_finishes_and_comes_back(tmp_path: Path) -> None:
-    config = BASE + model("fake", "delay_ms=1000", aliases='["name"]') + OTHER
+    config = BASE + model("fake", _SLOWLY, aliases='["name"]', **_ONE_BY_ONE) + OTHER
     async with running(config, tmp_path) as gateway:
         await gateway.until_ready()
-        ledger = Ledger(gateway)
+        ledger = Ledger(gateway, documents=1)
         requests = [asyncio.create_task(ledger.send(request)) for request in range(10)]
-        await gateway.until(lambda shards: shards["fake/cpu:0"]["queue"] > 0)
-        await asyncio.sleep(0.3)  # until all requests are accepted; none is answered so soon
+        await gateway.until_accepted(ledger, 10)
         found = await post(gateway, "/admin/drain?model=name")
         assert found == {"model": "fake", "state": "draining"}
         status, body, headers = await gateway.rerank(["a"], model="name")
@@ -122,7 +124,7 @@ async def test_a_model_that_is_drained_during_a_reload_stays_drained(tmp_path: P
     """The reload was asked for before, so it does not bring the model back; a later one does."""
     async with running(BASE + model("fake") + OTHER, tmp_path) as gateway:
         await gateway.until_ready()
-        write(tmp_path, BASE + model("fake", "delay_ms=3&load_ms=1500") + OTHER)
+        write(tmp_path, BASE + model("fake", "delay_ms=3&load_ms=5000") + OTHER)
         await post(gateway, "/admin/reload")
         await until(gateway, lambda found: bool(found["coming"]))
         assert (await post(gateway, "/admin/drain?model=fake"))["model"] == "fake"

@@ -50,7 +50,7 @@ async def test_a_full_disk_under_the_log_disturbs_no_request(tmp_path: Path) -> 
             os.truncate(gateway.log, 0)  # room again
             assert (await gateway.rerank(["a"]))[0] == 200
             assert (await gateway.rerank(["a"]))[0] == 200
-            assert "log lines were dropped" in gateway.log.read_text()
+            await gateway.until(lambda _: "log lines were dropped" in gateway.log.read_text())
             gateway.process.terminate()
             assert await gateway.wait() == 0
 

@@ -4,10 +4,12 @@ After each kill no request has failed, the next reload works, and no process is 
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -89,7 +91,7 @@ async def _reading(reload: Reload) -> Callable[[], None]:
     text = "port = 0\n" + _config(reload.turn)
 
     def go_on() -> None:
-        descriptor = os.open(file, os.O_WRONLY | os.O_NONBLOCK)
+        descriptor = _opened_to_write(file)
         os.write(descriptor, text.encode())
         os.close(descriptor)
         file.unlink()
@@ -97,8 +99,17 @@ async def _reading(reload: Reload) -> Callable[[], None]:
     return go_on
 
 
+def _opened_to_write(pipe: Path) -> int:
+    """Open a pipe as soon as the gateway is about to read it."""
+    for _ in range(12_000):
+        with contextlib.suppress(OSError):
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        time.sleep(0.01)
+    raise AssertionError("the gateway does not read its configuration")
+
+
 async def _loading(reload: Reload) -> Callable[[], None]:
-    reload.start("&load_ms=1000")
+    reload.start("&load_ms=4000")
     await until(reload.gateway, lambda found: any(_pids(found["coming"])))
     return lambda: None
 
@@ -106,7 +117,7 @@ async def _loading(reload: Reload) -> Callable[[], None]:
 async def _leaving(reload: Reload) -> Callable[[], None]:
     """Stop while the old shards finish the requests that they have."""
     reload.turn += 1
-    write(reload.folder, BASE + model("fake", "delay_ms=700", replicas="2"))
+    write(reload.folder, BASE + model("fake", "delay_ms=3000", replicas="2"))
     before = (await reload_status(reload.gateway))["attempts"]
     reload.gateway.signal(signal.SIGHUP)
     await until_settled(reload.gateway, before + 1)

@@ -57,6 +57,7 @@ async def test_a_gateway_without_descriptors_serves_on_and_recovers(tmp_path: Pa
         ledger = Ledger(gateway)
         await ledger.send(0)
         descriptors, limits = gateway.descriptors, process.rlimit(resource.RLIMIT_NOFILE)
+        children = len(process.children())
         for room in range(0, 10, 3):
             process.rlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
             await _lose(gateway, "fake/cpu:0")
@@ -67,21 +68,21 @@ async def test_a_gateway_without_descriptors_serves_on_and_recovers(tmp_path: Pa
             process.rlimit(resource.RLIMIT_NOFILE, limits)
             await gateway.until_ready()
         ledger.assert_all_right()
-        assert gateway.descriptors == descriptors
+        await gateway.until_at_rest(descriptors, children)
 
 
 async def test_a_paused_machine_has_no_hung_shards(tmp_path: Path) -> None:
     """Gateway and shard are frozen together, as a container is; the gateway wakes up first."""
-    config = _ONE.replace("delay_ms=2", "delay_ms=450")
+    config = _ONE.replace("delay_ms=2", "delay_ms=1000")
     async with running(config, tmp_path) as gateway:
         pid = (await gateway.until_ready())["fake/cpu:0"]["pid"]
         ledger = Ledger(gateway)
         request = asyncio.create_task(ledger.send(1))
-        await gateway.until(lambda shards: shards["fake/cpu:0"]["queue"] == 1)
+        await gateway.until(lambda shards: shards["fake/cpu:0"]["queue"] == 1 or request.done())
         await asyncio.sleep(0.25)  # until the supervisor has seen the batch begin
         for process in (gateway.process.pid, pid):
             os.kill(process, signal.SIGSTOP)
-        await asyncio.sleep(3)  # longer than the limit of a hang
+        await asyncio.sleep(5)  # longer than the limit of a hang
         gateway.signal(signal.SIGCONT)
         await gateway.shards()
         os.kill(pid, signal.SIGCONT)

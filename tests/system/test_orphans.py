@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.system.running import shared_memory, until_no_more_shared_memory
+
 _ROOT = Path(__file__).parents[2]
 _CONFIG = 'port = 0\n[models.fake]\nsource = "fake?load_ms=50"\nengine = "fake"\nreplicas = 2\n'
 _MARK = "REPLICAS_OF_AN_ORPHANED_GATEWAY"
@@ -49,7 +51,7 @@ async def _start_and_kill(config: Path, mark: str, seconds: float) -> None:
 async def test_a_gateway_killed_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
     config, mark, chance = tmp_path / "gateway.toml", uuid.uuid4().hex, random.Random(45)
     config.write_text(_CONFIG)
-    shared_memory = set(Path("/dev/shm").iterdir())
+    before = shared_memory()
     moments = [chance.uniform(0, _LONGEST_SECONDS) for _ in range(_GATEWAYS)]
     most = 0
     for group in range(0, _GATEWAYS, _AT_A_TIME):
@@ -62,5 +64,5 @@ async def test_a_gateway_killed_while_it_starts_leaves_nothing(tmp_path: Path) -
     while _marked(mark) and time.monotonic() < end:
         await asyncio.sleep(0.05)
     assert _marked(mark) == []
-    assert set(Path("/dev/shm").iterdir()) <= shared_memory
+    await until_no_more_shared_memory(than=before)
     assert most > 0  # the mark is visible

@@ -2,8 +2,8 @@
 
 import asyncio
 import os
+import re
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,7 @@ async def test_an_innocent_that_shares_its_text_with_a_suspect_is_answered(
 
 async def test_a_poison_of_the_tokenizer_is_found_while_the_device_is_busy(tmp_path: Path) -> None:
     """A shard dies with one job on its device and another in its tokenizer: both are suspects."""
-    config = _CONFIG.format(replicas=1).replace("delay_ms=2", "delay_ms=400")
+    config = _CONFIG.format(replicas=1).replace("delay_ms=2", "delay_ms=2500")
     async with running(config, tmp_path, chaos=True) as gateway:
         await gateway.until_ready()
         ledger = Ledger(gateway)
@@ -148,7 +148,7 @@ async def test_a_client_that_gives_up_and_asks_again_does_not_start_the_count_an
         for _ in range(
             2
         ):  # after the first hang the pair is a suspect, after the second it is refused
-            status, _, _ = await gateway.rerank(["<<sleep>>"], timeout_seconds=0.5)
+            status, _, _ = await gateway.rerank(["<<sleep>>"], timeout_seconds=1.2)
             assert status == 504
             generation = (await gateway.shards())["fake/cpu:0"]["generation"]
             await gateway.until(
@@ -179,14 +179,15 @@ async def test_a_hang_is_found_by_its_missing_progress(tmp_path: Path, hang: str
     async with running(_CONFIG.format(replicas=2), tmp_path, chaos=True) as gateway:
         await gateway.until_ready()
         ledger = Ledger(gateway)
-        started = time.monotonic()
         async with ledger.load(clients=4):
             _assert_quarantined(await gateway.rerank(["fine", f"<<{hang}>>"]), index=1)
-        assert time.monotonic() - started < 30  # two hangs of two seconds each, on a busy machine
         ledger.assert_all_right()
         assert await _restarts(gateway) == 2
         errors = [shard["last_error"] for shard in (await gateway.shards()).values()]
-        assert any("hung: no progress for " in error for error in errors), errors
+        waited = re.findall(r"hung: no progress for ([\d.]+) s", " ".join(errors))
+        assert waited, errors
+        # Two seconds, or four of a pair alone; what the machine takes away does not count.
+        assert all(2 <= float(seconds) < 10 for seconds in waited), errors
 
 
 async def test_a_shard_stopped_from_outside_is_replaced_and_its_jobs_are_no_suspects(
@@ -198,7 +199,12 @@ async def test_a_shard_stopped_from_outside_is_replaced_and_its_jobs_are_no_susp
         async with ledger.load(clients=8):
             await ledger.until_answered(20)
             os.kill(shards["fake/cpu:0"]["pid"], signal.SIGSTOP)
-            await gateway.until(lambda shards: shards["fake/cpu:0"]["state"] == "suspect")
+            await gateway.until(
+                lambda shards: (
+                    shards["fake/cpu:0"]["state"] == "suspect"
+                    or shards["fake/cpu:0"]["generation"] == 2
+                )
+            )
             await gateway.until(lambda shards: shards["fake/cpu:0"]["generation"] == 2)
         ledger.assert_all_right()
         error = (await gateway.shards())["fake/cpu:0"]["last_error"]
@@ -209,12 +215,11 @@ async def test_a_shard_that_goes_on_in_time_is_trusted_again(tmp_path: Path) -> 
     async with running(_CONFIG.format(replicas=1), tmp_path, chaos=True) as gateway:
         pid = (await gateway.until_ready())["fake/cpu:0"]["pid"]
         os.kill(pid, signal.SIGSTOP)
-        ledger = Ledger(gateway)
-        request = asyncio.create_task(ledger.send(1))
+        text = "word " * 250_000  # so long that a shard has ten seconds to begin with it
+        request = asyncio.create_task(gateway.rerank([text]))
         await gateway.until(lambda shards: shards["fake/cpu:0"]["state"] == "suspect")
         os.kill(pid, signal.SIGCONT)
-        await request
-        ledger.assert_all_right()
+        assert (await request)[0] == 200
         assert (await gateway.until_ready())["fake/cpu:0"]["generation"] == 1
 
 

@@ -50,7 +50,7 @@ async def test_small_requests_do_not_wait_behind_a_large_one(tmp_path: Path) -> 
     """A small request goes before the waiting batches of a large one: it needs three of sixty."""
     config = """
     [models.fake]
-    source = "fake?delay_ms=100"
+    source = "fake?delay_ms=300"
     engine = "fake"
     max_length = 512
     token_budget = 512

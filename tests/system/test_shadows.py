@@ -1,6 +1,7 @@
 """A shadow in a real gateway: clients never notice it, whatever its state."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -65,8 +66,11 @@ async def test_a_shadow_that_hangs_and_dies_affects_no_client(tmp_path: Path) ->
         async with ledger.load(clients=3):
             await ledger.until_answered(60)
         ledger.assert_all_right()
-        assert (await shadow(gateway))["compared"] == 0
-        os.kill(pid, signal.SIGKILL)
+        compared = (await shadow(gateway))["compared"]
+        is_new = (await gateway.shards())["new/cpu:0"]["generation"] > 1  # found to hang by now
+        assert is_new or compared == 0
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
         later = Ledger(gateway, model="first")
         async with later.load(clients=3):
             await later.until_answered(60)

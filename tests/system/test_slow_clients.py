@@ -33,11 +33,11 @@ engine = "fake"
 """
 _IMPATIENT = """
 [http]
-first_byte_seconds = 0.5
-header_seconds = 0.5
-body_seconds = 0.5
-keep_alive_seconds = 0.5
-write_seconds = 0.5
+first_byte_seconds = 1.5
+header_seconds = 1.5
+body_seconds = 1.5
+keep_alive_seconds = 1.5
+write_seconds = 1.5
 """
 _HALF_HEAD = get()[:-2]
 _HALF_BODY = post(b"Content-Length: 100", body=b"{")
@@ -45,7 +45,7 @@ _HALF_BODY = post(b"Content-Length: 100", body=b"{")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def impatient(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
-    """A gateway that gives its clients half a second for each step."""
+    """A gateway that gives its clients a second and a half for each step."""
     config = _IMPATIENT + "[limits]\nbody_bytes = 30_000_000\n" + _FAKE
     async with running(config, tmp_path_factory.mktemp("gateway")) as gateway:
         await gateway.until_ready()
@@ -117,7 +117,7 @@ def test_a_late_body_is_logged_with_its_status(impatient: Gateway) -> None:
 
 async def test_a_client_that_does_not_read_is_cut_off(tmp_path: Path) -> None:
     """A reply of 8 MB does not fit in the kernel's buffers; the gateway's own are released."""
-    config = _IMPATIENT + "[limits]\nbody_bytes = 16_000_000\n" + _FAKE
+    config = "[http]\nwrite_seconds = 0.5\n[limits]\nbody_bytes = 16_000_000\n" + _FAKE
     documents = [f"{number}" + "x" * 900_000 for number in range(9)]
     body = json.dumps({"query": "q", "documents": documents, "return_documents": True}).encode()
     async with running(config, tmp_path) as gateway:
@@ -234,7 +234,7 @@ async def test_without_descriptors_the_open_connections_live_on(tmp_path: Path) 
         ledger.assert_all_right()
         await asyncio.to_thread(read_all_but, flood, room)
         spent = sum(process.cpu_times()[:2]) - used
-        assert spent < max(1.0, 0.5 * (time.monotonic() - started))
+        assert spent < max(2.0, 0.5 * (time.monotonic() - started))
         for connection in flood:
             connection.close()
         await until(lambda: _is_served(port_of(gateway), "127.0.0.1"))
@@ -258,7 +258,7 @@ async def test_time_in_which_the_gateway_is_stopped_does_not_count(tmp_path: Pat
     ok = b'{"query": "q", "documents": ["a"]}'
     request = post(b"Content-Length: %d" % len(ok), body=ok)
     head = request[: -len(ok)]
-    async with running(_IMPATIENT.replace("0.5", "2") + _FAKE, tmp_path) as gateway:
+    async with running(_IMPATIENT.replace("1.5", "5") + _FAKE, tmp_path) as gateway:
         await gateway.until_ready()
         port = port_of(gateway)
         sent = {"nothing": 0, "half a head": 20, "a head": len(head), "half a body": -9}
@@ -269,7 +269,7 @@ async def test_time_in_which_the_gateway_is_stopped_does_not_count(tmp_path: Pat
         gateway.signal(signal.SIGSTOP)
         for connection, size in zip(connections, sent.values(), strict=True):
             connection.sendall(request[size:])
-        await asyncio.sleep(4)  # twice the limits
+        await asyncio.sleep(8)  # longer than the limits
         gateway.signal(signal.SIGCONT)
         for connection, name in zip(connections, sent, strict=True):
             status, _, _ = await asyncio.to_thread(read_reply, connection)

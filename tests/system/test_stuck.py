@@ -19,7 +19,7 @@ backoff_first_seconds = 0.05
 stop_seconds = 0.5
 kill_seconds = 0.5
 [models.fake]
-source = "fake?delay_ms=300"
+source = "fake?delay_ms=2500"
 engine = "fake"
 replicas = {replicas}
 """
@@ -73,7 +73,7 @@ async def test_neither_a_reload_nor_a_stop_waits_for_a_stuck_shard(tmp_path: Pat
         _stuck(gateway) as (_, pid, _let_go),
     ):
         before = await gateway.shards()
-        changed = config.replace("delay_ms=300", "delay_ms=1")
+        changed = config.replace("delay_ms=2500", "delay_ms=1")
         assert (await operator.reload(gateway, tmp_path, changed))[0] == 0
         after = await gateway.until_ready()
         assert not set(operator.pids(after).values()) & set(operator.pids(before).values())

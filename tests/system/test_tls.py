@@ -16,7 +16,7 @@ from tests.system.operator import model, until_settled, write
 from tests.system.running import Gateway, running
 
 PAIR = '[tls]\ncertificate = "{0}.pem"\nkey = "{0}.key"\n'
-HTTP = "http.header_seconds = 1\n"
+HTTP = "http.header_seconds = 4\n"
 
 
 def trusting(certificate: Path) -> ssl.SSLContext:
@@ -176,12 +176,11 @@ async def test_certificates_are_renewed_under_load(tmp_path: Path) -> None:
 async def test_sigterm_lets_a_request_over_tls_finish(tmp_path: Path) -> None:
     certificate, _ = make_pair(tmp_path, "a")
     async with running(
-        PAIR.format("a") + model("m", "delay_ms=500"), tmp_path, tls=trusting(certificate)
+        PAIR.format("a") + model("m", "delay_ms=2500"), tmp_path, tls=trusting(certificate)
     ) as gateway:
         await gateway.until_ready()
         asked = asyncio.create_task(gateway.rerank(["a"]))
-        while not (await gateway.shards())["m/cpu:0"]["queue"]:
-            await asyncio.sleep(0.01)
+        await gateway.until(lambda shards: shards["m/cpu:0"]["queue"] > 0)
         gateway.signal(signal.SIGTERM)
         assert (await asked)[0] == 200
         assert await gateway.wait() == 0

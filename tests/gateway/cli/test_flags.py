@@ -30,7 +30,7 @@ from tests.gateway.cli.flag_runs import ADMIN_KEY, SCENARIOS, SERVE, SERVES, VAL
 from tests.gateway.cli.models.test_download import Hub
 
 pytestmark = [
-    pytest.mark.timeout(400),  # a scenario has up to twenty runs, and shards of its own
+    pytest.mark.timeout(900),  # a scenario has up to twenty runs, and shards of its own
     pytest.mark.filterwarnings(  # of the exporter that writes the graph
         "ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning", "ignore::UserWarning"
     ),

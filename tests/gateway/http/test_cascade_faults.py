@@ -33,7 +33,7 @@ def cascade(first: str, then: str, keep: int = KEEP) -> CascadeSettings:
 MODELS = {
     "first": fake("fake?inverted=1"),
     "short": fake(max_length=32),
-    "late": fake("fake?delay_ms=4000"),
+    "late": fake("fake?delay_ms=8000"),
     "slow-first": fake("fake?inverted=1&delay_ms=300", token_budget=64, max_length=64),
     "spare": fake(),
     "broken": fake("fake?refuse=65", fallback=("spare",)),
@@ -136,7 +136,7 @@ def test_a_second_stage_in_no_order_of_its_own_leaves_the_scores_of_the_first(
 
 
 def test_a_second_stage_that_is_late_leaves_the_scores_of_the_first(client: TestClient) -> None:
-    reply = ask(client, "to-late", 2000, on_deadline="partial")
+    reply = ask(client, "to-late", 4000, on_deadline="partial")
     found = results(reply)
     assert [result["index"] for result in found] == BY_FIRST
     assert [result["margin"] for result in found] == [-MARGINS[index] for index in BY_FIRST]
@@ -146,13 +146,13 @@ def test_a_second_stage_that_is_late_leaves_the_scores_of_the_first(client: Test
         warning.startswith("degraded: 'late': 5 of 5 documents had no score")
         for warning in reply.json()["meta"]["warnings"]
     )
-    refused = ask(client, "to-late", 2000)
+    refused = ask(client, "to-late", 4000)
     assert (refused.status_code, "x-gateway-degraded" in refused.headers) == (504, False)
 
 
 def test_a_first_stage_that_is_late_leaves_time_for_the_second(client: TestClient) -> None:
     texts = [f"other {number}" for number in range(600)]
-    reply = ask(client, "slow", 4000, documents=texts, on_deadline="partial")
+    reply = ask(client, "slow", 8000, documents=texts, on_deadline="partial")
     found = results(reply)
     assert [result["stage"] for result in found[:3]] == ["spare"] * 3
     assert {result["stage"] for result in found[3:]} == {"slow-first", "input-order"}
@@ -161,7 +161,7 @@ def test_a_first_stage_that_is_late_leaves_time_for_the_second(client: TestClien
 
 def test_a_partial_answer_to_a_large_body_is_an_answer(client: TestClient) -> None:
     texts = [f"{text} {'x' * 100}" for text in TEXTS] + ["y" * LARGE_BYTES]
-    reply = ask(client, "to-late", 2000, documents=texts, on_deadline="partial", top_n=30)
+    reply = ask(client, "to-late", 4000, documents=texts, on_deadline="partial", top_n=30)
     assert reply.status_code == 200, reply.text
     assert reply.headers["x-gateway-degraded"] == "late=partial"
 

@@ -21,8 +21,8 @@ MODELS = {
     "lost": fake("fake?refuse=65", fallback=("broken", "input-order")),
     "bare": fake("fake?refuse=65"),
     "drained": fake(fallback=("other",), aliases=("alias",)),
-    "late": fake("fake?delay_ms=2000", fallback=("spare",)),
-    "late-alone": fake("fake?delay_ms=2000", fallback=("input-order",)),
+    "late": fake("fake?delay_ms=6000", fallback=("spare",)),
+    "late-alone": fake("fake?delay_ms=6000", fallback=("input-order",)),
     "spare": fake(aliases=("other",)),
     "first": fake("fake?inverted=1"),
 }
@@ -57,7 +57,7 @@ def order(reply: Any) -> list[int]:
     ("model", "milliseconds", "reason"),
     [
         ("broken", 20_000, "model_unavailable"),
-        ("late", 1200, "deadline_exceeded"),
+        ("late", 5000, "deadline_exceeded"),
         ("drained", 20_000, "model_drained"),
     ],
 )
@@ -108,7 +108,7 @@ def test_a_wrong_request_is_no_reason(client: TestClient) -> None:
 
 
 def test_a_model_that_scores_needs_none(client: TestClient) -> None:
-    reply = ask(client, "late", 20_000, documents=TEXTS[:2])
+    reply = ask(client, "late", 60_000, documents=TEXTS[:2])
     assert reply.status_code == 200
     assert (reply.json()["model"], "x-gateway-degraded" in reply.headers) == ("late", False)
 

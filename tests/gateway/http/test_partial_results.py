@@ -40,12 +40,12 @@ def client() -> Iterator[TestClient]:
     with TestClient(app, client=("127.0.0.1", 1), base_url="http://127.0.0.1") as client:
         until_ready(client)
         for model in ("slow", "by-default"):  # the speed is known after an answer
-            assert ask(client, model, None, 20_000, documents=TEXTS[:16]).status_code == 200
+            assert ask(client, model, None, 60_000, documents=TEXTS[:16]).status_code == 200
         yield client
 
 
 def ask(
-    client: TestClient, model: str, choice: str | None, milliseconds: int = 3000, **fields: Any
+    client: TestClient, model: str, choice: str | None, milliseconds: int = 5000, **fields: Any
 ) -> Any:
     body = {"query": QUERY, "documents": TEXTS, "model": model, "return_details": True, **fields}
     headers = {"x-request-timeout-ms": str(milliseconds)}
@@ -98,19 +98,19 @@ def test_a_cascade_scores_the_best_of_its_first_model_first(client: TestClient) 
 
 
 def test_enough_time_leaves_nothing_to_mark(client: TestClient) -> None:
-    reply = ask(client, "slow", "partial", 20_000, documents=TEXTS[:20])
+    reply = ask(client, "slow", "partial", 60_000, documents=TEXTS[:20])
     assert "x-gateway-degraded" not in reply.headers
     assert all("stage" not in result for result in reply.json()["results"])
 
 
 def test_what_will_be_late_is_no_work_ahead_of_others(client: TestClient) -> None:
-    """All documents of the first request take a minute; those of the second a few seconds."""
-    many = [f"late {number}" for number in range(2000)]
+    """All documents of the first request take two minutes; those of the second a few seconds."""
+    many = [f"late {number}" for number in range(4000)]
     with ThreadPoolExecutor(1) as pool:
-        partial = pool.submit(ask, client, "slow", "partial", 4000, documents=many)
+        partial = pool.submit(ask, client, "slow", "partial", 6000, documents=many)
         while not client.get("/status").json()["models"][0]["shards"][0]["queue"]:
             assert not partial.done(), partial.result().text
-        whole = ask(client, "slow", None, 25_000, documents=TEXTS[:100])
+        whole = ask(client, "slow", None, 60_000, documents=TEXTS[:100])
         assert whole.status_code == 200, whole.text
         assert partial.result().headers["x-gateway-degraded"] == "slow=partial"
 

@@ -152,7 +152,7 @@ async def test_a_revision_that_is_not_ready_in_time_changes_nothing() -> None:
 
 async def test_while_a_revision_loads_the_old_one_serves() -> None:
     async with running(A) as fleet:
-        applying = asyncio.create_task(fleet.apply([spec("a", "load_ms=300", default=True)]))
+        applying = asyncio.create_task(fleet.apply([spec("a", "load_ms=3000", default=True)]))
         await until(lambda: [model.state for model in fleet.coming()] == ["loading"])
         before = pids(fleet.status())
         assert set(pids(fleet.coming()).values()).isdisjoint(before.values())
@@ -165,9 +165,11 @@ async def test_while_a_revision_loads_the_old_one_serves() -> None:
 
 async def test_admitted_requests_are_finished_by_the_revision_that_admitted_them() -> None:
     """Both those inside its shard and those that still wait in its queue."""
-    async with running(spec("a", "delay_ms=1000", default=True)) as fleet:
+    slow = spec("a", "delay_ms=400", default=True)
+    one_by_one = replace(slow, shards=(replace(slow.shards[0], token_budget=1),))
+    async with running(one_by_one) as fleet:  # forty requests take sixteen seconds
         old = fleet.model("a")
-        requests = [asyncio.create_task(rerank(fleet)) for _ in range(100)]
+        requests = [asyncio.create_task(rerank(fleet)) for _ in range(40)]
         await until(lambda: old.status().queue > 0 and old.status().shards[0].queue > 0)
         await fleet.apply([A])
         assert fleet.model("a") is not old
@@ -175,7 +177,7 @@ async def test_admitted_requests_are_finished_by_the_revision_that_admitted_them
         await asyncio.gather(*requests)
         await until(lambda: not fleet.leaving())
         assert old.status().state == "drained"
-        assert old.status().shards[0].documents == 100
+        assert old.status().shards[0].documents == 40
 
 
 def two(options: str = "", max_length: int = 0) -> ModelSpec:
@@ -217,7 +219,7 @@ async def test_a_model_is_started_anew_when_asked() -> None:
 
 
 async def test_a_drained_model_finishes_and_refuses_until_it_is_reloaded() -> None:
-    async with running(spec("a", "delay_ms=300", default=True), B) as fleet:
+    async with running(spec("a", "delay_ms=2500", default=True), B) as fleet:
         request = asyncio.create_task(rerank(fleet))
         await until(lambda: fleet.status()[0].shards[0].queue == 1)
         fleet.drain("a")
@@ -259,7 +261,7 @@ async def test_a_cancelled_change_leaves_nothing() -> None:
 
 
 async def test_a_stop_ends_revisions_that_start_and_that_drain() -> None:
-    async with running(spec("a", "delay_ms=3000", default=True)) as fleet:
+    async with running(spec("a", "delay_ms=8000", default=True)) as fleet:
         request = asyncio.create_task(rerank(fleet))
         await until(lambda: fleet.status()[0].shards[0].queue == 1)
         await fleet.apply([A])

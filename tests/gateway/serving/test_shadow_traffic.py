@@ -83,7 +83,7 @@ async def test_two_models_that_agree() -> None:
 
 
 async def test_two_models_that_disagree_and_one_is_slow() -> None:
-    async with running(*specs("inverted=1&delay_ms=3")) as fleet:
+    async with running(*specs("inverted=1&delay_ms=200")) as fleet:
         watched = Watched(fleet)
         await watched.rerank()
         found = (await watched.until_done()).agreement
@@ -184,7 +184,7 @@ async def test_a_busy_shadow_drops_and_one_that_does_not_answer_fails(
 
 
 async def test_a_shadow_that_dies_costs_its_own_request_and_no_other() -> None:
-    async with running(*specs("delay_ms=30")) as fleet:
+    async with running(*specs("delay_ms=300")) as fleet:
         watched = Watched(fleet)
         pid = pids(fleet.status())["b/cpu:0"]
         assert pid is not None
@@ -232,7 +232,7 @@ async def test_stopping_cancels_comparisons() -> None:
 
 
 async def test_a_request_is_answered_though_a_reload_takes_its_model_and_shadow_apart() -> None:
-    slow = replace(SHADOWED, shards=spec("a", "delay_ms=500").shards)
+    slow = replace(SHADOWED, shards=spec("a", "delay_ms=2500").shards)
     async with running(slow, spec("b")) as fleet:
         watched = Watched(fleet)
         asking = asyncio.create_task(watched.rerank())

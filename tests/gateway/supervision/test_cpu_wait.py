@@ -37,7 +37,7 @@ def _running(code: str, niceness: int = 0) -> Iterator[int]:
 
 
 def _share_waited(pid: int, enough: Callable[[float], bool]) -> float:
-    """Return the share of time for which a process waits, once it is enough, or after 20 s."""
+    """Return the share of time for which a process waits, once it is enough, or after a minute."""
     wait, started = CpuWait(pid), time.monotonic()
     assert wait.seconds(1.0) == 0.0  # nothing to compare with yet
     waited, last = 0.0, started
@@ -47,7 +47,7 @@ def _share_waited(pid: int, enough: Callable[[float], bool]) -> float:
         waited += wait.seconds(now - last)
         last = now
         share = waited / (now - started)
-        if now - started > 20 or (now - started > 1 and enough(share)):
+        if now - started > 60 or (now - started > 1 and enough(share)):
             return share
 
 

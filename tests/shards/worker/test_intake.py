@@ -16,6 +16,7 @@ from tests import checkpoints
 from tests.shards.in_process import Client, FaultyEngine, FaultyTokenizer, margins, running
 
 _LONG = "word " * 10_000  # more than usual jobs have
+_DEADLINE_NS = 4_000_000_000  # time enough to begin with a text
 _MEGABYTE = {"letter": "a" * 1_000_000, "words": "the quick brown fox jumps over " * 33_000}
 
 
@@ -137,8 +138,8 @@ def test_a_deadline_that_passes_in_the_tokenizer_ends_the_job_between_documents(
     with running(slow) as client:
         client.score(1, ["a short one, so that the main thread waits for pairs by then"])
         assert isinstance(client.answers(1)[1], Scores)
-        client.score(2, [_LONG, _LONG, _LONG], deadline_ns=1_000_000_000)
-        passed_ns = time.monotonic_ns() + 1_000_000_000
+        client.score(2, [_LONG, _LONG, _LONG], deadline_ns=_DEADLINE_NS)
+        passed_ns = time.monotonic_ns() + _DEADLINE_NS
         assert tokenizer.entered.acquire(timeout=120)
         while time.monotonic_ns() <= passed_ns:
             time.sleep(0.01)

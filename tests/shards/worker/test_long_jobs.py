@@ -56,7 +56,7 @@ def test_a_small_job_has_its_turn_between_the_portions_of_a_large_one(
 ) -> None:
     engine.gate.clear()
     client.score(1, [_LONG] * 20, in_passages=True, passage_tokens=16)
-    assert engine.busy.wait(20)
+    assert engine.busy.wait(120)
     client.score(2, ["small"])
     client.until_tokenized(2)
     engine.gate.set()
@@ -68,7 +68,7 @@ def test_a_large_job_that_is_cancelled_is_not_scored_further(
 ) -> None:
     engine.gate.clear()
     client.score(1, [_LONG] * 20, in_passages=True, passage_tokens=16)
-    assert engine.busy.wait(20)
+    assert engine.busy.wait(120)
     client.pipe.send(Cancel(1))
     client.score(2, ["small"])
     client.until_tokenized(2)

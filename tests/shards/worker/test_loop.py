@@ -25,7 +25,7 @@ def test_a_pair_that_cannot_be_scored_costs_its_own_job_only(
 ) -> None:
     engine.gate.clear()
     client.score(1, ["first"])
-    assert engine.busy.wait(20)
+    assert engine.busy.wait(120)
     client.score(2, ["a", "raise", "b"])
     client.score(3, ["c", "d"])
     client.until_tokenized(3)
@@ -42,7 +42,7 @@ def test_a_score_that_is_no_number_costs_its_own_job_only(
 ) -> None:
     engine.gate.clear()
     client.score(1, ["first"])
-    assert engine.busy.wait(20)
+    assert engine.busy.wait(120)
     client.score(2, ["nan", "a"])
     client.score(3, ["b"])
     client.until_tokenized(3)
@@ -71,7 +71,7 @@ def test_a_query_that_is_too_long_is_reported(client: Client) -> None:
 def test_a_cancelled_job_is_not_scored_but_answered(engine: FaultyEngine, client: Client) -> None:
     engine.gate.clear()
     client.score(1, ["first"])
-    assert engine.busy.wait(20)
+    assert engine.busy.wait(120)
     client.score(2, ["second"])
     client.score(3, ["third"])
     client.pipe.send(Cancel(2))
@@ -86,7 +86,7 @@ def test_a_job_cancelled_on_the_device_is_answered_when_the_device_is_done(
 ) -> None:
     engine.gate.clear()
     client.score(1, ["on the device"])
-    assert engine.busy.wait(20)
+    assert engine.busy.wait(120)
     client.pipe.send(Cancel(1))
     client.score(2, ["next"])
     client.until_tokenized(2)
@@ -100,7 +100,7 @@ def test_a_job_cancelled_on_the_device_is_answered_when_the_device_is_done(
 def test_an_overdue_job_is_not_scored(engine: FaultyEngine, client: Client) -> None:
     engine.gate.clear()
     client.score(1, ["first"])
-    assert engine.busy.wait(20)
+    assert engine.busy.wait(120)
     client.score(2, ["second"], deadline_ns=0)
     client.score(3, ["third"])
     client.until_tokenized(3)
@@ -115,7 +115,7 @@ def test_a_stopped_shard_finishes_what_it_has(engine: FaultyEngine) -> None:
     with running(engine) as client:
         engine.gate.clear()
         client.score(1, ["a"])
-        assert engine.busy.wait(20)
+        assert engine.busy.wait(120)
         client.score(2, ["b"])
         client.pipe.send(Stop())
         engine.gate.set()
@@ -125,7 +125,7 @@ def test_a_stopped_shard_finishes_what_it_has(engine: FaultyEngine) -> None:
 def test_the_device_is_marked_busy_while_it_is(engine: FaultyEngine, client: Client) -> None:
     engine.gate.clear()
     client.score(7, ["a"])
-    assert engine.busy.wait(20)
+    assert engine.busy.wait(120)
     busy = client.pipe.progress()
     engine.gate.set()
     client.answers(1)

@@ -52,7 +52,7 @@ def begin_two(engine: AheadEngine, client: Client, second: list[str]) -> None:
     engine.gate.clear()
     client.score(1, ["a"])
     assert engine.launched.get(timeout=120) == 1
-    assert engine.busy.wait(20)
+    assert engine.busy.wait(120)
     client.score(2, second)
     assert engine.launched.get(timeout=120) == len(second)
 
@@ -105,7 +105,7 @@ def test_a_pair_that_cannot_be_scored_costs_its_own_job_only(
 ) -> None:
     engine.gate.clear()
     client.score(1, ["a", "raise"])
-    assert engine.busy.wait(20)
+    assert engine.busy.wait(120)
     client.score(2, ["b", "nan"])
     client.score(3, ["c"])
     client.until_tokenized(3)

@@ -79,7 +79,7 @@ def test_on_a_terminal_a_screen_is_redrawn_until_q(served: str) -> None:
         _read_until(terminal, rb"every 0.1 s")
         os.write(terminal, b"q")
         rest = _read_all(terminal)
-        assert process.wait(20) == 0
+        assert process.wait(120) == 0
     after = rest.partition(USUAL_SCREEN)[2]
     assert b"demo/cpu:0" in after  # the last table stays
 
@@ -89,7 +89,7 @@ def test_ctrl_c_ends_it_and_restores_the_terminal(served: str) -> None:
         _read_until(terminal, rb"demo/cpu:0")
         process.send_signal(signal.SIGINT)
         assert USUAL_SCREEN in _read_all(terminal)
-        assert process.wait(20) == 0
+        assert process.wait(120) == 0
 
 
 def screen_of(*looks: dict[str, Any] | str) -> Screen:
@@ -179,7 +179,7 @@ def test_in_a_pipe_each_look_is_a_json_object(served: str) -> None:
         assert ["demo/cpu:0" in next(process.stdout) for _ in range(2)] == [True, True]
         process.send_signal(signal.SIGINT)
         process.stdout.read()
-        assert process.wait(20) == 0
+        assert process.wait(120) == 0
 
 
 def test_in_a_pipe_each_look_is_a_line_while_the_gateway_stops_and_starts(tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_in_a_pipe_each_look_is_a_line_while_the_gateway_stops_and_starts(tmp_pa
                 _next_with(lines, " ready: 1/1 models")
                 process.send_signal(signal.SIGINT)
                 lines.read()
-                assert process.wait(20) == 0
+                assert process.wait(120) == 0
 
 
 def _next_with(lines: Iterator[str], words: str) -> str:

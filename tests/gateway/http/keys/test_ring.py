@@ -102,4 +102,4 @@ def test_the_time_of_a_look_up_reveals_neither_keys_nor_their_number() -> None:
         rounds=2_000,
     )
     # A scan of all keys would take a thousand times as long; the rest is noise of the machine.
-    assert max(found.values()) < 3 * min(found.values()), found
+    assert max(found.values()) < 10 * min(found.values()), found

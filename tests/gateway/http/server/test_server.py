@@ -260,7 +260,7 @@ async def test_a_body_that_waits_for_the_app_is_not_refused() -> None:
         await echo(scope, receive, send)
 
     sent = HEAD + b"Connection: close\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1_000_000
-    async with guarding(app, body_seconds=0.3, header_seconds=0.1) as port:
+    async with guarding(app, body_seconds=1.5, header_seconds=0.9) as port:
         answer = asyncio.create_task(talk(port, sent))
         # each takes some periods of the timer
         assert (await talk(port, HEAD)).startswith(b"HTTP/1.1 408 ")

@@ -7,7 +7,7 @@ from tests.gateway.serving.score_cache.stores.storing import PATIENCE_SECONDS
 
 
 @pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+def unhurried_stores(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give all steps in the background more time than a busy machine takes away."""
     monkeypatch.setattr(redis_clients, "_SOCKET_SECONDS", PATIENCE_SECONDS)
     monkeypatch.setattr(score_store, "_WORK_SECONDS", PATIENCE_SECONDS)

@@ -26,8 +26,8 @@ from tests.gateway.serving.test_fleet import spec, until
 from tests.redis_server import RedisServer, redis_server
 from tests.system.running import Gateway, running
 
-SLOW = spec("a", "files=1&delay_ms=300", default=True)
-PATIENCE_SECONDS = 40.0
+SLOW = spec("a", "files=1&delay_ms=1500", default=True)
+PATIENCE_SECONDS = 120.0
 
 
 @pytest.fixture
@@ -178,7 +178,9 @@ async def processes(server: RedisServer, folder: Path) -> AsyncIterator[list[Gat
         found = []
         for name in ("one", "other"):
             (folder / name).mkdir()
-            gateway = await stack.enter_async_context(running(config, folder / name))
+            gateway = await stack.enter_async_context(
+                running(config, folder / name, site="patient_stores")
+            )
             await gateway.until_ready()
             await ask(gateway, f"the first of {name}")
             found.append(gateway)
@@ -203,11 +205,11 @@ async def computed(*gateways: Gateway) -> int:
     return sum(shard["documents"] for shards in found for shard in shards.values())
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 async def test_two_processes_compute_a_pair_once_and_outlive_each_other(
     server: RedisServer, tmp_path: Path
 ) -> None:
-    """A busy machine may miss the 5 ms that a request waits for the server: it is asked again."""
+    """On a busy machine, the requests may not overlap: both are sent again."""
     async with processes(server, tmp_path) as (one, other):
         for number in range(10):
             before = await computed(one, other)

@@ -14,6 +14,8 @@ RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev \
     && rm -rf /var/lib/apt/lists/*
 COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY scripts/constraints.txt scripts/
+COPY configs configs
+COPY systemd systemd
 COPY gateway gateway
 COPY shards shards
 RUN python -m venv .venv \

@@ -4,7 +4,6 @@ A new command is one file in a room of this package and one line in `GROUPS`. Co
 libraries inside their functions, so that `gateway --help` starts fast.
 """
 
-from difflib import get_close_matches
 from importlib import import_module
 
 import click
@@ -13,6 +12,7 @@ from gateway import __version__
 from gateway.cli import exit_codes
 from gateway.cli.console import fail
 from gateway.cli.extras import how_to_install
+from gateway.cli.help_text import Group
 
 GROUPS = {
     "Serve and operate": {
@@ -44,6 +44,7 @@ GROUPS = {
     },
     "Machine": {
         "doctor": "gateway.cli.doctor.command:doctor",
+        "files": "gateway.cli.operate.files:files",
         "completion": "gateway.cli.completion:completion",
     },
 }
@@ -54,7 +55,7 @@ COMMANDS = {name: target for group in GROUPS.values() for name, target in group.
 _NAME_COLUMNS = max(map(len, COMMANDS))
 
 
-class CommandTable(click.Group):
+class CommandTable(Group):
     """A click group whose commands are the lines of `GROUPS`, in that order."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -90,18 +91,6 @@ class CommandTable(click.Group):
                 rows.append((name.ljust(_NAME_COLUMNS), summary))
             with formatter.section(title):
                 formatter.write_dl(rows)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command of the first argument; suggest similar names for a mistyped one."""
-        name = args[0]
-        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
-            similar = " or ".join(get_close_matches(name, COMMANDS))
-            ctx.fail(
-                f"No such command {name!r}." + (f" Did you mean {similar}?" if similar else "")
-            )
-        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=CommandTable, context_settings={"help_option_names": ["-h", "--help"]})

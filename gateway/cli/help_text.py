@@ -1,10 +1,12 @@
 """Help texts: blocks that click prints as they are written, and groups with whole summaries."""
 
+from difflib import get_close_matches
+
 import click
 
 
 class Group(click.Group):
-    """A click group whose help has the whole summary of each command."""
+    """A click group with whole summaries in its help, and suggestions for mistyped names."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a line for each command; click itself would cut long summaries."""
@@ -15,6 +17,18 @@ class Group(click.Group):
         ]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command of the first argument; suggest similar names for a mistyped one."""
+        name, names = args[0], self.list_commands(ctx)
+        if name not in names and not name.startswith("-") and not ctx.resilient_parsing:
+            similar = " or ".join(get_close_matches(name, names))
+            ctx.fail(
+                f"No such command {name!r}." + (f" Did you mean {similar}?" if similar else "")
+            )
+        return super().resolve_command(ctx, args)
 
 
 def examples(*lines: str) -> str:

@@ -4,7 +4,7 @@ They are no errors: a model that is missing today may be there tomorrow, and a b
 stops the others. So the gateway starts, and logs them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from gateway.config.calibrations import calibrations_of
@@ -42,6 +42,12 @@ def _keys(settings: Settings) -> Iterator[str]:
 def _calibrations(settings: Settings) -> Iterator[str]:
     for name in calibrations_of(settings).keys() - settings.models.keys():
         yield f"calibration_file: {settings.calibration_file} has {name!r}, which is not served"
+
+
+def missing_folders(models: Iterable[ModelSettings]) -> list[str]:
+    """Return the folders of models that are not there."""
+    folders = (resolve(model.source) for model in models if model.engine != "fake")
+    return [path for path in folders if path.startswith("/") and not Path(path).is_dir()]
 
 
 def _source(model: ModelSettings) -> Iterator[str]:

@@ -125,7 +125,7 @@ def as_text(entries: Mapping[str, CalibrationEntry]) -> str:
 
 def _wrong(file: Path, message: str) -> ConfigError:
     remedy = (
-        f"Make it with `gateway calibrate LABELLED.jsonl --out {file}`, "
+        f"Make it with `gateway calibrate LABELLED.jsonl --output {file}`, "
         "or leave calibration_file out"
     )
     return ConfigError([Problem(path=_KEY, message=f"{file} {message}", remedy=remedy, origin="")])

@@ -13,7 +13,7 @@ from gateway.cli import exit_codes
 from gateway.cli.console import console, fail, print_json, print_table
 from gateway.cli.help_text import examples
 from gateway.cli.plots import check_plot, save_plot
-from gateway.cli.remote import DEFAULT_URL
+from gateway.cli.remote import DEFAULT_URL, api_key_option, read_key
 from gateway.cli.table import Column, Row, Table
 
 if TYPE_CHECKING:
@@ -37,7 +37,13 @@ SLICES = 60
         "gateway bench --file requests.jsonl --json",
     )
 )
-@click.argument("url", envvar="GATEWAY_URL", default=DEFAULT_URL)
+@click.argument("address", metavar="[URL]", required=False)
+@click.option(
+    "--url",
+    metavar="URL",
+    envvar="GATEWAY_URL",
+    help=f"The same as URL (default: {DEFAULT_URL}; env: GATEWAY_URL).",
+)
 @click.option(
     "--workload",
     "workloads",
@@ -86,12 +92,7 @@ SLICES = 60
     default=1,
     help="Seed of texts and times of requests (default: 1).",
 )
-@click.option(
-    "--key",
-    metavar="KEY",
-    envvar="RERANK_API_KEY",
-    help="API key (default: none; env: RERANK_API_KEY, which hides it from other users).",
-)
+@api_key_option
 @click.option("--json", "as_json", is_flag=True, help="Figures as JSON instead of a table.")
 @click.option(
     "--plot",
@@ -100,7 +101,8 @@ SLICES = 60
     help="Plot of latency and throughput over time, .svg or .png (default: none).",
 )
 def bench(
-    url: str,
+    address: str | None,
+    url: str | None,
     workloads: tuple[str, ...],
     file: Path | None,
     model: str | None,
@@ -109,7 +111,7 @@ def bench(
     seconds: float,
     requests: int | None,
     seed: int,
-    key: str | None,
+    api_key: str | None,
     as_json: bool,
     plot: Path | None,
 ) -> None:
@@ -132,7 +134,8 @@ def bench(
         raise click.UsageError("--clients makes a closed loop and --rate an open one: give one")
     if plot:
         check_plot(plot)
-    target = Target(url=complete_url(url).rstrip("/"), model=model, key=key)
+    url = complete_url(address or url or DEFAULT_URL).rstrip("/")
+    target = Target(url=url, model=model, key=read_key(api_key))
     sources = dict(_sources(workloads, file, seed))
     _warm_up(target, sources)
     span = Span(seconds=seconds, requests=requests)

@@ -54,7 +54,9 @@ if TYPE_CHECKING:
 )
 @scorer_options
 @click.option(
+    "--output",
     "--out",
+    "out",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
     help="File of calibrations (default: that of the configuration, or calibration.toml beside "

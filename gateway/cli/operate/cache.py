@@ -31,7 +31,7 @@ def cache() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
 @target_options
 def scores(model: str | None, clear: bool, as_json: bool, target: Target) -> None:
-    """Show the score cache: entries, memory, and documents by the source of their score.
+    """Show the score cache: entries, memory, documents by source.
 
     `computed` were scored, `duplicate` repeat one of their request, `joined` were being scored for
     another request. `memory`, `disk` and `shared` were kept there; a cleared model is forgotten in

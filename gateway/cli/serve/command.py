@@ -96,6 +96,7 @@ def serve(file: Path | None, models: tuple[str, ...], **options: Any) -> None:
     Exit codes:
       0   stopped by SIGTERM or SIGINT
       1   the server could not start
+      66  the folder of every model is missing
       69  the port or the admin socket is not available
       70  supervision failed, which is a bug
       78  the configuration is wrong
@@ -115,6 +116,8 @@ def serve(file: Path | None, models: tuple[str, ...], **options: Any) -> None:
     file = folder / file if file else None
     read = partial(read_settings, file, models, options, folder)
     settings = checked(read)
+    if models:
+        _check_folders(settings)
     listener = inherited or _listen(settings)
     admin_socket = settings.admin_socket or new_socket_path(listener.getsockname()[1])
     operator = _listen_for_operator(settings, admin_socket)
@@ -131,6 +134,17 @@ def serve(file: Path | None, models: tuple[str, ...], **options: Any) -> None:
     from gateway.supervision.spawn import leave_now
 
     leave_now(code)
+
+
+def _check_folders(settings: "Settings") -> None:
+    """End the command if no model that it names is there; others would be served without one."""
+    from gateway.config.advice import missing_folders
+
+    missing = missing_folders(settings.models.values())
+    if len(missing) == len(settings.models):
+        fail(
+            f"there is no folder {', '.join(missing)}: no model can be served", exit_codes.NO_INPUT
+        )
 
 
 def _inherited() -> socket.socket | None:

@@ -142,7 +142,10 @@ SCENARIOS: Mapping[str, tuple[Run, ...]] = {
             "--seed 3 --key {key} --json --plot {folder}/bench.svg",
             "short3",
         ),
-        Run("bench {url} --file {data} --rate 20 --seconds 0.3 --key {key}", "p50|median|latency"),
+        Run(
+            "bench --url {url} --file {data} --rate 20 --seconds 0.3 --key {key}",
+            "p50|median|latency",
+        ),
         Run(
             "bench {url} --workload rag20 --workload rag100 --workload repeat --workload mixed "
             "--requests 1 --clients 1 --key {key}",
@@ -183,7 +186,7 @@ SCENARIOS: Mapping[str, tuple[Run, ...]] = {
     ),
     "calibrate": (
         Run(
-            f"calibrate {{labelled}} --model m=fake {_LOCAL} --out {{folder}}/one.toml "
+            f"calibrate {{labelled}} --model m=fake {_LOCAL} --output {{folder}}/one.toml "
             "--relevant-from 1 --temperature --json --plot {folder}/diagram.svg",
             '"slope"',
         ),
@@ -240,6 +243,10 @@ SCENARIOS: Mapping[str, tuple[Run, ...]] = {
         Run("migrate --from infinity --env-file {environ} -- --model-id org/good", "7997"),
         Run("migrate --from vllm -- --model org/good --what 1", "UNKNOWN.*--what 1", 1),
         Run("migrate --from mosec -- --timeout 500", "default_timeout_seconds = 0.5"),
+    ),
+    "files": (
+        Run("files alerts.yml", "alert: "),
+        Run("files schema.json --to {folder}/files", "wrote .*schema.json"),
     ),
     "doctor": (Run("doctor --config {config} --json", '"torch"', None),),
 }

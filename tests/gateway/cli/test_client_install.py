@@ -111,6 +111,8 @@ def test_the_client_needs_aiohttp_and_msgspec_alone(
         done = environment.run(name, "rerank", "-q", "capital", "-d", "Paris", "--url", served)
         assert json.loads(done.stdout)["document"] == "Paris", done.stderr
         assert environment.run(name, "--help").stdout.startswith(f"Usage: {name} ")
+    done = environment.run("gateway", "files", "alerts.yml")
+    assert done.stdout == (ROOT / "configs" / "alerts.yml").read_text(), done.stderr
     for command, extra in (("serve", "serve"), ("rerank -q a -d b", "serve"), ("doctor", "cli")):
         done = environment.run("gateway", *command.split())
         assert (done.returncode, done.stderr.count("\n")) == (69, 1), done.stderr

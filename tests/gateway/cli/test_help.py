@@ -7,10 +7,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli import COMMANDS, GROUPS, cli
+from gateway.cli.operate.cache import cache
 from gateway.cli.operate.key import key
 
 COLUMNS = 80
-PATHS = [[], *([name] for name in COMMANDS), *(["key", name] for name in key.commands)]
+GROUPED = {"key": key, "cache": cache}
+PATHS = [
+    [],
+    *([name] for name in COMMANDS),
+    *([group, name] for group, command in GROUPED.items() for name in command.commands),
+]
 """Arguments that lead to each command, `gateway` itself first."""
 
 EVERY_COMMAND = pytest.mark.parametrize("path", PATHS, ids=lambda path: " ".join(path) or "gateway")
@@ -43,7 +49,7 @@ def test_no_line_is_too_long_and_no_word_is_broken(path: list[str]) -> None:
     assert [line for line in lines if re.search(r"\w-$", line)] == []
 
 
-@pytest.mark.parametrize("path", [[], ["key"]], ids=["gateway", "key"])
+@pytest.mark.parametrize("path", [[], ["key"], ["cache"]], ids=["gateway", "key", "cache"])
 def test_no_summary_is_cut(path: list[str]) -> None:
     command = command_of(path)
     assert isinstance(command, click.Group)
@@ -118,3 +124,33 @@ def test_an_unlike_command_gets_no_suggestion() -> None:
     assert result.exit_code == 2
     assert "No such command 'xyzzy'." in result.output
     assert "Did you mean" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (["key", "lst"], "list"),
+        (["cache", "score"], "scores"),
+        (["serve", "--prot", "1"], "--port"),
+        (["status", "--ulr", "x"], "--url"),
+        (["rerank", "--api-kye", "x"], "--api-key"),
+    ],
+)
+def test_a_mistyped_subcommand_or_option_gets_a_suggestion(typed: list[str], meant: str) -> None:
+    result = invoke(*typed)
+    assert result.exit_code == 2
+    assert re.search(rf"(Did you mean|Possible options:) .*{meant}", result.output), result.output
+
+
+ONE_NAME = {"--key": "--api-key", "--out": "--output", "--keyfile": "--keys-file"}
+"""Other spellings of options, each with the one that every command has."""
+
+
+@EVERY_COMMAND
+def test_an_option_has_the_same_name_in_every_command(path: list[str]) -> None:
+    for option in options_of(path):
+        for other, name in ONE_NAME.items():
+            assert other not in option.opts or option.opts[0] == name, option.opts
+        is_address = option.metavar == "URL" or option.envvar == "GATEWAY_URL"
+        assert not is_address or option.opts[0] in ("--url", "--url-b"), option.opts
+        assert option.envvar != "RERANK_API_KEY" or option.opts == ["--api-key", "--key"]

@@ -131,3 +131,9 @@ def test_early_clients_wait_instead_of_being_refused(tmp_path: Path) -> None:
 def fetch_request(request: urllib.request.Request) -> Any:
     with urllib.request.urlopen(request, timeout=60) as reply:
         return json.load(reply)
+
+
+def test_a_gateway_whose_only_model_is_not_there_does_not_start() -> None:
+    done = gateway("serve", "--port", "0", "--model", "x=/nowhere/at/all")
+    assert done.returncode == 66
+    assert "there is no folder /nowhere/at/all" in done.stderr

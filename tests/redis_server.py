@@ -1,13 +1,14 @@
 """Real Redis servers for tests: on a free port and a Unix socket in a folder of the test."""
 
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,12 @@ PATIENCE_SECONDS = 120.0
 
 
 def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    """Return a port that is free, and that the kernel gives to no connection meanwhile."""
+    while True:
+        port = random.randrange(10_000, 32_000)  # below `ip_local_port_range`
+        with suppress(OSError), socket.socket() as free:
+            free.bind(("127.0.0.1", port))
+            return port
 
 
 class RedisServer:

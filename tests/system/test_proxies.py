@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.redis_server import free_port
 from tests.system.operator import model
 from tests.system.running import running
 
@@ -61,9 +61,7 @@ READS = ("/status", "/metrics")
 def proxy(name: str, folder: Path, gateway: str, options: str = "") -> Iterator[str]:
     """Run a proxy in front of a gateway; yield the URL of the proxy."""
     text, command = PROXIES[name]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     (folder / "proxy").mkdir(exist_ok=True)
     names = {"folder": folder / "proxy", "port": port, "gateway": gateway.rpartition(":")[2]}
     file = folder / "proxy" / name

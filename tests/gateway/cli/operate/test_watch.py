@@ -19,6 +19,7 @@ from gateway.cli.operate.status_table import COLUMNS, LEFT_OUT
 from gateway.cli.operate.watch import Screen, render_screen
 from tests.gateway.cli.conftest import CLEAN, Serving
 from tests.gateway.cli.operate.test_status import status_of
+from tests.redis_server import free_port
 
 FAKE = ("--engine", "fake", "--device", "cpu:0", "--model", "demo=fake")
 URL = "http://127.0.0.1:8080"
@@ -183,7 +184,7 @@ def test_in_a_pipe_each_look_is_a_json_object(served: str) -> None:
 
 
 def test_in_a_pipe_each_look_is_a_line_while_the_gateway_stops_and_starts(tmp_path: Path) -> None:
-    with Serving("--port", "0", *FAKE, log=tmp_path / "one") as serving:
+    with Serving("--port", str(free_port()), *FAKE, log=tmp_path / "one") as serving:
         url = serving.url
         with _watching(url, stdout=subprocess.PIPE, text=True, env=CLEAN) as process:
             lines = process.stdout

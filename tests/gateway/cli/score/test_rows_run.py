@@ -4,7 +4,6 @@ import json
 import os
 import pty
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from gateway.cli import cli
 from gateway.domain.request import sigmoid
 from shards.engines.fake import margin
 from tests.gateway.cli.conftest import CLEAN, TIMEOUT_SECONDS, Serving, gateway
+from tests.redis_server import free_port
 
 FAKE = ("--model", "demo=fake", "--engine", "fake", "--device", "cpu:0")
 
@@ -192,8 +192,7 @@ def test_a_killed_or_interrupted_run_goes_on_where_it_stopped(served: str, tmp_p
 
 @pytest.mark.timeout(400)
 def test_a_run_outlives_a_restart_of_the_gateway(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     rows = requests(20_000)
     file, output = write(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl"
     command = (file, "--url", f"127.0.0.1:{port}", "--output", str(output))

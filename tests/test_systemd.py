@@ -1,6 +1,7 @@
 """The units that `systemd/install` writes, checked by systemd's own tools."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -88,6 +89,22 @@ def test_without_an_environment_the_error_has_the_command_to_run(tmp_path: Path)
     done = install(tmp_path, tmp_path / "nothing")
     assert done.returncode == 69
     assert "scripts/setup" in done.stderr
+
+
+def test_an_error_has_all_its_words() -> None:
+    script = INSTALL.read_text().partition("fail() {")[2].partition("\n}")[0]
+    done = run("bash", "-c", f'fail() {{{script}\n}}\nfail 69 "clone to" "/opt/rerank-gateway"')
+    assert (done.returncode, done.stderr) == (69, "error: clone to /opt/rerank-gateway\n")
+
+
+def test_the_next_steps_are_those_of_the_documents(tmp_path: Path, prefix: Path) -> None:
+    printed = install(tmp_path, prefix, "--cpu").stdout.partition("next: ")[2]
+    steps = re.findall(r"(?:sudo )?systemctl [\w. -]*[\w-]", printed)
+    assert len(steps) == 3
+    for page in ("install", "operations"):
+        text = (ROOT / "docs" / f"{page}.md").read_text()
+        assert [step for step in steps[:2] if step not in text] == []
+    assert steps[2] in (ROOT / "docs" / "operations.md").read_text()
 
 
 def test_a_wrong_flag_is_refused() -> None:

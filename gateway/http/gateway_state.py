@@ -25,6 +25,7 @@ class GatewayState:
         leaving: set at the start of a shutdown: requests are still served, but `/readyz` asks load
             balancers to send theirs elsewhere.
         stopping: set once new requests are refused; those in progress go on.
+        warnings: settings without effect, for the status.
         started: `time.monotonic()` seconds.
         created: seconds since the Unix epoch, as the list of models shows them.
     """
@@ -38,6 +39,7 @@ class GatewayState:
     limits: Limits
     connections: int
     tracing: Tracing | None = None
+    warnings: tuple[str, ...] = ()
     leaving: bool = False
     stopping: bool = False
     started: float = field(default_factory=time.monotonic)

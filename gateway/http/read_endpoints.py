@@ -109,6 +109,7 @@ class ReadEndpoints:
             splits=self._fleet.splits_status(),
             cascades=self._fleet.cascades_status(),
             shadows=self._state.shadows.status(),
+            warnings=self._state.warnings,
             score_cache=self._state.score_cache.status(self._fleet.models),
         )
         return reply(request.scope, status)

@@ -271,4 +271,5 @@ class GatewayStatus:
     splits: tuple[SplitStatus, ...] = ()
     cascades: tuple[CascadeStatus, ...] = ()
     shadows: tuple[ShadowStatus, ...] = ()
+    warnings: tuple[str, ...] = ()
     score_cache: ScoreCacheStatus = field(default_factory=ScoreCacheStatus)

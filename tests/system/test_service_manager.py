@@ -205,6 +205,19 @@ async def test_a_restart_behind_a_socket_unit_refuses_no_connection(tmp_path: Pa
                 assert await waiting == 200
 
 
+async def test_another_port_than_that_of_the_socket_unit_is_reported(tmp_path: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        _Activated(listener, tmp_path, "--port", "9"),
+    ):
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        async with aiohttp.ClientSession() as asking, asking.get(f"{url}/status") as reply:
+            (warning,) = (await reply.json())["warnings"]
+    assert warning.startswith("port = 9: without effect, because the socket unit has opened")
+    assert "ListenStream=" in warning
+    assert warning in (tmp_path / "log").read_text()
+
+
 def test_a_socket_unit_cannot_open_the_port_to_others_without_keys(tmp_path: Path) -> None:
     with (
         socket.create_server(("0.0.0.0", 0)) as listener,

@@ -106,7 +106,7 @@ def _notes(status: Status) -> "list[Text]":
     """Return errors, warnings and, dimmed, notes of the shards, then errors of the last reload."""
     from rich.text import Text
 
-    lines: list[Text] = []
+    lines = [Text(line) for line in status.get("warnings", ())]
     for model in _revisions(status):
         if (model.get("calibration") or {}).get("stale"):
             lines.append(Text(f"{model['name']}: the calibration was made for other weights"))

@@ -14,7 +14,7 @@ from gateway.cli.env_files import env_file_option
 from gateway.cli.help_text import examples
 from gateway.cli.model_options import model_options
 from gateway.cli.operator_socket import new_socket_path
-from gateway.cli.serve.configuration import checked, read_settings
+from gateway.cli.serve.configuration import checked, read_settings, unused_address
 from gateway.cli.serve.port import PortUnavailable, listen, listen_for_operator
 from gateway.cli.serve.signals import EndSignals
 
@@ -109,7 +109,7 @@ def serve(file: Path | None, models: tuple[str, ...], **options: Any) -> None:
     from gateway.telemetry import logs
 
     notifier = Notifier.of(os.environ, os.getpid())
-    inherited = _inherited()
+    inherited, asked = _inherited(), dict(options)
     if inherited is not None:  # so that its address passes the same checks as any other
         options["host"], options["port"] = inherited.getsockname()[:2]
     folder = working_folder()  # it may be deleted before a reload
@@ -118,16 +118,19 @@ def serve(file: Path | None, models: tuple[str, ...], **options: Any) -> None:
     settings = checked(read)
     if models:
         _check_folders(settings)
+    warnings: tuple[str, ...] = ()
+    if inherited is not None:
+        warnings = unused_address(partial(read_settings, file, models, asked, folder), settings)
     listener = inherited or _listen(settings)
     admin_socket = settings.admin_socket or new_socket_path(listener.getsockname()[1])
     operator = _listen_for_operator(settings, admin_socket)
     signals.admin_socket = admin_socket if operator is not None else None
     logs.configure(settings.log_level, settings.log_format)
-    introduce(settings)
+    introduce(settings, warnings)
     from gateway.cli.serve.run import run  # seconds of imports, after the port is taken
 
     try:
-        code = run(settings, listener, operator, read, notifier, signals)
+        code = run(settings, listener, operator, read, notifier, signals, warnings)
     finally:
         if operator is not None and admin_socket is not None:
             admin_socket.unlink(missing_ok=True)

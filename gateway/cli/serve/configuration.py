@@ -73,6 +73,34 @@ def read_settings(
     return load(file, settings, folder)
 
 
+def unused_address(read: "Callable[[], Settings]", settings: "Settings") -> tuple[str, ...]:
+    """Return a warning if another address is configured than the socket unit has opened.
+
+    Args:
+        read: returns the settings as they would be without the socket unit.
+        settings: the settings in effect.
+    """
+    from gateway.config import ConfigError
+
+    try:
+        asked = read()
+    except ConfigError as error:  # such as an address that needs keys
+        unused = sorted({str(problem.path[0]) for problem in error.problems if problem.path})
+    else:
+        unused = [
+            f"{key} = {getattr(asked, key)}"
+            for key in ("host", "port")
+            if key in asked.model_fields_set and getattr(asked, key) != getattr(settings, key)
+        ]
+    if not unused:
+        return ()
+    return (
+        f"{' and '.join(unused)}: without effect, because the socket unit has opened "
+        f"{settings.host}, port {settings.port}. Change ListenStream= in its place: `systemctl "
+        "edit rerank-gateway.socket`",
+    )
+
+
 def read_for_reload(read: "Callable[[], Settings]") -> "Settings":
     """Return the settings for a reload; options that do not fit the file any more are a problem."""
     from gateway.config import ConfigError, Problem

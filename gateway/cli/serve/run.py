@@ -44,11 +44,13 @@ def run(
     read: "Callable[[], Settings]",
     notifier: "Notifier",
     signals: "EndSignals",
+    warnings: tuple[str, ...] = (),
 ) -> int:
     """Serve until a signal ends the server; return the exit code."""
     app = create_app(settings, partial(read_for_reload, read))
     freeze_startup_objects()
     state = app.state.gateway
+    state.warnings = warnings
     tls = Tls(settings.tls) if settings.tls.certificate else None
     if tls is not None:
         state.reloads.renewed.append(partial(_renew_certificate, tls))

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ STARTING = frozenset({"stopped", "starting", "loading", "warming"})
 """States of a shard on its way to its first job."""
 
 
-def introduce(settings: "Settings") -> None:
+def introduce(settings: "Settings", warnings: Sequence[str] = ()) -> None:
     """Log version, models and warnings, before anything takes time."""
     import structlog
 
@@ -36,7 +36,7 @@ def introduce(settings: "Settings") -> None:
     keys = keys_of(settings)
     advised = (*advice(settings, read_machine()), *(keys.warnings if keys else ()))
     foreign = [line] if (line := foreign_variables(os.environ)) else []
-    for line in (*unknown_variables(), *foreign, *advised, *check_pair(settings.tls)):
+    for line in (*warnings, *unknown_variables(), *foreign, *advised, *check_pair(settings.tls)):
         log.warning(line)
     embedded = [name for name, model in settings.models.items() if model.source in EMBEDDED_SOURCES]
     if embedded:

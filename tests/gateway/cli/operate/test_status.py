@@ -107,6 +107,11 @@ def test_problems_are_printed_in_full_below_the_table() -> None:
     assert "bert/cpu:0: no GPU [red]" in text
 
 
+def test_settings_without_effect_are_below_the_table() -> None:
+    found = {**status_of("ready"), "warnings": ["port = 9: without effect"]}
+    assert text_of(found).endswith("port = 9: without effect")
+
+
 def test_a_loading_shard_shows_its_stage() -> None:
     found = status_of("loading")
     found["models"][0]["shards"][0].update(state="loading", stage="weights, 3 of 9")

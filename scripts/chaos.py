@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tests.system.chaos import chaos
+from tests.system.chaos_cache import CACHE_KINDS, CacheKind
 from tests.system.chaos_report import Report
 
 if TYPE_CHECKING:
@@ -31,6 +32,14 @@ _SHOWN_PROBLEMS = 20
 @click.option("--minutes", default=1.0, show_default=True, help="For how long.")
 @click.option("--replicas", default=2, show_default=True, help="Shards of the model.")
 @click.option("--clients", default=8, show_default=True, help="How many send at a time.")
+@click.option(
+    "--score-cache",
+    "cache",
+    type=click.Choice(CACHE_KINDS),
+    default="memory",
+    show_default=True,
+    help="Its parts; `stores` is disk and Redis. Redis is killed and stopped again and again.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 @click.option(
     "--keep",
@@ -38,12 +47,18 @@ _SHOWN_PROBLEMS = 20
     help="A folder for configuration and log of the gateway; without it they are deleted.",
 )
 def main(
-    seed: int, minutes: float, replicas: int, clients: int, as_json: bool, keep: Path | None
+    seed: int,
+    minutes: float,
+    replicas: int,
+    clients: int,
+    cache: CacheKind,
+    as_json: bool,
+    keep: Path | None,
 ) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        report = _run(folder, seed, minutes * 60, replicas, clients)
+        report = _run(folder, seed, minutes * 60, replicas, clients, cache)
     if as_json:
         click.echo(json.dumps(figures(report), indent=2))
     else:
@@ -55,7 +70,9 @@ def main(
     raise SystemExit(bool(report.problems))
 
 
-def _run(folder: Path, seed: int, seconds: float, replicas: int, clients: int) -> Report:
+def _run(
+    folder: Path, seed: int, seconds: float, replicas: int, clients: int, cache: CacheKind
+) -> Report:
     from rich.console import Console
     from rich.progress import Progress
 
@@ -68,6 +85,7 @@ def _run(folder: Path, seed: int, seconds: float, replicas: int, clients: int) -
                 seconds=seconds,
                 replicas=replicas,
                 clients=clients,
+                cache=cache,
                 on_progress=lambda share, answered: progress.update(
                     bar, completed=share, description=f"{answered} answered"
                 ),
@@ -88,6 +106,8 @@ def figures(report: Report) -> dict[str, object]:
         **{f"  {kind.value}": count for kind, count in sorted(report.faults.items(), key=str)},
         "restarts": report.restarts,
         **{f"  {cause}": count for cause, count in report.deaths.most_common()},
+        "Redis killed or stopped": report.redis_ends,
+        **{f"  scores {source}": count for source, count in report.sources.most_common()},
         "lost": report.lost,
         "answered twice or not as logged": sum(one.startswith("I1:") for one in report.problems),
         "innocents failed": report.innocents_failed,

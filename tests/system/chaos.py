@@ -19,9 +19,11 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
+from tests.system.chaos_cache import MEMORY_MB, CacheKind, ChaosCache, chaos_cache
 from tests.system.chaos_clients import Clients
 from tests.system.chaos_ledger import accesses, contradictions
 from tests.system.chaos_monkey import Monkey, Progress
@@ -29,10 +31,7 @@ from tests.system.chaos_plan import POISON_CODES, POISONS, FaultKind, plan
 from tests.system.chaos_report import Baseline, Report
 from tests.system.running import Gateway, running
 
-_CACHE_MB = 16
-_CONFIG = (
-    f"score_cache_mb = {_CACHE_MB}"
-    + """
+_CONFIG = """
 [supervision]
 backoff_first_seconds = 0.05
 crash_limit = 1000
@@ -41,11 +40,10 @@ source = "fake?delay_ms=3"
 engine = "fake"
 replicas = {replicas}
 """
-)
 _SLACK_SECONDS = 5.0  # of a client that shares two busy cores with the gateway
 _LOOK_SECONDS = 0.05
 _TIMES_STALLED = 5.0
-_MOST_GROWTH_BYTES = (48 + _CACHE_MB) * 1024 * 1024
+_MOST_GROWTH_BYTES = (48 + MEMORY_MB) * 1024 * 1024
 _AFTERWARDS = 100
 _QUARANTINE_SECONDS = 600  # after it a poison may end two more
 _DEATH = re.compile(r"\"shard is lost: ([^\"]+)\"")
@@ -60,25 +58,48 @@ async def chaos(
     replicas: int = 2,
     clients: int = 8,
     requests: int = 0,
+    cache: CacheKind = "memory",
     on_progress: Progress = lambda share, answered: None,
 ) -> Report:
     """Run chaos for a number of seconds, and until so many requests; return its report."""
+    with chaos_cache(cache, folder) as cached:
+        length = Length(seconds, requests)
+        return await _chaos(folder, cached, seed, length, replicas, clients, on_progress)
+
+
+class Length(NamedTuple):
+    """The length of a run: so many seconds, and until so many requests."""
+
+    seconds: float
+    requests: int
+
+
+async def _chaos(
+    folder: Path,
+    cached: ChaosCache,
+    seed: int,
+    length: Length,
+    replicas: int,
+    clients: int,
+    on_progress: Progress,
+) -> Report:
     report = Report(seed)
     edition = folder / "edition"
     edition.write_text("0.0")
-    config, environment = _CONFIG.format(replicas=replicas), {"CHAOS_EDITION": str(edition)}
+    config = cached.config + _CONFIG.format(replicas=replicas)
+    environment = {"CHAOS_EDITION": str(edition)}
     async with running(config, folder, chaos=True, environment=environment) as gateway:
         await gateway.until_ready()
         await _crowd(gateway, seed + 1, clients, seconds=2.0)
         report.before = Baseline.of(gateway)
         started = time.monotonic()
         crowd = Clients(gateway.url, seed)
-        async with asyncio.TaskGroup() as group:
+        async with cached.redis_ends(seed, report), asyncio.TaskGroup() as group:
             for client in range(clients):
                 group.create_task(crowd.run(client))
             group.create_task(_watch_the_machine(crowd, report))
-            await Monkey(gateway, crowd, report, edition).run(plan(seed, seconds), on_progress)
-            while len(crowd.rows) < requests:
+            await Monkey(gateway, crowd, report, edition).run(plan(seed, length.seconds), on_progress)
+            while len(crowd.rows) < length.requests:
                 await asyncio.sleep(_LOOK_SECONDS)
             crowd.stopped.set()
         report.seconds = time.monotonic() - started
@@ -86,6 +107,7 @@ async def chaos(
         report.restarts = sum(shard["restarts"] for shard in shards.values())
         await _afterwards(crowd, report)
         await crowd.close()
+        await cached.count(gateway, report)
         report.rows = crowd.rows
         report.after = await _at_rest(gateway, report.before)
         await _stopped(gateway, report)

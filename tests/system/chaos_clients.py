@@ -16,6 +16,8 @@ _GRACE_SECONDS = 30.0  # after this long past its deadline a request counts as l
 _QUERY = "which?"
 _LARGE = 800
 _PAUSE_SECONDS = 0.06
+_PAGES, _BOOKS = 60, 3  # small and large requests that come again and again
+_REPEATED_SHARE = 0.5
 _MIX = {Kind.SMALL: 80, Kind.LARGE: 3, Kind.SLOW: 4, Kind.HASTY: 6, Kind.LEAVING: 7}
 
 
@@ -73,12 +75,20 @@ class Clients:
         return row
 
     async def _small(self, name: str, chance: random.Random) -> Row:
-        return await self._ask(name, Kind.SMALL, _documents(name, chance.randint(1, 5)))
+        count = chance.randint(1, 5)
+        if chance.random() < _REPEATED_SHARE:
+            documents = _documents(f"page {chance.randrange(_PAGES)}", count)
+        else:
+            documents = _documents(name, count)
+        return await self._ask(name, Kind.SMALL, documents)
 
     async def _large(self, name: str, chance: random.Random) -> Row:
-        documents = _documents(
-            name, chance.randint(_LARGE // 4, _LARGE), words=chance.randint(3, 40)
-        )
+        count, words = chance.randint(_LARGE // 4, _LARGE), chance.randint(3, 40)
+        if chance.random() < _REPEATED_SHARE:
+            book = chance.randrange(_BOOKS)
+            documents = _documents(f"book {book}", count, words=3 * book)
+        else:
+            documents = _documents(name, count, words=words)
         return await self._ask(name, Kind.LARGE, documents)
 
     async def _hasty(self, name: str, chance: random.Random) -> Row:

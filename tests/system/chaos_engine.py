@@ -32,6 +32,7 @@ from shards.engines.fake import FakeEngine, FakeTokenizer, parse_options
 from shards.engines.fake import load as load_fake
 from shards.pairs import Batch, TokenizedPair
 from shards.refusal import Report
+from shards.wire.facts import WHOLE
 from shards.wire.spec import ShardSpec
 
 _WORD = re.compile(r"<<(\w+)(?: (\d+))?>>")
@@ -171,7 +172,8 @@ def load(spec: ShardSpec, report: Report) -> ChaosEngine:
         time.sleep(0.1)
     fake = load_fake(replace(spec, source=re.sub(r"load_ms=\d+", "load_ms=0", spec.source)), report)
     shift = edition()
-    facts = replace(fake.facts, files=f"edition {shift}" if "CHAOS_EDITION" in os.environ else "")
+    files = f"{WHOLE}edition {shift}" if "CHAOS_EDITION" in os.environ else ""
+    facts = replace(fake.facts, files=files, fingerprint=files)
     engine = ChaosEngine(facts, fake._delay_seconds)
     engine.shift = shift
     engine.tokenizer = ChaosTokenizer(fake.facts.max_length)

@@ -58,6 +58,8 @@ class Report:
     faults: Counter[FaultKind] = field(default_factory=Counter)
     missed: int = 0
     restarts: int = 0
+    redis_ends: int = 0
+    sources: Counter[str] = field(default_factory=Counter)  # of the scores, over all reloads
     deaths: Counter[str] = field(default_factory=Counter)
     poison_deaths: dict[str, int] = field(default_factory=dict)
     before: Baseline | None = None

@@ -25,6 +25,15 @@ async def test_the_invariants_hold_under_chaos(tmp_path: Path) -> None:
     assert all(report.poison_deaths.values())  # their upper bound is one of the invariants
 
 
+@pytest.mark.timeout(180)
+async def test_the_invariants_hold_with_all_stores_of_scores(tmp_path: Path) -> None:
+    """While Redis is killed and stopped, too."""
+    report = await chaos(tmp_path, seed=25, seconds=_SECONDS, cache="stores")
+    assert report.problems == []
+    assert report.redis_ends > 0
+    assert report.sources["disk"] + report.sources["shared"] > 0
+
+
 def test_a_seed_is_a_plan() -> None:
     assert plan(3, 60) == plan(3, 60) != plan(4, 60)
     assert len(plan(3, 600)) > 300

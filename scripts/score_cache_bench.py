@@ -7,12 +7,14 @@ asked in turn, so that a busy machine slows both. Requests are those of `gateway
 |---|---|
 | again | a request asked again, over HTTP, against computing it |
 | half seen | a stream of requests, half of whose documents were scored before under their query |
-| at once | 16 clients that ask the same new request at once |
+| at once | 16 clients that ask the same new request at once, and the pairs that were computed |
+| at once, 3 passages | the same with longer documents, for which HTTP matters less |
 | nothing repeats | a stream of new requests |
 | cached, one core | kept requests a second of a gateway that has a core for itself (fake engine) |
 | memory | growth of the gateway's resident memory when the cache is filled three times over |
 | from disk | requests that a gateway asks of its disk after a restart, against computing them |
 | from Redis | the same of a gateway that has another one's scores in Redis |
+| claimed | two gateways that are asked the same new request at once, with Redis and without |
 | Redis killed | p99 of two gateways whose Redis is killed 20 times, against one without Redis |
 """
 
@@ -23,7 +25,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -34,7 +36,7 @@ from rich.table import Table
 
 from gateway.cli.bench.workloads import Request, requests
 from scripts.gateway_bench import pin
-from scripts.score_stores_bench import Row, from_disk, from_redis, redis_killed
+from scripts.score_stores_bench import Row, claimed, from_disk, from_redis, redis_killed
 from tests.system.running import Gateway, running
 
 _MODEL = """
@@ -52,6 +54,7 @@ source = "fake"
 engine = "fake"
 """
 _CLIENTS = 16
+_LONG_PASSAGES = 3
 _FILLED_MB = 16
 _FILLING_DOCUMENTS = 1000
 
@@ -99,14 +102,45 @@ async def _stream(cached: Gateway, plain: Gateway, rounds: int) -> Row:
     return _ratio("half seen", times[cached], times[plain])
 
 
-async def _at_once(cached: Gateway, plain: Gateway, rounds: int) -> Row:
+async def _at_once(
+    cached: Gateway, plain: Gateway, rounds: int, passages: int = 1, seed: int = 3
+) -> Row:
+    """Return the row of clients that ask at once; each document has so many passages."""
     times: dict[Gateway, float] = {cached: 0.0, plain: 0.0}
-    for asked in islice(requests("rag20", seed=3), rounds):
+    pairs = {gateway: -await _computed(gateway) for gateway in times}
+    for asked in islice(_long(passages, seed), rounds):
         for gateway in times:
             started = time.perf_counter()
             await asyncio.gather(*(_ask(gateway, asked) for _ in range(_CLIENTS)))
             times[gateway] += time.perf_counter() - started
-    return _ratio("at once", times[cached], times[plain])
+    for gateway in times:
+        pairs[gateway] += await _computed(gateway)
+    name = "at once" if passages == 1 else f"at once, {passages} passages a document"
+    computed = f"{pairs[cached] // rounds} pairs against {pairs[plain] // rounds}"
+    return _ratio(f"{name}: {computed}", times[cached], times[plain])
+
+
+async def _at_once_long(cached: Gateway, plain: Gateway, rounds: int) -> Row:
+    return await _at_once(cached, plain, rounds, _LONG_PASSAGES, seed=7)
+
+
+def _long(passages: int, seed: int) -> Iterator[Request]:
+    """Yield requests whose documents have some passages each."""
+    for asked in requests("rag20", seed=seed):
+        documents = asked.documents
+        places = range(len(documents))
+        yield Request(
+            asked.query,
+            tuple(
+                " ".join(documents[(place + step) % len(documents)] for step in range(passages))
+                for place in places
+            ),
+        )
+
+
+async def _computed(gateway: Gateway) -> int:
+    """Return the number of documents that the shards have scored."""
+    return sum(shard["documents"] for shard in (await gateway.shards()).values())
 
 
 async def _nothing_repeats(cached: Gateway, plain: Gateway, rounds: int) -> Row:
@@ -165,29 +199,52 @@ async def _memory(folder: Path) -> Row:
     }
 
 
-async def measure(source: str, dtype: str, rounds: int, seconds: float) -> Sequence[Row]:
-    """Return one row per question."""
-    settings = {"source": source, "dtype": dtype, "threads": 1}
+_Compare = Callable[[Gateway, Gateway, int], Awaitable[Row]]
+_COMPARED: Mapping[str, _Compare] = {
+    "again": _again,
+    "half-seen": _stream,
+    "at-once": _at_once,
+    "at-once-long": _at_once_long,
+    "nothing-repeats": _nothing_repeats,
+}
+"""The rows of a gateway with the cache against one without."""
+
+
+async def compare(
+    settings: Mapping[str, object], room: Path, rounds: int, names: Sequence[str]
+) -> Sequence[Row]:
+    """Return these rows of two gateways."""
+    folders = [room / name for name in ("cached", "plain")]
+    for folder in folders:
+        folder.mkdir()
+    async with (
+        running(_MODEL.format(megabytes=64, **settings), folders[0]) as cached,
+        running(_MODEL.format(megabytes=0, **settings), folders[1]) as plain,
+    ):
+        await cached.until_ready()
+        await plain.until_ready()
+        return [await _COMPARED[name](cached, plain, rounds) for name in names]
+
+
+async def measure(
+    settings: Mapping[str, object], rounds: int, seconds: float, names: Sequence[str]
+) -> Sequence[Row]:
+    """Return one row per question; without names those of the stores, too."""
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as room, Progress(console=Console(stderr=True)) as bar:
-        task = bar.add_task("score cache", total=9)
-        folders = [Path(room) / name for name in ("cached", "plain", "core", "memory")]
+        task = bar.add_task("score cache", total=1 if names else 7)
+        rows += await compare(settings, Path(room), rounds, names or list(_COMPARED))
+        bar.advance(task)
+        if names:
+            return rows
+        folders = [Path(room) / name for name in ("core", "memory")]
         for folder in folders:
             folder.mkdir()
-        async with (
-            running(_MODEL.format(megabytes=64, **settings), folders[0]) as cached,
-            running(_MODEL.format(megabytes=0, **settings), folders[1]) as plain,
-        ):
-            await cached.until_ready()
-            await plain.until_ready()
-            for ask in (_again, _stream, _at_once, _nothing_repeats):
-                rows.append(await ask(cached, plain, rounds))
-                bar.advance(task)
-        rows.append(await _one_core(folders[2], seconds))
+        rows.append(await _one_core(folders[0], seconds))
         bar.advance(task)
-        rows.append(await _memory(folders[3]))
+        rows.append(await _memory(folders[1]))
         bar.advance(task)
-        for store in (from_disk, from_redis):
+        for store in (from_disk, from_redis, claimed):
             rows.append(await store(settings, Path(room), rounds))
             bar.advance(task)
         rows.append(await redis_killed(Path(room), seconds))
@@ -202,9 +259,13 @@ def main() -> None:
     parser.add_argument("--dtype", default="fp32")
     parser.add_argument("--rounds", type=int, default=5, help="requests of each row")
     parser.add_argument("--seconds", type=float, default=5.0, help="of the row on one core")
+    parser.add_argument(
+        "--rows", nargs="*", default=(), choices=[*_COMPARED], help="these alone (default: all)"
+    )
     parser.add_argument("--json", action="store_true")
     flags = parser.parse_args()
-    rows = asyncio.run(measure(flags.source, flags.dtype, flags.rounds, flags.seconds))
+    settings = {"source": flags.source, "dtype": flags.dtype, "threads": 1}
+    rows = asyncio.run(measure(settings, flags.rounds, flags.seconds, flags.rows))
     if flags.json:
         sys.stdout.write(json.dumps(rows) + "\n")
         return

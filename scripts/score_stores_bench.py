@@ -8,7 +8,7 @@ import asyncio
 import statistics
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count, islice
 from pathlib import Path
 from typing import NamedTuple
@@ -43,6 +43,7 @@ _KILLS = 20
 _CLIENTS = 4
 _WINDOW = 200  # requests that are asked again and again, and a tenth of them new
 _PATIENCE_SECONDS = 60.0
+_SAME = 1e-3
 
 
 class Answer(NamedTuple):
@@ -126,6 +127,50 @@ async def from_redis(settings: Mapping[str, object], room: Path, rounds: int) ->
         async with running(config, folders[0]) as first:
             await first.until_ready()
             return await _again("from Redis", "shared", first, config, folders[1], rounds)
+
+
+async def claimed(settings: Mapping[str, object], room: Path, rounds: int) -> Row:
+    """Return the row of two gateways that are asked the same new request at once."""
+    model = _MODEL.format(**settings)
+    with redis_server(room / "claimed") as server:
+        folders = _folders(room, "claimed a", "claimed b", "alone a", "alone b")
+        async with AsyncExitStack() as stack:
+            found = []
+            for folder, shares in zip(folders, (True, True, False, False), strict=True):
+                config = (_shared(server) if shares else "") + model
+                gateway = await stack.enter_async_context(running(config, folder))
+                await gateway.until_ready()
+                found.append(gateway)
+            return await _claimed(found[:2], found[2:], rounds)
+
+
+async def _claimed(sharing: Sequence[Gateway], alone: Sequence[Gateway], rounds: int) -> Row:
+    first, *new = islice(requests("rag20", seed=8), 1 + rounds)
+    for gateway in (*sharing, *alone):
+        warm = Request(gateway.url, first.documents)  # the gateways learn their pace
+        await _answer(gateway, warm)
+    times, pairs = {}, {}
+    for name, both in (("sharing", sharing), ("alone", alone)):
+        before, taken = await _computed(both), []
+        for asked in new:
+            started = time.perf_counter()
+            one, other = await asyncio.gather(*(_answer(gateway, asked) for gateway in both))
+            taken.append(time.perf_counter() - started)
+            pairs_of_scores = zip(one.scores, other.scores, strict=True)
+            assert all(abs(a - b) < _SAME for a, b in pairs_of_scores)  # batches may differ
+        times[name], pairs[name] = statistics.median(taken), await _computed(both) - before
+    return {
+        "row": f"claimed: {pairs['sharing'] / rounds:g} pairs against {pairs['alone'] / rounds:g}",
+        "cached_ms": 1e3 * times["sharing"],
+        "computed_ms": 1e3 * times["alone"],
+        "ratio": times["alone"] / times["sharing"],
+    }
+
+
+async def _computed(gateways: Sequence[Gateway]) -> int:
+    """Return the number of documents that the shards have scored."""
+    found = [await gateway.shards() for gateway in gateways]
+    return sum(shard["documents"] for shards in found for shard in shards.values())
 
 
 def _shared(server: RedisServer) -> str:

@@ -58,6 +58,7 @@ class Model:
     ) -> None:
         self.spec = spec
         self.is_draining = False
+        self._entered = 0
         self.quarantine = Quarantine(secrets.token_bytes(32))
         self.replicas = ReplicaSet(
             spec,
@@ -113,7 +114,7 @@ class Model:
         self._stop_if_drained()
 
     def _stop_if_drained(self) -> None:
-        if self.is_draining and not self._admission.tokens:  # each request has some
+        if self.is_draining and not self._entered and not self._admission.tokens:
             self.stop()
 
     def status(self) -> ModelStatus:
@@ -144,15 +145,38 @@ class Model:
     # -- admission ---------------------------------------------------------------------------------
 
     @contextmanager
-    def admitted(self, request: AdmissionRequest) -> Iterator[None]:
+    def entered(self) -> Iterator[None]:
+        """Let a request look for kept scores while the block runs; it may cost the model nothing.
+
+        Drained or replaced in the meantime, the model stops after it.
+
+        Raises:
+            ModelDrained: the operator has taken the model out of service.
+            ModelUnavailable: no shard is ready or starting.
+        """
+        if refusal := self._out_of_service():
+            raise refusal
+        self._entered += 1
+        try:
+            yield
+        finally:
+            self._entered -= 1
+            self._stop_if_drained()
+
+    @contextmanager
+    def admitted(self, request: AdmissionRequest, *, has_entered: bool = False) -> Iterator[None]:
         """Admit a request while the block runs, or reject it.
+
+        Args:
+            request: the request.
+            has_entered: whether it has entered, so that a drained model scores it as well.
 
         Raises:
             ModelDrained: the operator has taken the model out of service.
             ModelUnavailable: no shard is ready or starting.
             Overloaded: it could not be answered in time, or too much is admitted already.
         """
-        if refusal := self._refusal(request):
+        if refusal := self._refusal(request, has_entered=has_entered):
             raise refusal
         self._admission.enter(request)
         try:
@@ -161,18 +185,8 @@ class Model:
             self._admission.leave(request)
             self._stop_if_drained()
 
-    def refuse_if_out_of_service(self) -> None:
-        """Raise an error if the model takes no new requests, not even those that cost it nothing.
-
-        Raises:
-            ModelDrained: the operator has taken the model out of service.
-            ModelUnavailable: no shard is ready or starting.
-        """
-        if refusal := self._out_of_service():
-            raise refusal
-
-    def _out_of_service(self) -> GatewayError | None:
-        if self.is_draining:
+    def _out_of_service(self, *, has_entered: bool = False) -> GatewayError | None:
+        if self.is_draining and not has_entered:
             return drained(self.spec.name)
         return None if self._dispatch.is_alive else self._unavailable()
 
@@ -186,8 +200,10 @@ class Model:
         )
         return self._refusal(smallest)
 
-    def _refusal(self, request: AdmissionRequest) -> GatewayError | None:
-        if refusal := self._out_of_service():
+    def _refusal(
+        self, request: AdmissionRequest, *, has_entered: bool = False
+    ) -> GatewayError | None:
+        if refusal := self._out_of_service(has_entered=has_entered):
             return refusal
         replicas = len(self.replicas.ready)
         window = WINDOW_BATCHES * self.replicas.token_budget * replicas

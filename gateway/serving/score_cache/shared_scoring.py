@@ -126,18 +126,21 @@ class SharedScoring:
         Raises:
             GatewayError: why one has none.
         """
-        scoring.model.refuse_if_out_of_service()
+        with scoring.model.entered():
+            try:
+                await self._score(scoring)
+            finally:  # as it was refused, or its client has left before its jobs began
+                flights = self._cache.flights
+                self._cache.release(key for key in scoring.keys if not flights.find(key))
+
+    async def _score(self, scoring: Scoring) -> None:
         await self._identify(scoring)
-        try:
-            if scoring.use.reads:
-                await self._take_kept(scoring)
-            rounds = 0
-            while missing := scoring.missing:
-                await self._round(scoring, missing, joins=rounds < _ROUNDS_WITH_OTHERS)
-                rounds += 1
-        finally:  # as it was refused, or its client has left before its jobs began
-            flights = self._cache.flights
-            self._cache.release(key for key in scoring.keys if not flights.find(key))
+        if scoring.use.reads:
+            await self._take_kept(scoring)
+        rounds = 0
+        while missing := scoring.missing:
+            await self._round(scoring, missing, joins=rounds < _ROUNDS_WITH_OTHERS)
+            rounds += 1
 
     async def _identify(self, scoring: Scoring) -> None:
         """Find the keys of all pairs; without the cache each document has a key of its own."""
@@ -237,7 +240,7 @@ class SharedScoring:
             remaining_seconds=scoring.left_seconds,
         )
         admitted = ExitStack()
-        admitted.enter_context(model.admitted(admission))
+        admitted.enter_context(model.admitted(admission, has_entered=True))
         admitted.enter_context(self._shadows.paused_for(model.spec.name))
         flights = [self._fly(scoring, job) for job in jobs]
         _close_after(admitted, flights)

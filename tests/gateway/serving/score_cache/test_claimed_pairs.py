@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config import Settings
-from gateway.domain.errors import Overloaded
+from gateway.domain.errors import ModelDrained, Overloaded
 from gateway.domain.request import Document, RerankRequest, sigmoid
 from gateway.serving.score_cache.score_cache import CacheUse
 from gateway.serving.score_cache.stores import claim_rule
@@ -120,6 +120,24 @@ async def test_a_claim_of_a_dead_gateway_costs_one_wait(
         await until(lambda: one.stores[0].written == 16)  # in the places of the claims
         found, _ = await one.cache.read(identity, request_keys)
         assert len(found) == 8
+
+
+@pytest.mark.usefixtures("patient")
+async def test_a_model_that_is_drained_answers_what_has_entered(server: RedisServer) -> None:
+    """As when a reload replaces it while a request asks the stores."""
+    async with gateways(server) as (one, other):
+        first = asyncio.create_task(one.rerank())
+        await one.until_flying()
+        second = asyncio.create_task(other.rerank())
+        await until(lambda: bool(other.cache.stores.claims and other.cache.stores.claims.awaited))
+        model = other.fleet.model("a")
+        model.drain()
+        server.kill()
+        assert sources(await second) == {"computed": 8}
+        await until(lambda: model.status().state == "drained")
+        with pytest.raises(ModelDrained):
+            await other.rerank()
+        await first
 
 
 @pytest.mark.usefixtures("patient")

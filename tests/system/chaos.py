@@ -98,7 +98,9 @@ async def _chaos(
             for client in range(clients):
                 group.create_task(crowd.run(client))
             group.create_task(_watch_the_machine(crowd, report))
-            await Monkey(gateway, crowd, report, edition).run(plan(seed, length.seconds), on_progress)
+            await Monkey(gateway, crowd, report, edition).run(
+                plan(seed, length.seconds), on_progress
+            )
             while len(crowd.rows) < length.requests:
                 await asyncio.sleep(_LOOK_SECONDS)
             crowd.stopped.set()

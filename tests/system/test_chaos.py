@@ -25,10 +25,10 @@ async def test_the_invariants_hold_under_chaos(tmp_path: Path) -> None:
     assert all(report.poison_deaths.values())  # their upper bound is one of the invariants
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 async def test_the_invariants_hold_with_all_stores_of_scores(tmp_path: Path) -> None:
     """While Redis is killed and stopped, too."""
-    report = await chaos(tmp_path, seed=25, seconds=_SECONDS, cache="stores")
+    report = await chaos(tmp_path, seed=25, seconds=_SECONDS, requests=400, cache="stores")
     assert report.problems == []
     assert report.redis_ends > 0
     assert report.sources["disk"] + report.sources["shared"] > 0

@@ -44,7 +44,7 @@ FIRST, BM25, RERANKED = "first stage", "BM25", "reranked"
         "gateway eval Qwen/Qwen3-Reranker-0.6B --queries q.jsonl --corpus c.jsonl \\",
         "    --qrels test.tsv --run bm25.run",
         "gateway eval qwen3 --url http://127.0.0.1:8080 --candidates labelled.jsonl",
-        "gateway eval qwen3 --first embedded --url http://127.0.0.1:8080 --data beir/scifact",
+        "gateway eval qwen3 --first embedded --url 127.0.0.1:8080 --data beir/scifact",
     ),
 )
 @click.argument("model", required=False, shell_complete=model_names)

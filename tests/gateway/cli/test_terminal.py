@@ -196,6 +196,7 @@ def lines(site: Site, tmp_path_factory: pytest.TempPathFactory) -> list[list[str
         ["compare", "--url", url],
         ["calibrate", str(folder / "pairs.jsonl"), *asked, "--dry-run"],
         ["models"],
+        ["files"],
         ["verify", f"{READY}=fake", "--engine", "fake", "--pairs", "0"],
         ["doctor", "--config", str(folder / "gateway.toml")],
     ]

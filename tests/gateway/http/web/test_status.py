@@ -31,9 +31,9 @@ def visit(partly: Serving, browser: Browser) -> Iterator[Visit]:
 def test_models_and_shards_are_shown_with_their_states_and_errors(visit: Visit) -> None:
     page = visit.open("status")
     shards = page.get_by_role("table", name="Shards of demo").get_by_role("row")
+    expect(shards.nth(1).get_by_role("rowheader")).to_have_text("demo/cpu:0")  # it is shown
     head = shards.nth(0).get_by_role("columnheader").all_inner_texts()
     row = dict(zip(head[1:], shards.nth(1).get_by_role("cell").all_inner_texts(), strict=True))
-    expect(shards.nth(1).get_by_role("rowheader")).to_have_text("demo/cpu:0")
     assert {name: row[name] for name in ("state", "device", "dtype", "queue", "restarts")} == {
         "state": "ready",
         "device": "cpu",

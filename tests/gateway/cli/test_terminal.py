@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import click
 import pytest
-from click.testing import CliRunner
 from rich.cells import cell_len
 
 from gateway.cli import COMMANDS, cli
@@ -53,14 +52,15 @@ then = "{LOADING}"
 DRIVER = """
 import json, sys
 from gateway.cli import cli
-for line in json.loads(sys.argv[1]):
+lines, width = json.loads(sys.argv[1])
+for line in lines:
     try:
-        cli.main(line, prog_name="gateway")
+        cli.main(line, prog_name="gateway", terminal_width=width)
     except SystemExit:
         pass
     print("\\x1e", flush=True)
 """
-"""Runs command lines, one after the other, with a mark after each."""
+"""Runs command lines, one after the other, with a mark after each; helps in a width or None."""
 
 COLOURS: dict[int, dict[str, str]] = {80: {"NO_COLOR": "1"}, 120: {}}
 WIDTHS = pytest.mark.parametrize("columns", COLOURS)
@@ -74,7 +74,7 @@ def on_terminal(lines: list[list[str]], columns: int, **more: str) -> list[str]:
     """Return what each command line prints on a terminal with so many columns."""
     ours, its = os.openpty()
     environ = {**CLEAN, **COLOURS[columns], **more, "COLUMNS": str(columns), "TERM": "xterm"}
-    command = [sys.executable, "-c", DRIVER, json.dumps(lines)]
+    command = [sys.executable, "-c", DRIVER, json.dumps([lines, None])]
     nothing = subprocess.DEVNULL
     with subprocess.Popen(command, stdin=its, stdout=its, stderr=nothing, env=environ) as process:
         os.close(its)
@@ -87,9 +87,9 @@ def on_terminal(lines: list[list[str]], columns: int, **more: str) -> list[str]:
     return _outputs(seen.decode())
 
 
-def in_pipe(lines: list[list[str]], **environ: str) -> list[str]:
-    """Return what each command line prints into a pipe."""
-    command = [sys.executable, "-c", DRIVER, json.dumps(lines)]
+def in_pipe(lines: list[list[str]], width: int | None = None, **environ: str) -> list[str]:
+    """Return what each command line prints into a pipe, helps in this width."""
+    command = [sys.executable, "-c", DRIVER, json.dumps([lines, width])]
     environ = {**CLEAN, **environ, "COLUMNS": "20"}
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=environ, timeout=200)
     return _outputs(done.stdout.decode())
@@ -131,8 +131,8 @@ def _paths(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple
 def test_every_help_has_whole_words(columns: int) -> None:
     lines = [[*path, "--help"] for path in _paths(cli)]
     assert len(lines) > len(COMMANDS) + 4
-    for line, output in zip(lines, on_terminal(lines, columns), strict=True):
-        whole = CliRunner().invoke(cli, line, terminal_width=2000, prog_name="gateway").output
+    helps = zip(on_terminal(lines, columns), in_pipe(lines, width=2000), strict=True)
+    for output, whole in helps:
         _check(output, whole, columns)
 
 

@@ -20,7 +20,7 @@ from gateway.client.errors import (
     DeadlineExceeded,
     InvalidRequest,
 )
-from gateway.client.parts import merge, split
+from gateway.client.parts import merge, split, without_details
 from gateway.client.ranking import Blend, Ranking, ranked
 from gateway.client.retries import Budget, Retries
 from gateway.client.wire import PATH, Reply, read_error, read_reply, request_body
@@ -184,7 +184,7 @@ class AsyncClient:
         parts = split(sizes, documents=self._part_documents, size=PART_BYTES)
         if len(parts) == 1:
             return await self._request(call, texts, call.fields)
-        fields = {**call.fields, "raw_scores": True}
+        fields = {**call.fields, "return_details": True}
         slots = asyncio.Semaphore(PARTS_AT_ONCE)
 
         async def request(part: range) -> Reply:
@@ -196,7 +196,8 @@ class AsyncClient:
                 tasks = [group.create_task(request(part)) for part in parts]
         except ExceptionGroup as group_error:
             raise group_error.exceptions[0] from None
-        return merge(parts, [task.result() for task in tasks])
+        whole = merge(parts, [task.result() for task in tasks])
+        return whole if call.fields["return_details"] else without_details(whole)
 
     async def _request(
         self, call: Call, texts: Sequence[str], fields: Mapping[str, object]

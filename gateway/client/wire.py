@@ -29,6 +29,8 @@ class Details:
         passages: number of pairs that it was read in.
         span: start and end of the best passage in the text that was sent, in characters; `None`
             where the document was cut.
+        stage: the model of a cascade that scored it last, or `input-order` where no model did;
+            empty where one model scored all documents.
     """
 
     margin: float
@@ -36,11 +38,12 @@ class Details:
     truncated: bool
     passages: int
     span: tuple[int, int] | None
+    stage: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """One document's score; a margin with `raw_scores`."""
+    """One document's score."""
 
     index: int
     relevance_score: float
@@ -117,6 +120,7 @@ def _details(result: Mapping[str, Any]) -> Details | None:
         truncated=bool(result["truncated"]),
         passages=int(result["passages"]),
         span=(int(span["start"]), int(span["end"])) if span else None,
+        stage=str(result.get("stage", "")),
     )
 
 

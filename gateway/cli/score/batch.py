@@ -1,7 +1,8 @@
 """Scoring of a list of questions, a few at a time.
 
-Documents are scored in parts, which shows progress and allows a question of any length: a score
-depends on its own query and document only, so the parts can be joined.
+Documents are scored in parts, which shows progress and allows a question of any length: a model's
+score depends on its own query and document only, so the parts can be joined. A cascade gets its
+documents in one request.
 """
 
 import asyncio
@@ -65,8 +66,10 @@ async def score_question(
     documents = question.documents
     scores: list[Score] = []
     try:
-        for start in range(0, len(documents), PART_DOCUMENTS):
-            part = documents[start : start + PART_DOCUMENTS]
+        has_parts = len(documents) > PART_DOCUMENTS and await scorer.takes_parts()
+        size = PART_DOCUMENTS if has_parts else max(1, len(documents))
+        for start in range(0, len(documents), size):
+            part = documents[start : start + size]
             scores += await scorer.score(question.query, [document.text for document in part])
             advance(len(part))
     except Refused as error:

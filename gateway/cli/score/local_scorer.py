@@ -74,6 +74,10 @@ class LocalScorer:
         """Score pairs of query and document in one request; raises `Refused`."""
         return await self._score(*map(tuple, zip(*pairs, strict=True)))
 
+    async def takes_parts(self) -> bool:
+        """Return that a score depends on its own query and document only."""
+        return True
+
     async def takes_pairs(self) -> bool:
         """Return true: the fleet takes one query for each document."""
         return True

@@ -108,31 +108,48 @@ class RemoteScorer:
         return self._parse(await self._post(api.url(self._base), body), api, len(pairs))
 
     async def takes_pairs(self) -> bool:
-        """Return whether the server is a gateway, which was not asked for a certain endpoint."""
+        """Return whether the server is a gateway, which was not asked for a certain endpoint.
+
+        A cascade ranks lists, and pairs are none.
+        """
         if self._is_endpoint or self._api is not CLIENT_APIS["jina"]:
             return False
         try:
-            return all(card["owned_by"] == OWNER for card in await self._cards())
+            is_gateway = all(card["owned_by"] == OWNER for card in await self._cards())
+            return is_gateway and await self.takes_parts()
         except Refused:
             return False
 
+    async def takes_parts(self) -> bool:
+        """Return whether the model is none of a gateway's cascades."""
+        try:
+            return not (self._card(await self._cards()) or {}).get("cascade")
+        except Refused:
+            return True
+
     async def identity(self) -> ModelIdentity:
         """Return the model by the server's list of models; raises `Refused` without a list."""
+        card = self._card(await self._cards())
+        if card is None:
+            wanted = self._options.get("model") or "a default model"
+            raise Refused(f"{self._models_url} does not list {wanted}")
+        if models := card.get("cascade"):
+            raise Refused(
+                f"{card['id']!r} is a cascade: name one of its models, {' or '.join(models)}"
+            )
+        return ModelIdentity(card["id"], card.get("weights", ""))
+
+    def _card(self, cards: Sequence[Any]) -> Any:
+        """Return the card of the model, None if it is not listed; raises `Refused`."""
         wanted = self._options.get("model")
-        cards = await self._cards()
         try:
             for card in cards:
                 names = (card["id"], *card["aliases"])
                 if wanted in names or (wanted is None and card["default"]):
-                    if models := card.get("cascade"):
-                        raise Refused(
-                            f"{card['id']!r} is a cascade: name one of its models, "
-                            f"{' or '.join(models)}"
-                        )
-                    return ModelIdentity(card["id"], card.get("weights", ""))
+                    return card
         except (LookupError, TypeError) as error:
             raise Refused(f"{self._models_url} lists no models ({error!r})") from None
-        raise Refused(f"{self._models_url} does not list {wanted or 'a default model'}")
+        return None
 
     @property
     def _models_url(self) -> str:

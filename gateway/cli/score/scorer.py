@@ -89,4 +89,10 @@ class Scorer(Protocol):
     async def takes_pairs(self) -> bool:
         """Return whether the documents of several queries may share a request."""
 
+    async def takes_parts(self) -> bool:
+        """Return whether documents of one query may be divided among requests.
+
+        A cascade ranks a list as a whole.
+        """
+
     async def identity(self) -> ModelIdentity: ...

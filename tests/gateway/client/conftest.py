@@ -18,7 +18,7 @@ SUCCESS = (
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a gateway with the fake engine: `demo`; `slow`, half a second a batch; `busy`, a
-    third of a second for two documents."""
+    third of a second for two documents; `deep`, a cascade; `gone`, which is never ready."""
     folder = tmp_path_factory.mktemp("client")
     config = folder / "gateway.toml"
     config.write_text(
@@ -27,6 +27,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         '[models.slow]\nsource = "fake?delay_ms=500"\nengine = "fake"\ndevices = ["cpu:0"]\n'
         '[models.busy]\nsource = "fake?delay_ms=300"\nengine = "fake"\ndevices = ["cpu:0"]\n'
         "max_length = 8\n"
+        '[models.gone]\nsource = "fake?refuse=66"\nengine = "fake"\ndevices = ["cpu:0"]\n'
+        'fallback = ["input-order"]\n'
+        '[cascades.deep]\nfirst = "demo"\nthen = "slow"\nkeep = 2\n'
     )
     with Serving("--config", str(config), log=folder / "log") as serving:
         yield serving.url

@@ -72,6 +72,15 @@ async def test_parts_equal_one_request(served: str) -> None:
             assert other.tokens == result.tokens
 
 
+@pytest.mark.parametrize("model", ["deep", "gone"])
+async def test_what_ranks_a_whole_list_is_not_asked_in_parts(served: str, model: str) -> None:
+    async with AsyncClient(served, model=model) as whole:
+        assert len(await whole.rerank("q", DOCUMENTS)) == len(DOCUMENTS)
+    async with AsyncClient(served, model=model, part_documents=7) as split:
+        with pytest.raises(InvalidRequest, match="in one request"):
+            await split.rerank("q", DOCUMENTS)
+
+
 async def test_documents_are_returned_only_if_requested(served: str) -> None:
     async with AsyncClient(served) as client:
         ranking = await client.rerank("q", ["a", "b"], return_documents=False)

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli import cli
+from gateway.client import Client
 from gateway.config import CalibrationEntry, read_calibrations, write_calibration
 from gateway.domain.request import Calibration, sigmoid
 from shards.engines.fake import margin
@@ -191,6 +192,15 @@ def test_replies_carry_the_calibrated_score_and_the_raw_margin(calibrated: Calib
     assert [result["margin"] for result in found["results"]] == sorted(margins, reverse=True)
     for result in found["results"]:
         assert result["relevance_score"] == sigmoid(0.25 * margins[result["index"]] + 1.0)
+
+
+def test_our_client_has_the_calibrated_scores_of_lists_in_parts(calibrated: Calibrated) -> None:
+    found = calibrated.post("/v1/rerank", model="demo", query="q", documents=DOCUMENTS)
+    with Client(calibrated.url, model="demo", part_documents=1) as client:
+        ranking = client.rerank("q", DOCUMENTS)
+    assert [(each.index, each.relevance_score) for each in ranking] == [
+        (each["index"], each["relevance_score"]) for each in found["results"]
+    ]
 
 
 def test_raw_scores_stay_margins(calibrated: Calibrated) -> None:

@@ -1,13 +1,18 @@
-"""Commands at a gateway whose model is away: figures about it hold no score of a fallback."""
+"""Commands at a gateway whose model is away, and at a cascade.
+
+Figures about a model hold no score of a fallback; a cascade ranks each list as a whole.
+"""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli import cli
+from gateway.cli.score.batch import PART_DOCUMENTS
 from tests.gateway.cli.conftest import Serving
 
 FAKE = 'engine = "fake"\ndevices = "cpu:0"\n'
@@ -89,3 +94,32 @@ def test_margins_that_a_cascade_made_are_no_base_of_a_calibration(
     assert (done.exit_code, out.exists()) == (1, False)
     assert "'deep' is a cascade: name one of its models, other or demo" in done.stderr
     assert run("eval", "deep", "--candidates", labelled, "--url", url).exit_code == 0
+
+
+def asked(url: str, query: str, documents: list[str]) -> list[int]:
+    """Return the order of a cascade for one request."""
+    body = json.dumps({"model": "deep", "query": query, "documents": documents}).encode()
+    request = Request(f"{url}/v1/rerank", body, {"content-type": "application/json"})
+    with urlopen(request) as reply:
+        return [each["index"] for each in json.load(reply)["results"]]
+
+
+def test_a_cascade_ranks_a_long_list_as_a_whole(url: str, tmp_path: Path) -> None:
+    documents = [f"document {number}" for number in range(2 * PART_DOCUMENTS + 7)]
+    (tmp_path / "many.txt").write_text("\n".join(documents))
+    done = run("rerank", "--url", url, "--model", "deep", "-q", "q", str(tmp_path / "many.txt"))
+    assert done.exit_code == 0, done.output
+    order = [json.loads(line)["index"] for line in done.stdout.splitlines()]
+    assert order == asked(url, "q", documents)
+
+
+def test_a_cascade_ranks_each_request_of_a_file(url: str, tmp_path: Path) -> None:
+    documents = [f"document {number}" for number in range(6)]
+    file = tmp_path / "questions.jsonl"
+    lines = [{"query": f"q{number}", "documents": documents} for number in range(5)]
+    file.write_text("\n".join(map(json.dumps, lines)))
+    done = run("rerank", "--url", url, "--model", "deep", str(file))
+    assert done.exit_code == 0, done.output
+    for number, line in enumerate(done.stdout.splitlines()):
+        order = [each["index"] for each in json.loads(line)["results"]]
+        assert order == asked(url, f"q{number}", documents)

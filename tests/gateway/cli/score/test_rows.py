@@ -40,6 +40,9 @@ class Margins:
         margins = [margin(query, document) for query, document in pairs]
         return [Score(sigmoid(found), found) for found in margins]
 
+    async def takes_parts(self) -> bool:
+        return True
+
     async def takes_pairs(self) -> bool:
         return True
 

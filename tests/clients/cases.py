@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-MODEL = "embedded-bert"
+MODEL = "embedded"
 QUERY = "What is the capital of France?"
 DOCUMENTS = [
     "Berlin is the capital of Germany.",

@@ -29,7 +29,7 @@ CLEAN = {name: value for name, value in os.environ.items() if not name.startswit
 KEYED = """
 port = 0
 keys_file = "keys.toml"
-[models.embedded-bert]
+[models.embedded]
 source = "fake"
 engine = "fake"
 devices = ["cpu:0"]
@@ -38,7 +38,7 @@ devices = ["cpu:0"]
 BUSY = """
 port = 0
 limits.queue_tokens = 100
-[models.embedded-bert]
+[models.embedded]
 source = "fake?delay_ms=300"
 engine = "fake"
 devices = ["cpu:0"]

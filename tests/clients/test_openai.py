@@ -8,7 +8,7 @@ from tests.clients.cases import MODEL, NO_MODEL, NO_SUCH_KEY, WRONG_KEY, Keyed
 
 def test_models(url: str) -> None:
     client = openai.OpenAI(api_key="any", base_url=f"{url}/v1")
-    assert [model.id for model in client.models.list()] == ["embedded-bert", "embedded-qwen3"]
+    assert [model.id for model in client.models.list()] == ["embedded", "embedded-qwen3"]
     model = client.models.retrieve(MODEL)
     assert (model.id, model.object, model.owned_by) == (MODEL, "model", "rerank-gateway")
     assert model.created > 0

@@ -34,8 +34,8 @@ def test_claims_where_they_pay(
 
 
 def test_a_wait_is_no_longer_than_computing_and_leaves_time_for_it() -> None:
-    assert longest_wait(Terms(1.0, 0.0, 30.0)) == 1.25
-    assert longest_wait(Terms(1.0, 1.0, 30.0)) == 2.5
+    assert longest_wait(Terms(1.0, 0.0, 30.0)) == 1.0
+    assert longest_wait(Terms(1.0, 1.0, 30.0)) == 2.0
     assert longest_wait(Terms(1.0, 0.0, 2.0)) == pytest.approx(0.6)
     assert longest_wait(Terms(1.0, 0.0, 1.0)) == 0.0
 

@@ -5,9 +5,9 @@ computing takes `PAYS_SECONDS` at least, `PAYS_ROUND_TRIPS` times as long as the
 to answer, and `PAYS_SECONDS_A_PAIR` for each pair, as each has a command of its own. A request with
 more than `MOST_PAIRS` pairs to score makes no claims: so many commands take too long.
 
-A request that waits for the score of another gateway never waits longer than it is expected to take
-to compute it here, behind the work that is before it, and keeps the time to compute by its deadline.
-So a claim whose holder has died costs others no more than the time of one computation.
+A request that waits for the score of another gateway never waits longer than it is expected to
+take to compute it here, behind the work that is before it, and keeps the time to compute by its
+deadline. So a claim whose holder has died costs others no more than the time of one computation.
 """
 
 from typing import NamedTuple

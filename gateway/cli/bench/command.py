@@ -12,7 +12,7 @@ import click
 from gateway.cli import exit_codes
 from gateway.cli.console import console, fail, print_json, print_table
 from gateway.cli.help_text import examples
-from gateway.cli.plots import check_plot, save_plot
+from gateway.cli.plots import check_plot, plot_option, save_plot
 from gateway.cli.remote import DEFAULT_URL, api_key_option, read_key
 from gateway.cli.table import Column, Row, Table
 
@@ -94,12 +94,7 @@ SLICES = 60
 )
 @api_key_option
 @click.option("--json", "as_json", is_flag=True, help="Figures as JSON instead of a table.")
-@click.option(
-    "--plot",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Plot of latency and throughput over time, .svg or .png (default: none).",
-)
+@plot_option("Plot of latency and throughput over time, .svg or .png (default: none).")
 def bench(
     address: str | None,
     url: str | None,

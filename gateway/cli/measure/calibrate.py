@@ -18,7 +18,7 @@ from gateway.cli.measure.calibration.fit import FEW, CannotCalibrate, fit, held_
 from gateway.cli.measure.calibration.reliability import calibration_error
 from gateway.cli.measure.calibration_report import FittedMap, LabelledPairs, plot_map, report
 from gateway.cli.measure.judged import JudgedQuery, read_judged
-from gateway.cli.plots import check_plot
+from gateway.cli.plots import check_plot, plot_option
 from gateway.cli.score.batch import score_questions
 from gateway.cli.score.progress import progress_bar
 from gateway.cli.score.scorer import Refused, Scorer, Unreachable
@@ -71,12 +71,7 @@ if TYPE_CHECKING:
 )
 @click.option("--temperature", is_flag=True, help="Fit of the slope alone, with intercept 0.")
 @click.option("--dry-run", is_flag=True, help="Report only; no file is written.")
-@click.option(
-    "--plot",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Reliability diagram, .svg or .png (default: none).",
-)
+@plot_option("Reliability diagram, .svg or .png (default: none).")
 @click.option("--json", "as_json", is_flag=True, help="Figures as JSON instead of a table.")
 def calibrate(
     files: tuple[str, ...],

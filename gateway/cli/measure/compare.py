@@ -16,7 +16,7 @@ from gateway.cli.inputs import BadInput
 from gateway.cli.measure.agreement import Agreement, ModelRun, agreement, run_model
 from gateway.cli.measure.judged import JudgedQuery, read_judged
 from gateway.cli.measure.shadow_agreement import show_shadows
-from gateway.cli.plots import check_plot, save_plot
+from gateway.cli.plots import check_plot, plot_option, save_plot
 from gateway.cli.remote import Target, default_url, read_key
 from gateway.cli.score.client_apis import CLIENT_APIS
 from gateway.cli.score.scorer import Unreachable
@@ -69,12 +69,7 @@ A, B = "a", "b"
     help="Number of best documents for the overlap (default: 10).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Figures as JSON instead of a table.")
-@click.option(
-    "--plot",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Plot of both scores of each pair, .svg or .png (default: none).",
-)
+@plot_option("Plot of both scores of each pair, .svg or .png (default: none).")
 def compare(
     a: str | None,
     b: str | None,

@@ -26,7 +26,7 @@ from gateway.cli.measure.evaluation.collection import (
 )
 from gateway.cli.measure.judged import JudgedQuery
 from gateway.cli.measure.reranked_run import RerankedRun, has_relevant, rerank, swept
-from gateway.cli.plots import check_plot
+from gateway.cli.plots import check_plot, plot_option
 from gateway.cli.score.scorer import Unreachable
 from gateway.cli.score.scorer_options import scorer_of, scorer_options
 from gateway.cli.table import Column, Row, Table
@@ -123,12 +123,7 @@ FIRST, BM25, RERANKED = "first stage", "BM25", "reranked"
     help="First model of a cascade before MODEL: its quality and time at each keep, and the keep "
     "to take (default: none).",
 )
-@click.option(
-    "--plot",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="SVG or PNG file for a plot of the cascade over keep (default: none).",
-)
+@plot_option("SVG or PNG file for a plot of the cascade over keep (default: none).")
 @scorer_options
 @click.option("--json", "as_json", is_flag=True, help="Figures as JSON instead of a table.")
 def evaluate(

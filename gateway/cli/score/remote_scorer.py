@@ -94,6 +94,7 @@ class RemoteScorer:
         self._retry_seconds = retry_seconds
         self._takes_degraded = takes_degraded
         self._has_answered = False
+        self._takes_parts: bool | None = None  # until the server is asked
         self.warnings: dict[str, None] = {}
 
     async def score(self, query: str, documents: Sequence[str]) -> list[Score]:
@@ -115,17 +116,20 @@ class RemoteScorer:
         if self._is_endpoint or self._api is not CLIENT_APIS["jina"]:
             return False
         try:
-            is_gateway = all(card["owned_by"] == OWNER for card in await self._cards())
-            return is_gateway and await self.takes_parts()
+            cards = await self._cards()
+            is_gateway = all(card["owned_by"] == OWNER for card in cards)
+            return is_gateway and not _is_cascade(self._card(cards))
         except Refused:
             return False
 
     async def takes_parts(self) -> bool:
-        """Return whether the model is none of a gateway's cascades."""
-        try:
-            return not (self._card(await self._cards()) or {}).get("cascade")
-        except Refused:
-            return True
+        """Return whether the model is none of a gateway's cascades; the server is asked once."""
+        if self._takes_parts is None:
+            try:
+                self._takes_parts = not _is_cascade(self._card(await self._cards()))
+            except Refused:
+                self._takes_parts = True
+        return self._takes_parts
 
     async def identity(self) -> ModelIdentity:
         """Return the model by the server's list of models; raises `Refused` without a list."""
@@ -233,3 +237,7 @@ def _error_message(raw: bytes) -> str:
             if isinstance(inner, str):
                 return inner
     return str(found)[:500]
+
+
+def _is_cascade(card: Mapping[str, Any] | None) -> bool:
+    return bool(card and card.get("cascade"))

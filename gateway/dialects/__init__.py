@@ -30,6 +30,7 @@ from gateway.dialects.media_types import (
     MediaType,
     encode,
     prefers_html,
+    prefers_json,
     reply_media_type,
     request_media_type,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "match_request",
     "parse_body",
     "prefers_html",
+    "prefers_json",
     "reply_media_type",
     "request_media_type",
     "squeezed",

@@ -93,6 +93,19 @@ def prefers_html(accept: str) -> bool:
     return page > 0 and page >= other
 
 
+def prefers_json(accept: str) -> bool:
+    """Return whether an `Accept` header names JSON and prefers no kind of text to it."""
+    json, text = 0.0, 0.0
+    for entry in accept.split(",", _MOST_TYPES)[:_MOST_TYPES]:
+        kind, parameters = _split(entry)
+        quality = _quality(parameters.get("q", "1"))
+        if FORMS.get(kind or "?") is MediaType.JSON:
+            json = max(json, quality)
+        elif kind.startswith(("text/", "application/openmetrics-text")):
+            text = max(text, quality)
+    return json > 0 and json >= text
+
+
 def encode(value: object, form: MediaType) -> bytes:
     """Encode a reply."""
     return ENCODERS[form](value)

@@ -1,4 +1,4 @@
-"""Accounting of a finished rerank request: metrics, its span, and what its key has used."""
+"""Accounting of a finished rerank request: metrics, figures, its span, and its key's use."""
 
 import time
 
@@ -13,6 +13,14 @@ def request_finished(state: GatewayState, context: RequestContext) -> None:
         return
     state.metrics.request_finished(
         context.model, context.dialect.name, context.status, context.seconds
+    )
+    state.requests.add(
+        context.model,
+        context.status,
+        wait=context.timeline.longest_wait_seconds,
+        work=context.timeline.compute_seconds,
+        total=context.seconds,
+        now=time.monotonic(),
     )
     if state.tracing is not None:
         _trace(state.tracing, context)

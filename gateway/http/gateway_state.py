@@ -10,6 +10,7 @@ from gateway.serving.reload import Reloads
 from gateway.serving.score_cache.score_cache import ScoreCache
 from gateway.serving.shadow_traffic import Shadows
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.request_log import RequestLog
 from gateway.telemetry.tracing import Tracing
 
 
@@ -19,6 +20,7 @@ class GatewayState:
 
     Attributes:
         gate: authenticates requests.
+        requests: counts and times of rerank requests by model.
         tracing: sends spans, where tracing is configured.
         limits: the limits of one request.
         connections: the most connections at a time.
@@ -38,6 +40,7 @@ class GatewayState:
     metrics: Metrics
     limits: Limits
     connections: int
+    requests: RequestLog = field(default_factory=RequestLog)
     tracing: Tracing | None = None
     warnings: tuple[str, ...] = ()
     leaving: bool = False

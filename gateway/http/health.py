@@ -14,6 +14,9 @@ from gateway.telemetry.status import ModelStatus
 SCORING = frozenset({"ready", "degraded"})
 """States of a model that can score."""
 
+UNHEALTHY = {"error": "unhealthy", "error_type": "Unhealthy"}
+"""The answer of text-embeddings-inference when it cannot score."""
+
 _OUT_OF_SERVICE = frozenset({"failed", "draining", "drained"})
 """States of a model that does not become ready by itself, so that no roll-out waits for it."""
 

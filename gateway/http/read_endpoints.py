@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from gateway import __version__
-from gateway.dialects import PATHS, prefers_html
+from gateway.dialects import PATHS, prefers_html, prefers_json
 from gateway.dialects.openai import ClusterAuth, ModelCard, ModelList
 from gateway.dialects.tei import TeiInfo, reranker
 from gateway.domain.errors import NotFound, Unauthorized, UnknownModel
@@ -22,6 +22,7 @@ from gateway.http.request_context import context_of
 from gateway.http.responses import reply
 from gateway.http.routes import READS, Alive, HealthReport, Index, ReadyReport, Version
 from gateway.http.web import PAGE, WebFile, web_files
+from gateway.telemetry.request_figures import Figures
 from gateway.telemetry.status import CascadeStatus, GatewayStatus, ModelStatus, SplitStatus
 
 _DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
@@ -85,8 +86,11 @@ class ReadEndpoints:
     async def health(self, request: Request) -> Response:
         """Report the health of the gateway; 503 when no model can score."""
         models = self._fleet.status()
+        scores = health.health(models) in {"ok", "degraded"}
         report = msgspec.convert(
             {
+                **({} if scores else health.UNHEALTHY),
+                "unix": time.time(),
                 **health.health_report(
                     models, stopping=self._state.is_ending, shown=self._shown_names(request)
                 ),
@@ -95,7 +99,6 @@ class ReadEndpoints:
             },
             HealthReport,
         )
-        scores = health.health(models) in {"ok", "degraded"}
         return reply(request.scope, report, 200 if scores else 503)
 
     async def status(self, request: Request) -> Response:
@@ -111,13 +114,16 @@ class ReadEndpoints:
             shadows=self._state.shadows.status(),
             warnings=self._state.warnings,
             score_cache=self._state.score_cache.status(self._fleet.models),
+            figures=self._figures(),
         )
         return reply(request.scope, status)
 
     async def metrics(self, request: Request) -> Response:
-        """Return the metrics, in the format that the scraper accepts."""
+        """Return the metrics, in the format that the scraper accepts; the figures as JSON."""
+        if prefers_json(request.headers.get("accept", "")):
+            return reply(request.scope, self._figures(), headers={"vary": "accept"})
         body, content_type = self._state.metrics.render(request.headers.get("accept", ""))
-        return Response(body, headers={"content-type": content_type})
+        return Response(body, headers={"content-type": content_type, "vary": "accept"})
 
     async def index(self, request: Request) -> Response:
         """Return the page to a browser, and the list of endpoints to other clients."""
@@ -261,6 +267,15 @@ class ReadEndpoints:
         for cascade in self._fleet.cascades_status():
             if {cascade.first, cascade.then} <= status.keys():
                 yield self._cascade_card(cascade, [status[cascade.first], status[cascade.then]])
+
+    def _figures(self) -> Figures:
+        return self._state.requests.figures(
+            self._fleet.status(),
+            version=__version__,
+            uptime_seconds=self._uptime_seconds(),
+            cached_scores=self._state.score_cache.entries,
+            now=time.monotonic(),
+        )
 
     def _uptime_seconds(self) -> float:
         return round(time.monotonic() - self._state.started, 3)

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from gateway.dialects import ADMIN_PREFIX, squeezed
 from gateway.dialects.openai import ClusterAuth, ModelCard, ModelList
 from gateway.dialects.tei import TeiInfo
+from gateway.telemetry.request_figures import Figures
 from gateway.telemetry.status import GatewayStatus
 
 
@@ -43,7 +44,11 @@ class ModelHealth(Struct):
 
 
 class HealthReport(Struct):
-    """The reply of `/health`; its status is `ok`, `degraded`, `loading` or `down`."""
+    """The reply of `/health`; its status is `ok`, `degraded`, `loading` or `down`.
+
+    `unix` is what infinity answers, the time in seconds; `error` and `error_type` are what
+    text-embeddings-inference answers when it cannot score.
+    """
 
     status: str
     stopping: bool
@@ -52,6 +57,9 @@ class HealthReport(Struct):
     models: Sequence[ModelHealth]
     version: str
     uptime_seconds: float
+    unix: float
+    error: str | UnsetType = UNSET
+    error_type: str | UnsetType = UNSET
 
 
 class Index(Struct):
@@ -81,6 +89,7 @@ class Endpoint:
         operation: the method of `gateway.http.read_endpoints.ReadEndpoints` that answers.
         summary: its description in the OpenAPI document.
         reply: the type of the reply; a media type where the reply is not JSON.
+        json: the type of the reply to a client that prefers JSON, where `reply` is a media type.
         statuses: its HTTP statuses; 400 and above are errors, except 503, which has the reply.
         query: the query parameters and their descriptions.
         page: true if a browser, which asks for `text/html`, gets the page instead of the reply.
@@ -91,6 +100,7 @@ class Endpoint:
     summary: str
     reply: object
     statuses: tuple[int, ...] = (200,)
+    json: object = None
     query: Mapping[str, str] | None = None
     page: bool = False
     needs: Need = Need.KEY
@@ -140,7 +150,7 @@ READS: dict[str, Endpoint] = {
         "Readiness: requests can be sent.",
         ReadyReport,
         (200, 404, 503),
-        {"model": "The model to check; all models if it is missing."},
+        query={"model": "The model to check; all models if it is missing."},
         needs=Need.NOTHING,
     ),
     "/health": _HEALTH,
@@ -157,7 +167,11 @@ READS: dict[str, Endpoint] = {
         "status", "The full status, as `gateway status` shows it.", GatewayStatus, needs=Need.ADMIN
     ),
     "/metrics": Endpoint(
-        "metrics", "Metrics, for Prometheus or OpenMetrics.", "text/plain", needs=Need.ADMIN
+        "metrics",
+        "Metrics, for Prometheus or OpenMetrics; as JSON the figures of requests by model.",
+        "text/plain",
+        json=Figures,
+        needs=Need.ADMIN,
     ),
     "/openapi.json": Endpoint(
         "openapi", "This API, as OpenAPI 3.1.", dict[str, object], needs=Need.NOTHING

@@ -11,6 +11,7 @@ from gateway.scheduling.retry_budget import RetryBudget
 from gateway.supervision.lifecycle import State
 from gateway.supervision.memory_recycling import can_shrink
 from gateway.supervision.outlier_detection import OutlierDetector, Trust
+from gateway.supervision.replica import WINDOW_BATCHES
 from gateway.supervision.supervisor import Supervisor
 from gateway.telemetry.status import CalibrationStatus, ModelStatus, ShardStatus
 
@@ -120,6 +121,8 @@ def shard_status(supervisor: Supervisor, tally: Tally, max_shard_memory_mb: int 
         oom_kills=supervisor.degradation.oom_kills,
         demoted=supervisor.degradation.is_demoted,
         canary=supervisor.canary.status(now),
+        slots=WINDOW_BATCHES if replica.facts else 0,
+        free_slots=replica.free_slots,
     )
 
 

@@ -123,6 +123,15 @@ class Replica:
         """True if an isolated job is inside, alone."""
         return self._isolated > 0
 
+    @property
+    def free_slots(self) -> int:
+        """The whole batches for which it has room, of `WINDOW_BATCHES`; 0 while it is not ready."""
+        if self._pipe is None or self.facts is None or self._is_clogged or self.has_suspect:
+            return 0
+        if len(self._pending) >= _MAX_PENDING:
+            return 0
+        return max(0, WINDOW_BATCHES - -(-self._filled // self.facts.token_budget))
+
     def attach(self, pipe: GatewayEnd) -> None:
         """Begin a generation."""
         self._pipe = pipe

@@ -6,6 +6,7 @@ These are the keys of the JSON behind `gateway status`; keys may be added, none 
 from dataclasses import dataclass, field
 
 from gateway.telemetry.model_agreement import Agreement
+from gateway.telemetry.request_figures import Figures
 from gateway.telemetry.score_cache_status import ScoreCacheStatus
 from gateway.telemetry.score_drift import ScoresStatus
 
@@ -43,7 +44,7 @@ class ShardStatus:
     had gone. `recycles` are replacements because it had grown too large; `oom_kills` are kills by
     the kernel because memory ran out; `demoted` is set after it has left its GPU for the CPU.
     `notes` are results of measurements during the load, and the choices made by them. `canary` is
-    unset before the first load.
+    unset before the first load. It has `slots` for so many batches while it is ready.
     """
 
     name: str
@@ -76,6 +77,8 @@ class ShardStatus:
     demoted: bool = False
     notes: tuple[str, ...] = ()
     canary: CanaryStatus | None = None
+    slots: int = 0
+    free_slots: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,3 +276,4 @@ class GatewayStatus:
     shadows: tuple[ShadowStatus, ...] = ()
     warnings: tuple[str, ...] = ()
     score_cache: ScoreCacheStatus = field(default_factory=ScoreCacheStatus)
+    figures: Figures = field(default_factory=Figures)

@@ -244,12 +244,7 @@ def _leaves(kind: type[GatewayError]) -> list[type[GatewayError]]:
 
 def _read(path: str, endpoint: Endpoint) -> Schema:
     """Describe a readable path."""
-    reply: Schema = {
-        "headers": _IDS,
-        "content": {endpoint.reply: {"schema": {"type": "string"}}}
-        if isinstance(endpoint.reply, str)
-        else _content(schema_of(endpoint.reply)) | (_PAGE if endpoint.page else {}),
-    }
+    reply: Schema = {"headers": _IDS, "content": _content_of(endpoint)}
     error = {"headers": _IDS, "content": _content(schema_of(ErrorReply))}
     names = [("name", "path", "Its name.")] if "{name" in path else []
     names += [(name, "query", text) for name, text in (endpoint.query or {}).items()]
@@ -277,6 +272,15 @@ def _read(path: str, endpoint: Endpoint) -> Schema:
             for status in sorted({*endpoint.statuses, *refusals})
         },
     }
+
+
+def _content_of(endpoint: Endpoint) -> Schema:
+    """Return the reply of a readable path, by media type."""
+    if not isinstance(endpoint.reply, str):
+        return _content(schema_of(endpoint.reply)) | (_PAGE if endpoint.page else {})
+    json = {} if endpoint.json is None else {MediaType.JSON.value: schema_of(endpoint.json)}
+    kinds = {endpoint.reply: {"type": "string"}, **json}
+    return {kind: {"schema": schema} for kind, schema in kinds.items()}
 
 
 def _content(schema: Schema, examples: Schema | None = None) -> Schema:

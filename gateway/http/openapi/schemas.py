@@ -90,6 +90,7 @@ def _types() -> dict[Any, Any]:
         each.contract.error for each in DIALECTS
     ]
     read = [each.reply for each in READS.values() if not isinstance(each.reply, str)]
+    read += [each.json for each in READS.values() if each.json is not None]
     return {_key(kind): kind for kind in (RerankBody, Pair, *replies, *read)}
 
 

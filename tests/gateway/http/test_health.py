@@ -5,6 +5,8 @@ from itertools import product
 import pytest
 from starlette.testclient import TestClient
 
+from gateway.app import create_app
+from gateway.config import ModelSettings, Settings
 from gateway.http.health import health, health_report, readiness
 from gateway.telemetry.status import ModelStatus, ShardStatus
 
@@ -130,6 +132,19 @@ def test_health_endpoint(client: TestClient) -> None:
     }
     assert reply["shards"] == {"total": 4, "ready": 3, "failed": 1}
     assert reply["uptime_seconds"] > 0
+    assert reply["unix"] > reply["uptime_seconds"]  # as infinity answers
+    assert "error" not in reply
+
+
+def test_health_of_a_gateway_that_cannot_score_has_the_words_of_tei() -> None:
+    broken = ModelSettings(source="fake?refuse=4", engine="fake", devices=("cpu",))
+    with TestClient(create_app(Settings(models={"broken": broken}))) as client:
+        reply = client.get("/tei/health")
+    assert reply.status_code == 503
+    found = reply.json()
+    assert found["status"] in {"loading", "down"}
+    assert (found["error"], found["error_type"]) == ("unhealthy", "Unhealthy")
+    assert found["unix"] > 0
 
 
 def test_readyz_endpoint(client: TestClient) -> None:

@@ -184,6 +184,22 @@ async def test_a_code_of_the_shard_becomes_an_error_of_the_client(
         await scores
 
 
+async def test_slots_are_free_for_whole_batches(bench: Bench) -> None:
+    assert bench.replica.free_slots == 0  # it is not ready
+    bench.shard.send(_READY)
+    bench.replica.receive()
+    assert bench.replica.free_slots == 2
+    scores = bench.submit(100)
+    assert bench.replica.free_slots == 1
+    bench.submit(1000)
+    assert bench.replica.free_slots == 0
+    job = bench.received_job()
+    bench.shard.send(_scores(job))
+    bench.replica.receive()
+    assert scores.done()
+    assert bench.replica.free_slots == 1
+
+
 async def test_a_window_of_two_batches_is_sent_and_no_more(ready: Bench) -> None:
     ready.submit(tokens=900)
     ready.submit(tokens=600)

@@ -12,11 +12,14 @@ the keys of `boosts` that the document's metadata has with a value other than fa
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.client.candidates import Candidate
 from gateway.client.errors import InvalidRequest
 from gateway.client.wire import Details, Scored
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,35 @@ class Ranking:
 
     def __len__(self) -> int:
         return len(self.results)
+
+    def to_list(self) -> list[dict[str, Any]]:
+        """Return the results as dictionaries, best first, with details where there are any."""
+        return [_row(result) for result in self.results]
+
+    def to_pandas(self) -> "DataFrame":
+        """Return the results as a DataFrame: the rows of `to_list`.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        try:
+            from pandas import DataFrame
+        except ModuleNotFoundError:
+            raise ImportError(
+                "a DataFrame needs pandas: pip install pandas; `to_list` has the same rows"
+            ) from None
+        return DataFrame(self.to_list())
+
+
+def _row(result: Ranked) -> dict[str, Any]:
+    row = {name: getattr(result, name) for name in ("index", "relevance_score", "score")}
+    if result.first_stage_score is not None:
+        row["first_stage_score"] = result.first_stage_score
+    if details := result.details:
+        row |= {name: getattr(details, name) for name in ("margin", "tokens", "truncated")}
+        row["passages"] = details.passages
+        row["start"], row["end"] = details.span or (None, None)
+    return {**row, "document": result.document}
 
 
 @dataclass(frozen=True, slots=True)

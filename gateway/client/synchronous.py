@@ -5,7 +5,8 @@ Threads may share one `Client`; their calls run at the same time and share its c
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -16,59 +17,96 @@ T = TypeVar("T")
 
 
 class LoopThread:
-    """An event loop that runs in a thread from the first call until `stop`."""
+    """An event loop that runs in a thread from the first call until `stop`.
 
-    def __init__(self) -> None:
+    Args:
+        owner: name of the thing that owns it, in errors.
+    """
+
+    def __init__(self, owner: str) -> None:
+        self._owner = owner
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._stopped = False
+        self._calls: set[asyncio.Task[Any]] = set()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the thread; return its result, or raise its exception."""
-        try:
-            loop = self._start()
-        except RuntimeError:
-            coroutine.close()
-            raise
-        future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+        future = self.submit(coroutine)
         try:
             return future.result()
         finally:
             future.cancel()  # after an interrupt such as Ctrl-C; without effect on a done future
 
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Begin to run a coroutine in the thread."""
+        try:
+            loop = self._start()
+        except RuntimeError:
+            coroutine.close()
+            raise
+        return asyncio.run_coroutine_threadsafe(self._called(coroutine), loop)
+
     def stop(self, last: Coroutine[Any, Any, None]) -> None:
-        """Cancel running coroutines, run one last coroutine, and end the thread."""
+        """Cancel what was submitted, run one last coroutine, and end the thread."""
         with self._lock:
             loop, thread, self._stopped = self._loop, self._thread, True
             self._loop = self._thread = None
         if loop is None or thread is None:
             last.close()
             return
-        asyncio.run_coroutine_threadsafe(_end(last), loop).result()
+        if threading.current_thread() is thread:  # the garbage collector runs in any thread
+            ending = loop.create_task(self._end(last))
+            ending.add_done_callback(lambda _: loop.stop())
+            return
+        asyncio.run_coroutine_threadsafe(self._end(last), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
-        loop.close()
+
+    async def _called(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        task = _current_task()
+        self._calls.add(task)
+        try:
+            return await coroutine
+        finally:
+            self._calls.discard(task)
+
+    async def _end(self, last: Coroutine[Any, Any, None]) -> None:
+        await _cancel(set(self._calls))
+        await last
+        await _cancel(asyncio.all_tasks() - {_current_task()})
 
     def _start(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._stopped:
-                raise RuntimeError("the client is closed")
+                raise RuntimeError(f"the {self._owner} is closed")
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(
-                    target=self._loop.run_forever, name="rerank-client", daemon=True
+                    target=_run, args=(self._loop,), name=f"rerank-{self._owner}", daemon=True
                 )
                 self._thread.start()
             return self._loop
 
 
-async def _end(last: Coroutine[Any, Any, None]) -> None:
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for other in others:
-        other.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
-    await last
+async def _cancel(tasks: Collection[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _current_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None
+    return task
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()
 
 
 class Client:
@@ -76,7 +114,7 @@ class Client:
 
     def __init__(self, url: str = DEFAULT_URL, **options: Unpack[Options]) -> None:
         self._client = AsyncClient(url, **options)
-        self._loop = LoopThread()
+        self._loop = LoopThread("client")
 
     def rerank(
         self,

@@ -38,6 +38,7 @@ class Fleet:
         specs: the served models.
         names: their public names.
         accepts_any_model: whether a name that nothing has means the default model.
+        stops_process: whether a bug of supervision ends the process.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Fleet:
         cascades: Sequence[CascadeSpec] = (),
     ) -> None:
         self.accepts_any_model = False
+        self.stops_process = True
         self.dealt: Counter[tuple[str, str]] = Counter()
         self.cascaded: Counter[tuple[str, str]] = Counter()
         self._policy = policy
@@ -101,7 +103,8 @@ class Fleet:
         if not running.cancelled() and (error := running.exception()):
             _logger.critical("supervision failed, the gateway stops", exc_info=error)
             self.has_failed = True
-            signal.raise_signal(signal.SIGTERM)
+            if self.stops_process:
+                signal.raise_signal(signal.SIGTERM)
 
     async def stop(self) -> None:
         """Stop all shards and wait for their end."""

@@ -1,8 +1,11 @@
 """Start of a shard process, which inherits its end of a pipe.
 
 The process is spawned, never forked: a fork would inherit the event loop, and CUDA does not survive
-one. Only the main thread spawns: on Linux the parent-death signal is tied to the *thread* that
-spawned, and a shard whose spawning thread ended would be killed with it.
+one. A thread that spawns outlives its shards: on Linux the parent-death signal is tied to the
+*thread* that spawned, and a shard whose spawning thread ended would be killed with it.
+
+A shard never imports the main module of its parent: that may be a script without a guard, which
+would begin anew in the shard.
 """
 
 import contextlib
@@ -11,11 +14,14 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 import multiprocess
+import multiprocess.process
+import multiprocess.spawn
 from multiprocess.reduction import DupFd
 
 from shards import entry
@@ -23,6 +29,7 @@ from shards.wire.pipe import GatewayEnd
 from shards.wire.spec import ShardSpec
 
 _ENDED = "Z (zombie)"
+_spawning = threading.Lock()
 
 
 class Child:
@@ -129,7 +136,8 @@ def spawn(spec: ShardSpec, pipe: GatewayEnd) -> Child:
         name=spec.name,
         daemon=True,
     )
-    process.start()
+    with _without_main_module(spec.name):
+        process.start()
     pipe.handed_over()
     try:
         return Child(process)
@@ -138,6 +146,34 @@ def spawn(spec: ShardSpec, pipe: GatewayEnd) -> Child:
         process.join()
         process.close()
         raise
+
+
+def _forget_shards() -> None:
+    """Have no shards in a forked process: its exit would end those of its parent."""
+    multiprocess.process._children.clear()
+
+
+os.register_at_fork(after_in_child=_forget_shards)
+
+
+@contextlib.contextmanager
+def _without_main_module(name: str) -> Iterator[None]:
+    """Have a process of this name spawned without the main module of this one."""
+    with _spawning:
+        described = multiprocess.spawn.get_preparation_data
+
+        def without_main(process: str) -> dict[str, Any]:
+            found: dict[str, Any] = described(process)
+            if process == name:
+                for key in ("init_main_from_name", "init_main_from_path"):
+                    found.pop(key, None)
+            return found
+
+        multiprocess.spawn.get_preparation_data = without_main
+        try:
+            yield
+        finally:
+            multiprocess.spawn.get_preparation_data = described
 
 
 def _leave_deleted_folder() -> None:

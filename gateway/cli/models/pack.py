@@ -11,7 +11,7 @@ import click
 from gateway.cli import exit_codes
 from gateway.cli.console import console, fail, print_json
 from gateway.cli.help_text import examples
-from gateway.cli.model_options import parse_model
+from gateway.domain.model_source import parse_model
 
 if TYPE_CHECKING:
     from gateway.cli.models.bundle import Advance, PackedModel

@@ -1,6 +1,5 @@
-"""A scorer with shards of its own: fleet and reranker in this process, without HTTP."""
+"""A scorer with shards of its own: a model in this process, without HTTP."""
 
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -16,16 +15,10 @@ from gateway.cli.score.scorer import (
     Score,
     Scorer,
 )
-from gateway.config import model_specs
 from gateway.dialects.reply_fields import Details, result_details
 from gateway.domain.errors import GatewayError
 from gateway.domain.request import Document, RerankRequest
-from gateway.scheduling.policy import FleetPolicy
-from gateway.serving.fleet import Fleet
-from gateway.serving.reranker import Reranker
-from gateway.serving.score_cache.score_cache import ScoreCache
-from gateway.serving.shadow_traffic import Shadows
-from gateway.telemetry.metrics import Metrics
+from gateway.local.local_model import LocalModel
 
 if TYPE_CHECKING:
     from gateway.config import Settings
@@ -34,37 +27,27 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def local_scorer(
-    settings: "Settings", model: str, instruction: str | None, options: DocumentOptions
+    settings: "Settings", instruction: str | None, options: DocumentOptions
 ) -> AsyncIterator[Scorer]:
     """Yield a scorer whose shards start and end with it."""
-    metrics = Metrics()
-    fleet = Fleet(model_specs(settings), FleetPolicy.of(settings), metrics)
-    reranker = Reranker(Shadows(fleet, metrics), ScoreCache(0, 1))
-    await fleet.start()
+    model = LocalModel(settings)
+    await model.start()
     try:
-        yield LocalScorer(fleet, reranker, model, instruction, options)
+        yield LocalScorer(model, instruction, options)
     finally:
-        await fleet.stop()
+        await model.stop()
 
 
 class LocalScorer:
-    """Scores with the shards of a fleet."""
+    """Scores with the shards of a model."""
 
     def __init__(
-        self,
-        fleet: Fleet,
-        reranker: Reranker,
-        model: str,
-        instruction: str | None,
-        options: DocumentOptions,
+        self, model: LocalModel, instruction: str | None, options: DocumentOptions
     ) -> None:
-        self._fleet = fleet
-        self._reranker = reranker
         self._model = model
         self._instruction = instruction
         self._options = options
         self.warnings: dict[str, None] = {}
-        self._requests = 0
 
     async def score(self, query: str, documents: Sequence[str]) -> list[Score]:
         """Score the documents of one request; raises `Refused`."""
@@ -86,19 +69,14 @@ class LocalScorer:
         request = RerankRequest(
             queries=queries,
             documents=tuple(map(Document, documents)),
-            model=self._model,
+            model=self._model.name,
             instruction=self._instruction,
             long_documents=self._policy,
             most_passages=self._options.max_passages,
             return_details=self._options.details,
         )
-        self._requests += 1
-        deadline = time.monotonic() + TIMEOUT_SECONDS
         try:
-            model = self._fleet.model(self._fleet.resolve(self._model))
-            result = await self._reranker.rerank(
-                request, model=model, request_id=f"local-{self._requests}", deadline=deadline
-            )
+            result = await self._model.rerank(request, TIMEOUT_SECONDS)
         except GatewayError as error:
             # The user of a command is its operator, and has no gateway whose status has the cause.
             raise Refused(error.cause or error.message) from None
@@ -115,7 +93,7 @@ class LocalScorer:
 
     async def identity(self) -> ModelIdentity:
         """Return the model, whose weights are known once it has scored."""
-        (status,) = self._fleet.status()
+        status = self._model.status()
         return ModelIdentity(status.name, status.weights)
 
     @property

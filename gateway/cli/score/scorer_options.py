@@ -119,7 +119,7 @@ def scorer_of(
     logs.configure("warning")
     # the command ends with the same reason
     logging.getLogger().handlers[0].addFilter(_is_no_refusal)
-    return local_scorer(settings, next(iter(settings.models)), instruction, options)
+    return local_scorer(settings, instruction, options)
 
 
 def _is_no_refusal(record: logging.LogRecord) -> bool:

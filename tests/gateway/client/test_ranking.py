@@ -1,5 +1,7 @@
 """The ranking formula, on any numbers."""
 
+import sys
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -8,8 +10,8 @@ from hypothesis import strategies as st
 
 from gateway.client import InvalidRequest
 from gateway.client.candidates import Candidate
-from gateway.client.ranking import Blend, ranked
-from gateway.client.wire import Scored
+from gateway.client.ranking import Blend, Ranked, Ranking, ranked
+from gateway.client.wire import Details, Scored
 
 SCORES = st.floats(0, 1)
 FIRST = st.floats(allow_nan=False, allow_infinity=False)
@@ -109,3 +111,32 @@ def test_invalid_weights_are_rejected() -> None:
     with pytest.raises(InvalidRequest, match=r"documents\[1\] has no first-stage score"):
         Blend(0.5).check([Candidate("a", "a", {}, 1.0), Candidate("b", "b")])
     Blend(0.0).check([Candidate("b", "b")])
+
+
+def test_a_ranking_becomes_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    details = Details(margin=2.0, tokens=9, truncated=False, passages=1, span=(0, 3))
+    results = (
+        Ranked(1, "yes", 0.9, 0.8, 4.0, details),
+        Ranked(0, {"text": "no"}, 0.1, 0.1, 2.0, replace(details, span=None)),
+    )
+    ranking = Ranking(results, "m", 18, ("id",))
+    first, second = ranking.to_list()
+    assert first == {
+        "index": 1, "relevance_score": 0.9, "score": 0.8, "first_stage_score": 4.0, "margin": 2.0,
+        "tokens": 9, "truncated": False, "passages": 1, "start": 0, "end": 3, "document": "yes",
+    }  # fmt: skip
+    assert (second["start"], second["document"]) == (None, {"text": "no"})
+    assert [*Ranking((Ranked(0, "x", 0.5, 0.5),), "m", 1, ()).to_list()[0]] == [
+        *("index", "relevance_score", "score", "document")
+    ]
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match="pip install pandas"):
+        ranking.to_pandas()
+
+
+def test_a_ranking_becomes_a_data_frame() -> None:
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    frame = Ranking((Ranked(1, "yes", 0.9, 0.9), Ranked(0, "no", 0.1, 0.1)), "m", 2, ()).to_pandas()
+    assert isinstance(frame, pandas.DataFrame)
+    assert frame["document"].tolist() == ["yes", "no"]
+    assert Ranking((), "m", 0, ()).to_pandas().empty

@@ -33,10 +33,10 @@ MARKS = {True: ("passed", "green"), False: ("FAILED", "red"), None: ("left out",
     epilog=examples(
         "gateway verify Qwen/Qwen3-Reranker-0.6B",
         "gateway verify ./my-reranker --dtype fp32 --json",
-        "gateway verify http://127.0.0.1:8080 --model qwen3",
+        "gateway verify qwen3 --url http://127.0.0.1:8080",
     )
 )
-@click.argument("subject", metavar="MODEL|URL")
+@click.argument("subject", metavar="[MODEL|URL]", required=False)
 @model_options
 @click.option(
     "--pairs",
@@ -54,13 +54,21 @@ MARKS = {True: ("passed", "green"), False: ("FAILED", "red"), None: ("left out",
 @click.option(
     "--model", metavar="NAME", help="Model of the server at URL (default: that of the server)."
 )
+@click.option(
+    "--url",
+    metavar="URL",
+    envvar="GATEWAY_URL",
+    help="URL of a server, instead of the argument; MODEL is then a name there (default: none; "
+    "env: GATEWAY_URL, for a command without the argument).",
+)
 @dialect_option("API of the server at URL")
 @api_key_option
 @click.option("--json", "as_json", is_flag=True, help="Report as one line of JSON.")
 def verify(
-    subject: str,
+    subject: str | None,
     pairs: int,
     model: str | None,
+    url: str | None,
     dialect: str,
     api_key: str | None,
     config: Path | None,
@@ -81,17 +89,37 @@ def verify(
       70  the examination ended without a report
       78  the configuration is wrong
     """
-    if subject.startswith(("http://", "https://")):
-        found = _remote(subject, model, dialect, api_key, described)
+    subject, url, model = _subject(subject, url, model)
+    if url:
+        found = _remote(url, model, dialect, api_key, described)
+    elif model:
+        raise click.UsageError("--model needs a URL")
     else:
-        if model:
-            raise click.UsageError("--model needs a URL")
         found = _local(one_model(subject, described, config), pairs)
     if as_json:
         print_json(found)
     else:
         show(found)
     raise SystemExit(exit_codes.OK if found["passed"] else exit_codes.REFUSED)
+
+
+def _subject(
+    subject: str | None, url: str | None, model: str | None
+) -> tuple[str | None, str | None, str | None]:
+    """Return the model to load here, or the URL and the name of the model there."""
+    source = click.get_current_context().get_parameter_source("url")
+    is_given = source is click.core.ParameterSource.COMMANDLINE
+    if subject is None and not url:
+        raise click.UsageError("name a MODEL, or give --url URL")
+    if subject and subject.startswith(("http://", "https://")):
+        if is_given:
+            raise click.UsageError("the URL is given twice: as the argument and as --url")
+        return None, subject, model
+    if subject and not is_given:
+        return subject, None, model
+    if subject and model:
+        raise click.UsageError("the model at --url is named twice: as MODEL and as --model")
+    return None, url, model or subject
 
 
 def _local(settings: "Settings", pairs: int) -> Report:

@@ -219,6 +219,7 @@ SCENARIOS: Mapping[str, tuple[Run, ...]] = {
         ),
         Run("verify plain --config {config} --pairs 0", "canaries"),
         Run("verify {url} --model demo --dialect tei --api-key {key}", "canaries", 1),
+        Run("verify demo --url {url} --key {key}", "canaries", 1),
     ),
     "convert": (
         Run(

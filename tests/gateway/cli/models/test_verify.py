@@ -81,3 +81,25 @@ def test_nothing_answers() -> None:
 def test_options_without_effect_are_refused(served: str) -> None:
     assert run(served, "--dtype", "fp32").exit_code == 2
     assert run("embedded", "--model", "x").exit_code == 2
+
+
+def test_a_server_is_named_as_for_other_commands(served: str) -> None:
+    by_argument = json.loads(run(served, "--model", "demo", "--json").stdout)
+    for arguments in (("demo", "--url", served), ("--url", served, "--model", "demo")):
+        assert json.loads(run(*arguments, "--json").stdout)["checks"] == by_argument["checks"]
+    asked = CliRunner(env={"GATEWAY_URL": served}).invoke(cli, ["verify", "--json"])
+    assert asked.exit_code == 1
+    assert json.loads(asked.stdout)["checks"] == by_argument["checks"]
+    local = CliRunner(env={"GATEWAY_URL": served}).invoke(cli, ["verify", "/nowhere", "--json"])
+    assert "/nowhere" in json.loads(local.stdout)["checks"][0]["said"]
+
+
+def test_a_server_or_model_is_named_once(served: str) -> None:
+    for arguments, words in (
+        ((), "name a MODEL, or give --url URL"),
+        ((served, "--url", served), "the URL is given twice"),
+        (("demo", "--url", served, "--model", "demo"), "named twice"),
+        (("./here", "--model", "demo"), "--model needs a URL"),
+    ):
+        refused = run(*arguments)
+        assert (refused.exit_code, words in refused.stderr) == (2, True), refused.output

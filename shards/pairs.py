@@ -54,9 +54,24 @@ class Prefix:
         return len(self.token_ids)
 
 
+@dataclass(slots=True)
+class VectorSlot:
+    """The place for the vector of a text that is encoded alone; the engine fills it.
+
+    Attributes:
+        dimensions: the numbers that are kept, from the first one on; 0 for all.
+        is_unit: whether the vector is scaled to length 1.
+        data: the vector, fp32, little-endian; empty before the batch of the text.
+    """
+
+    dimensions: int = 0
+    is_unit: bool = True
+    data: bytes = b""
+
+
 @dataclass(frozen=True, slots=True)
 class TokenizedPair:
-    """One (query, document) pair as token ids.
+    """One (query, document) pair as token ids, or a text alone.
 
     Attributes:
         token_ids: the whole input of the model, special tokens included.
@@ -67,6 +82,7 @@ class TokenizedPair:
             pair. `None` where the engine shares nothing.
         is_apart: whether the prefix, which is the query, and the tokens behind it are two inputs
             of the model, each with its limit.
+        slot: the place for the vector of a text that is encoded alone; `None` for a pair.
     """
 
     token_ids: list[int]
@@ -74,6 +90,7 @@ class TokenizedPair:
     truncated: bool
     prefix: Prefix | None = None
     is_apart: bool = False
+    slot: VectorSlot | None = field(default=None, compare=False)
 
     def __len__(self) -> int:
         return len(self.token_ids)

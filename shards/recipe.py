@@ -43,16 +43,22 @@ class Similarity:
     Attributes:
         query_prompt: what stands before a query; `{instruction}` in it is a place for one.
         document_prompt: what stands before a document.
+        default_prompt: what stands before a text that is for neither side.
         instruction: the default instruction.
         scale: by which cosines are multiplied.
         middle: the cosine whose margin is 0.
+        sizes: the smaller sizes to which vectors may be cut, by the checkpoint's files.
+        any_size: whether these files allow any size.
     """
 
     query_prompt: str = ""
     document_prompt: str = ""
+    default_prompt: str = ""
     instruction: str = ""
     scale: float = 20.0
     middle: float = 0.0
+    sizes: tuple[int, ...] = ()
+    any_size: bool = False
 
     @property
     def takes_instruction(self) -> bool:

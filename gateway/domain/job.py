@@ -91,4 +91,5 @@ def merged(answers: Sequence[Scores]) -> Scores:
         queue_ns=sum(answer.queue_ns for answer in answers),
         compute_ns=sum(answer.compute_ns for answer in answers),
         tokenize_ns=sum(answer.tokenize_ns for answer in answers),
+        vectors=b"".join(answer.vectors for answer in answers),
     )

@@ -11,7 +11,7 @@ there: so a shard that has stopped reading never gets more than its window.
 import asyncio
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from gateway.domain.errors import DeadlineExceeded, EngineFailed, GatewayError, InvalidRequest
 from gateway.domain.job import Job
@@ -21,6 +21,7 @@ from shards.wire.codecs import WireError
 from shards.wire.facts import Facts
 from shards.wire.messages import (
     ENGINE_ERROR,
+    NO_VECTORS,
     Canary,
     Cancel,
     Failed,
@@ -30,14 +31,17 @@ from shards.wire.messages import (
     Scores,
     Stage,
     Stop,
+    Vectors,
 )
 from shards.wire.pipe import GatewayEnd, PipeClosed, PipeFull
 
+_FLOAT_BYTES = 4
 _MAX_PENDING = 64  # jobs; far below what the control socket can queue
 WINDOW_BATCHES = 2  # one on the device, one in the tokenizer: more jobs could not go elsewhere
 
 FAILURES: dict[str, type[GatewayError]] = {
     "query_too_long": InvalidRequest,
+    NO_VECTORS: InvalidRequest,
     ENGINE_ERROR: EngineFailed,
     "deadline": DeadlineExceeded,
     "cancelled": DeadlineExceeded,
@@ -56,12 +60,19 @@ class _Pending:
     Attributes:
         weight: its tokens for the choice of the idlest shard.
         filled: the tokens of the window that it takes.
+        vectors: the first bytes of its vectors.
     """
 
     scores: asyncio.Future[Scores]
     job: Job
     weight: int
     filled: int
+    vectors: bytearray = field(default_factory=bytearray)
+
+    def vector_bytes(self, width: int) -> int:
+        """Return the bytes of its vectors, given the numbers of one."""
+        payload = self.job.payload
+        return _FLOAT_BYTES * min(payload.dimensions or width, width) * len(payload.documents)
 
 
 _job_ids = itertools.count(1)
@@ -248,12 +259,36 @@ class Replica:
     def _process(self, message: Message) -> None:
         if isinstance(message, Scores | Failed):
             self._answer(message)
+        elif isinstance(message, Vectors):
+            self._take_vectors(message)
         elif isinstance(message, Ready | Stage | Refused | Canary):
             if isinstance(message, Ready):
                 self.facts = message.facts
             self._on_report(message)
         else:
             raise WireError(f"a shard does not send {type(message).__name__}")
+
+    def _take_vectors(self, message: Vectors) -> None:
+        """Keep the first bytes of vectors until the answer; no more than the job has."""
+        pending = self._pending.get(message.job)
+        width = self.facts.vector_width if self.facts else 0
+        if pending is None or not pending.job.payload.side:
+            raise WireError(f"vectors for job {message.job}, which waits for none")
+        if len(pending.vectors) + len(message.data) > pending.vector_bytes(width):
+            raise WireError(f"more bytes of vectors than job {message.job} has")
+        if not pending.scores.done():
+            pending.vectors.extend(message.data)
+
+    def _whole(self, scores: Scores, pending: _Pending) -> Scores | None:
+        """Return an answer with all its vectors; `None` if it has not each value once."""
+        payload = pending.job.payload
+        if not _fits(scores, len(payload.documents)):
+            return None
+        if not payload.side:
+            return scores
+        whole = replace(scores, vectors=bytes(pending.vectors) + scores.vectors)
+        width = self.facts.vector_width if self.facts else 0
+        return whole if len(whole.vectors) == pending.vector_bytes(width) else None
 
     def _answer(self, message: Scores | Failed) -> None:
         if message.job not in self._pending:
@@ -265,8 +300,8 @@ class Replica:
             return  # the job was cancelled
         if isinstance(message, Failed):
             pending.scores.set_exception(_failure(message))
-        elif _fits(message, len(pending.job.payload.documents)):
-            pending.scores.set_result(message)
+        elif whole := self._whole(message, pending):
+            pending.scores.set_result(whole)
         else:
             pending.scores.set_exception(ReplicaLost("it answered with a wrong number of scores"))
             raise WireError(

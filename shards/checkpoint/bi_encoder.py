@@ -6,7 +6,7 @@ the configuration asks for `scorer = "cosine"`, or where its own config.json doe
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from shards.checkpoint.config_keys import expect_known_keys, keys_of
@@ -27,6 +27,7 @@ SCALE = 20.0
 """The usual scale: that of sentence-transformers' MultipleNegativesRankingLoss."""
 
 _OURS = "rerank_gateway"
+_SIZES, _ANY_SIZE = "matryoshka_dimensions", "is_matryoshka"
 _INSTRUCTED = re.compile(r"Instruct: (?P<instruction>[^{}]+)\n(?P<rest>Query:\s?)")
 _DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 _E5 = re.compile(r"(^|[-_/ ])e5-(?!.*instruct)", re.IGNORECASE)
@@ -37,6 +38,7 @@ class _Prompts:
     query: str
     document: str
     note: str
+    default: str = ""
 
 
 def is_bi_encoder(checkpoint: Checkpoint, spec: ShardSpec) -> bool:
@@ -58,7 +60,8 @@ def read_bi_encoder(checkpoint: Checkpoint, spec: ShardSpec) -> Recipe:
     config = File(str(checkpoint.folder / "config.json"), checkpoint.config)
     _expect_body(checkpoint)
     check_config(config, stored_shapes(checkpoint))
-    expect_known_keys(config)
+    expect_known_keys(config, (_SIZES, _ANY_SIZE))
+    sizes, any_size = _matryoshka(config)
     if spec.template not in ("auto", "plain"):
         raise Refusal(
             f"`template` {spec.template!r} is for rerankers; a bi-encoder takes `query_prompt` and "
@@ -68,8 +71,8 @@ def read_bi_encoder(checkpoint: Checkpoint, spec: ShardSpec) -> Recipe:
     files = read_embedder_files(checkpoint.folder, checkpoint.name)
     _expect_cosine(files, checkpoint.name)
     _expect_widths(files.modules, config.count("hidden_size"), checkpoint.name)
-    prompts = _prompts(files, checkpoint, spec)
-    similarity = _similarity(prompts, checkpoint)
+    prompts = replace(_prompts(files, checkpoint, spec), default=files.default_prompt)
+    similarity = replace(_similarity(prompts, checkpoint), sizes=sizes, any_size=any_size)
     return Recipe(
         kind="bi-encoder, cosine of two vectors",
         engine="embedder",
@@ -85,6 +88,14 @@ def read_bi_encoder(checkpoint: Checkpoint, spec: ShardSpec) -> Recipe:
             f"margin: {similarity.scale:g} * (cosine - {similarity.middle:g})",
         ),
     )
+
+
+def _matryoshka(config: File) -> tuple[tuple[int, ...], bool]:
+    """Return the sizes to which vectors may be cut by config.json, and whether any size may be."""
+    sizes = config.content.get(_SIZES) or []
+    if not isinstance(sizes, list) or not all(type(size) is int and size > 0 for size in sizes):
+        raise config.refuse(_SIZES, "a list of numbers from 1 on")
+    return tuple(sizes), config.flag(_ANY_SIZE, usual=False) and not sizes
 
 
 def _ours(checkpoint: Checkpoint) -> File:
@@ -185,6 +196,7 @@ def _similarity(prompts: _Prompts, checkpoint: Checkpoint) -> Similarity:
     return Similarity(
         query_prompt=query,
         document_prompt=prompts.document,
+        default_prompt=prompts.default,
         instruction=instruction,
         scale=ours.number("scale", SCALE),
         middle=_middle(ours),

@@ -78,6 +78,31 @@ class Engine(Protocol):
 Load = Callable[[ShardSpec, Report], Engine]
 
 
+@runtime_checkable
+class EncodesTexts(Protocol):
+    """A tokenizer of a model that gives vectors of texts alone, which its engine puts into them."""
+
+    def texts(
+        self,
+        texts: Sequence[str],
+        *,
+        side: str,
+        instruction: str,
+        max_tokens: int,
+        keep_end: bool = False,
+    ) -> list[TokenizedPair]:
+        """Tokenize texts alone, in order; each has a slot for its vector.
+
+        Args:
+            texts: the texts.
+            side: whose prompt stands before them, see `shards.wire.messages.Score`.
+            instruction: for a query's prompt with a place for one; empty for the default.
+            max_tokens: the most tokens kept of one text; 0 for no such limit.
+            keep_end: whether a text that is too long loses its start instead of its end.
+        """
+        ...
+
+
 # -- optional parts of the contract ----------------------------------------------------------------
 
 

@@ -10,29 +10,42 @@ the expected one. The source holds options, `fake?delay_ms=5&load_ms=200`:
     judged=1         its canaries are judged as if its scores had a meaning
     inverted=1       every margin has the other sign, which reverses the order
     files=N          it has files with this hash, so that its scores outlive its process
+    vectors=N        it gives vectors of N numbers, see `fake_vector`, which may be cut from 8 on
 """
 
 import os
 import re
+import struct
 import time
 import zlib
 from collections.abc import Sequence
 from urllib.parse import parse_qsl
 
-from shards.pairs import Batch, QueryTooLong, TokenizedPair
+from shards.pairs import Batch, QueryTooLong, TokenizedPair, VectorSlot
 from shards.refusal import Refusal, Report
 from shards.wire.exit_codes import ExitCode
 from shards.wire.facts import WHOLE, Facts
 from shards.wire.spec import ShardSpec
 
-_OPTIONS = ("delay_ms", "load_ms", "refuse", "crash_on_load", "judged", "inverted", "files")
+_OPTIONS = (
+    *("delay_ms", "load_ms", "refuse", "crash_on_load", "judged", "inverted", "files"),
+    "vectors",
+)
 _MAX_LENGTH = 8192
+_CUT_FROM = 8
 
 
 def margin(query: str, document: str) -> float:
     """Return the pair's margin: in [-8, 8), a multiple of 2^-20, so exact in fp32."""
     checksum = zlib.crc32(f"{query}\x00{document}".encode())
     return (checksum >> 8) / (1 << 20) - 8.0
+
+
+def fake_vector(side: str, text: str, width: int) -> list[float]:
+    """Return the vector of a text: whole numbers below 1000, so exact in fp32."""
+    return [
+        float(zlib.crc32(f"{side}\x00{text}\x00{place}".encode()) % 1000) for place in range(width)
+    ]
 
 
 class FakeTokenizer:
@@ -69,13 +82,44 @@ class FakeTokenizer:
         return TokenizedPair([checksum, *[0] * (length - 1)], length, words > limit)
 
 
+class FakeTextTokenizer(FakeTokenizer):
+    """The same for a model with vectors: the slots of texts hold the vectors at once."""
+
+    def __init__(self, max_length: int, width: int) -> None:
+        super().__init__(max_length)
+        self._width = width
+
+    def texts(
+        self,
+        texts: Sequence[str],
+        *,
+        side: str,
+        instruction: str,
+        max_tokens: int,
+        keep_end: bool = False,
+    ) -> list[TokenizedPair]:
+        """See `EncodesTexts`. A cut text keeps the vector of the whole one."""
+        limit = min(self.max_length, max_tokens or self.max_length)
+        found = []
+        for text in texts:
+            words = len(text.split())
+            vector = struct.pack(f"<{self._width}f", *fake_vector(side, text, self._width))
+            ids = [0] * max(1, min(words, limit))
+            found.append(TokenizedPair(ids, len(ids), words > limit, slot=VectorSlot(data=vector)))
+        return found
+
+
 class FakeEngine:
     """Returns the margins that its tokenizer put into the token ids."""
 
     def __init__(self, facts: Facts, delay_seconds: float, sign: int = 1) -> None:
         self.facts = facts
         self._sign = sign
-        self.tokenizer = FakeTokenizer(facts.max_length)
+        self.tokenizer = (
+            FakeTextTokenizer(facts.max_length, facts.vector_width)
+            if facts.vector_width
+            else FakeTokenizer(facts.max_length)
+        )
         self._delay_seconds = delay_seconds
 
     def warm_up(self) -> None:
@@ -85,6 +129,9 @@ class FakeEngine:
         """See `Engine`."""
         if self._delay_seconds:
             time.sleep(self._delay_seconds)
+        for slot in (pair.slot for pair in batch):
+            if slot is not None and slot.dimensions:
+                slot.data = slot.data[: 4 * slot.dimensions]
         return [self._sign * (pair.token_ids[0] / (1 << 20) - 8.0) for pair in batch]
 
 
@@ -108,6 +155,8 @@ def load(spec: ShardSpec, report: Report) -> FakeEngine:
         has_meaning=bool(options["judged"]),
         fingerprint=str(options["files"] or ""),
         files=f"{WHOLE}{options['files']}" if options["files"] else "",
+        vector_width=options["vectors"],
+        any_vector_size=options["vectors"] >= _CUT_FROM,
     )
     return FakeEngine(facts, options["delay_ms"] / 1000, -1 if options["inverted"] else 1)
 

@@ -2,17 +2,19 @@
 
 Each side has its prompt before its text.
 The ids of a pair are those of the query, which all pairs of the query share, then those of the
-document. Each side has the model's limit for itself; only documents are ever cut.
+document. Each side has the model's limit for itself; only documents, and texts that are encoded
+alone, are ever cut.
 """
 
 from collections.abc import Sequence
 from functools import lru_cache
 
-from shards.pairs import Prefix, QueryTooLong, TokenizedPair
+from shards.pairs import Prefix, QueryTooLong, TokenizedPair, VectorSlot
 from shards.recipe import Similarity
 from shards.refusal import Refusal
 from shards.tokenize.tokenizer import LoadedTokenizer, guard, own_special_tokens, token_starts
 from shards.wire.exit_codes import ExitCode
+from shards.wire.messages import DOCUMENT, QUERY
 
 _KEPT_QUERIES = 8  # two threads tokenize, and jobs of several requests take turns
 
@@ -83,18 +85,50 @@ class ApartTokenizer:
             raise QueryTooLong(len(ids), self.max_length, is_apart=True)
         return Prefix(tuple(ids), (len(ids),))
 
+    def texts(
+        self,
+        texts: Sequence[str],
+        *,
+        side: str,
+        instruction: str,
+        max_tokens: int,
+        keep_end: bool = False,
+    ) -> list[TokenizedPair]:
+        """See `shards.engines.base.EncodesTexts`."""
+        prompt = self._prompt(side, instruction or self._instruction)
+        prompt_ids, *found = self._ids([prompt, *(f"{prompt}{text}" for text in texts)])
+        kept = [self._kept(prompt_ids, text, max_tokens, keep_end) for text in found]
+        return [
+            TokenizedPair(ids, len(ids), len(some) < len(text), slot=VectorSlot())
+            for text, some in zip(found, kept, strict=True)
+            for ids in (self._framed(some),)
+        ]
+
+    def _prompt(self, side: str, instruction: str) -> str:
+        """Return what stands before texts that are encoded alone."""
+        if side == QUERY:
+            return self._similarity.before_query(instruction)
+        own = self._similarity
+        return own.document_prompt if side == DOCUMENT else own.default_prompt
+
     def _pair(
         self, prefix: Prefix, text: list[int], max_document_tokens: int, keep_end: bool
     ) -> TokenizedPair:
-        prompt = _common_length(self._prompt_ids, text)
-        limit = self.max_length - len(self._before) - len(self._after)
-        if max_document_tokens:
-            limit = min(limit, prompt + max_document_tokens)
-        kept = text[:limit]
-        if keep_end and len(text) > limit:
-            kept = text[:prompt] + text[len(text) - (limit - prompt) :]
+        kept = self._kept(self._prompt_ids, text, max_document_tokens, keep_end)
         ids = [*prefix.token_ids, *self._framed(kept)]
-        return TokenizedPair(ids, len(prefix), len(text) > limit, prefix, is_apart=True)
+        return TokenizedPair(ids, len(prefix), len(kept) < len(text), prefix, is_apart=True)
+
+    def _kept(
+        self, prompt_ids: Sequence[int], text: list[int], most: int, keep_end: bool
+    ) -> list[int]:
+        """Return the ids of a text within the limits, with its prompt; `most` is 0 for no limit."""
+        prompt = _common_length(prompt_ids, text)
+        limit = self.max_length - len(self._before) - len(self._after)
+        if most:
+            limit = min(limit, prompt + most)
+        if len(text) <= limit:
+            return text
+        return text[:prompt] + text[len(text) - (limit - prompt) :] if keep_end else text[:limit]
 
     def _framed(self, text: list[int]) -> list[int]:
         return [*self._before, *text, *self._after] or [0]  # no text, and no special tokens

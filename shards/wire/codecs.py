@@ -3,6 +3,7 @@
     int               8 bytes, signed              tuple[int, ...]    count u32, then u32 each
     bool              1 byte                       tuple[float, ...]  count u32, then f32 each
     str               length u32, UTF-8            tuple[str, ...]    count u32, lengths u32, UTF-8
+    bytes             length u32, bytes
 
 All numbers are little-endian. Margins are f32 because that is what a model computes.
 """
@@ -75,6 +76,14 @@ def _get_str(reader: Reader) -> Sequence[str]:
     return (_get_text(reader.take(_get_count(reader, 1))),)
 
 
+def _put_bytes(data: bytes) -> bytes:
+    return _COUNT.pack(len(data)) + data
+
+
+def _get_bytes(reader: Reader) -> Sequence[bytes]:
+    return (bytes(reader.take(_get_count(reader, 1))),)
+
+
 def _put_texts(texts: tuple[str, ...]) -> bytes:
     encoded = [text.encode() for text in texts]
     lengths = struct.pack(f"<{len(encoded) + 1}I", len(encoded), *map(len, encoded))
@@ -105,6 +114,7 @@ def _array(letter: str) -> Codec:
 
 CODECS: dict[Any, Codec] = {
     str: Codec(_put_str, _get_str),
+    bytes: Codec(_put_bytes, _get_bytes),
     tuple[int, ...]: _array("I"),
     tuple[float, ...]: _array("f"),
     tuple[str, ...]: Codec(_put_texts, _get_texts),

@@ -37,6 +37,9 @@ class Facts:
             files. It starts with `WHOLE` if the spec asks for that.
         markers: pieces of the prompt that no ordinary text holds.
         labels: the names of the head's labels; empty for heads without them.
+        vector_width: the numbers of the vector of a text; 0 for models that compare pairs.
+        vector_sizes: the smaller sizes to which vectors may be cut, by the checkpoint's files.
+        any_vector_size: whether these files allow any size.
     """
 
     engine: str
@@ -59,3 +62,6 @@ class Facts:
     files: str = ""
     markers: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    vector_width: int = 0
+    vector_sizes: tuple[int, ...] = ()
+    any_vector_size: bool = False

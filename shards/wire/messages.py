@@ -8,7 +8,7 @@ execute, allocate without bound, or read past the end of. Bytes that do not deco
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, get_type_hints
@@ -22,6 +22,16 @@ MAX_JOB_DOCUMENTS = 1024
 MAX_JOB_BYTES = 2 * 1024 * 1024
 """The most bytes of text in one job (a single document with its query may reach it, not pass)."""
 
+
+MAX_VECTOR_BYTES = 32 * 1024
+"""The most bytes of vectors in one message, which fits a control packet."""
+
+
+NO_VECTORS = "no_vectors"
+"""The code of `Failed` for a job of texts alone at a model that compares pairs."""
+
+QUERY, DOCUMENT, TEXT = "query", "document", "text"
+"""The prompts for texts alone: of queries, of documents, or the checkpoint's own default."""
 
 DOCUMENT_TOO_LONG = "document_too_long"
 """The code of `Failed` for a document that would have to be cut and must not be."""
@@ -56,6 +66,10 @@ class Score:
         max_pair_tokens: the most tokens of query, prompt and document together; 0 for the model's
             own limit.
         max_query_tokens: the most tokens that are read of each query; 0 for all.
+        side: the prompt of documents that are encoded alone, for their vectors: `QUERY`, `DOCUMENT`
+            or `TEXT`. The only query is then empty. Empty to score pairs.
+        dimensions: the numbers of a vector that are wanted, from the first one on; 0 for all.
+        unit_vectors: whether vectors are scaled to length 1.
     """
 
     job: int
@@ -74,6 +88,9 @@ class Score:
     max_pair_tokens: int = 0
     max_query_tokens: int = 0
     instructions: tuple[str, ...] = ()
+    side: str = ""
+    dimensions: int = 0
+    unit_vectors: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +139,8 @@ class Scores:
         prefix_hits, prefix_misses: parts of prefixes in these batches that were cached, and that
             were not.
         tokenize_ns: the part of `queue_ns` in the tokenizer.
+        vectors: of texts alone their vectors, one after another, as fp32; without those that
+            `Vectors` has brought.
     """
 
     job: int
@@ -141,11 +160,20 @@ class Scores:
     prefix_hits: int = 0
     prefix_misses: int = 0
     tokenize_ns: int = 0
+    vectors: bytes = b""
 
     @property
     def batches(self) -> Iterator[tuple[int, int, int]]:
         """Pairs, tokens and microseconds of each reported batch."""
         return zip(self.batch_pairs, self.batch_tokens, self.batch_us, strict=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """Some bytes of the vectors of a job, in order, before its `Scores`, which has the last."""
+
+    job: int
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +223,7 @@ class Canary:
     microseconds: int
 
 
-Message = Score | Cancel | Stop | Stage | Ready | Scores | Failed | Refused | Canary
+Message = Score | Cancel | Stop | Stage | Ready | Scores | Failed | Refused | Canary | Vectors
 
 KINDS: dict[int, type[Message]] = {
     1: Score,
@@ -207,7 +235,17 @@ KINDS: dict[int, type[Message]] = {
     19: Failed,
     20: Refused,
     21: Canary,
+    22: Vectors,
 }
+
+
+def in_packets(scores: Scores) -> Iterator[Scores | Vectors]:
+    """Yield an answer as messages that each fit a control packet: vectors first."""
+    data, most = scores.vectors, MAX_VECTOR_BYTES
+    last = max(0, (len(data) - 1) // most * most)
+    for start in range(0, last, most):
+        yield Vectors(scores.job, data[start : start + most])
+    yield replace(scores, vectors=data[last:]) if last else scores
 
 
 def encode(message: Message) -> bytes:

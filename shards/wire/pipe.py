@@ -5,7 +5,8 @@
 
 The socket keeps packets whole and in order and reports the end of the peer. Large texts go through
 the arena, everything else inline. Only the gateway sends large messages: a reply is at most
-`MAX_JOB_DOCUMENTS` scores long and always fits a packet. The gateway never blocks; the shard does.
+`MAX_JOB_DOCUMENTS` scores long and always fits a packet; vectors come ahead of it, in packets of
+their own. The gateway never blocks; the shard does.
 """
 
 import socket

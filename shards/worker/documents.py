@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from shards.engines.base import Tokenizer
+from shards.engines.base import EncodesTexts, Tokenizer
 from shards.pairs import QueryTooLong, TokenizedPair
 from shards.tokenize import Span, cut, halves
 from shards.wire.messages import Score
@@ -23,6 +23,12 @@ _SMALLEST_SHARE = 16  # of the model's limit, that a passage must have beside th
 _SMALLEST_WINDOW = 8
 
 T = TypeVar("T")
+
+
+class NoVectors(Exception):
+    """The model compares pairs, and has no vectors of texts alone."""
+
+
 _Tokenize = Callable[[Sequence[str]], list[TokenizedPair]]
 
 
@@ -58,7 +64,13 @@ def tokenized_slices(tokenizer: Tokenizer, score: Score) -> Iterator[list[Tokeni
 
     Raises:
         QueryTooLong: a query leaves no room for a document, or too little for its passages.
+        NoVectors: the texts are to be encoded alone, and this model does not do that.
     """
+    if score.side:
+        yield from (
+            _alone(tokenizer, score, score.documents[at]) for at in _slices(score.documents)
+        )
+        return
     tokenize = _in_passages if score.in_passages else _whole
     queries = [_shortened(tokenizer, query, score.max_query_tokens) for query in score.queries]
     for slice_ in _slices(score.documents):
@@ -93,6 +105,23 @@ def _slices(documents: Sequence[str]) -> Iterator[slice]:
             start, characters = at, 0
         characters += len(document)
     yield slice(start, len(documents))
+
+
+def _alone(tokenizer: Tokenizer, score: Score, documents: Sequence[str]) -> list[TokenizedDocument]:
+    """Tokenize texts for their vectors."""
+    if not isinstance(tokenizer, EncodesTexts):
+        raise NoVectors
+    texts = tokenizer.texts(
+        documents,
+        side=score.side,
+        instruction=score.instruction,
+        max_tokens=score.max_document_tokens,
+        keep_end=score.keep_end,
+    )
+    for text in texts:
+        assert text.slot is not None
+        text.slot.dimensions, text.slot.is_unit = score.dimensions, score.unit_vectors
+    return [_of_one_pair(pair, text) for pair, text in zip(texts, documents, strict=True)]
 
 
 def _whole(

@@ -21,14 +21,26 @@ from shards.pairs import QueryTooLong
 from shards.wire.arena import LONG_TEXT_TOKENIZER, TOKENIZER
 from shards.wire.codecs import WireError
 from shards.wire.exit_codes import ExitCode
-from shards.wire.messages import DOCUMENT_TOO_LONG, ENGINE_ERROR, Cancel, Message, Score, Stop
+from shards.wire.messages import (
+    DOCUMENT_TOO_LONG,
+    ENGINE_ERROR,
+    NO_VECTORS,
+    Cancel,
+    Message,
+    Score,
+    Stop,
+)
 from shards.wire.pipe import PipeClosed, ShardEnd
-from shards.worker.documents import TokenizedDocument, tokenized_slices
+from shards.worker.documents import NoVectors, TokenizedDocument, tokenized_slices
 from shards.worker.open_jobs import OpenJob
 from shards.worker.scheduler import Scheduler
 
 _logger = logging.getLogger(__name__)
 
+_COMPARES_PAIRS = (
+    "this model compares a query with a document, and gives no vectors of single texts: name a "
+    "bi-encoder; GET /v1/models lists them with the ability `embed`"
+)
 _USUAL_CHARACTERS = 32_768  # some 20 ms of any tokenizer
 _USUAL_CHARACTERS_A_TOKEN = 8  # of the token budget: a job has a batch at most, see the gateway
 
@@ -82,6 +94,8 @@ class Intake:
             documents = self._documents(job)
         except QueryTooLong as error:
             self._scheduler.fail(job.id, "query_too_long", str(error))
+        except NoVectors:
+            self._scheduler.fail(job.id, NO_VECTORS, _COMPARES_PAIRS)
         except Exception as error:
             _logger.exception("a job could not be tokenized")
             reason = f"tokenizing failed: {type(error).__name__}"

@@ -29,7 +29,7 @@ from shards.machine import devices
 from shards.machine.process import belong_to
 from shards.refusal import Refusal
 from shards.wire.exit_codes import ExitCode
-from shards.wire.messages import ENGINE_ERROR, INVALID_SCORE, Refused
+from shards.wire.messages import ENGINE_ERROR, INVALID_SCORE, Refused, in_packets
 from shards.wire.pipe import PipeClosed, ShardEnd
 from shards.wire.spec import ShardSpec
 from shards.worker.batcher import Batcher, TokenBudget, WaitingPair
@@ -147,7 +147,8 @@ class Shard:
         for reply in self._scheduler.batch_scored(
             in_flight.batch, margins, in_flight.started_ns, done_ns, work
         ):
-            self._pipe.send(replace(reply, **self._report.take()))
+            for message in in_packets(replace(reply, **self._report.take())):
+                self._pipe.send(message)
 
     def _land(self, in_flight: InFlightBatch) -> tuple[list[float], Work]:
         """Return margins and cost of a batch; where the engine raised, halve it to the culprit."""

@@ -105,7 +105,14 @@ class OpenJob:
             passages=tuple(passages),
             starts=tuple(start for start, _ in spans),
             ends=tuple(end for _, end in spans),
+            vectors=b"".join(self._vectors()),
         )
+
+    def _vectors(self) -> Iterator[bytes]:
+        """Yield the vector of each text that was encoded alone."""
+        for pair in chain.from_iterable(document.pairs for document in self.documents):
+            if pair.slot is not None:
+                yield pair.slot.data
 
 
 def _pooled(document: TokenizedDocument, margins: Iterator[float], best: int) -> tuple[float, Span]:

@@ -1,11 +1,12 @@
 """Bi-encoders: a vector for a query, a vector for a document, and the cosine of the two.
 
 Texts go through the forward passes of cross-encoders, one text where these have a pair. A text that
-was encoded before is not encoded again: see `VectorCache`.
+was encoded before is not encoded again: see `VectorCache`. A text alone, which has a slot for its
+vector, gets it as the model's modules make it; its margin is that with itself.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -35,7 +36,8 @@ class _Texts:
     Attributes:
         texts: the texts, as pairs of one side.
         keys: their keys.
-        sides: for each pair the places of its query and its document in `texts`.
+        sides: for each pair the places of its query and its document in `texts`; of a text alone
+            twice its own.
     """
 
     texts: Sequence[TokenizedPair]
@@ -54,7 +56,7 @@ def _texts_of(batch: Batch) -> _Texts:
             if place == len(texts):
                 texts.append(text)
             found.append(place)
-        sides.append((found[0], found[1]))
+        sides.append((found[0], found[-1]))
     return _Texts(texts, list(places), sides)
 
 
@@ -80,7 +82,7 @@ class EmbedderEngine:
     def warm_up(self) -> None:
         """See `Engine`."""
         for texts in warm_up_batches(self.facts.max_length, token_id=_WARM_TOKEN):
-            _unit_vectors(self._model, texts)
+            self._model.logits(texts)
 
     @torch.inference_mode()
     def score(self, batch: Batch) -> list[float]:
@@ -96,6 +98,7 @@ class EmbedderEngine:
         found = _texts_of(batch)
         vectors, new = self._encoded(found, cache)
         self.last_work = _work(batch, found, new)
+        _fill_slots(batch, vectors, found.sides)
         return _margins(vectors, found.sides, self._similarity)
 
     def _encoded(self, found: _Texts, cache: VectorCache) -> tuple[torch.Tensor, list[int]]:
@@ -103,7 +106,7 @@ class EmbedderEngine:
         known, new = cache.read(found.keys)
         if not new:
             return known, new
-        computed = _unit_vectors(self._model, [found.texts[place] for place in new])
+        computed = self._model.logits([found.texts[place] for place in new])
         cache.keep([found.keys[place] for place in new], computed)
         if not len(known):
             return computed, new
@@ -114,14 +117,23 @@ class EmbedderEngine:
         return vectors, new
 
 
-def _unit_vectors(model: CrossEncoder, texts: Batch) -> torch.Tensor:
-    """Return the vectors of texts in fp32, `[texts, width]`, each of length 1."""
-    return functional.normalize(model.logits(texts), dim=-1)
+def _fill_slots(batch: Batch, vectors: torch.Tensor, sides: Sequence[tuple[int, int]]) -> None:
+    """Put the vectors of texts alone into their slots."""
+    asked = [(pair.slot, place) for pair, (place, _) in zip(batch, sides, strict=True) if pair.slot]
+    if not asked:
+        return
+    on_cpu = vectors.float().cpu()
+    for slot, place in asked:
+        vector = on_cpu[place, : slot.dimensions or None]
+        slot.data = (
+            (functional.normalize(vector, dim=0) if slot.is_unit else vector).numpy().tobytes()
+        )
 
 
 def _margins(
     vectors: torch.Tensor, sides: Sequence[tuple[int, int]], similarity: Similarity
 ) -> list[float]:
+    vectors = functional.normalize(vectors, dim=-1)
     queries, documents = map(list, zip(*sides, strict=True))
     cosines = (vectors[queries] * vectors[documents]).sum(1)
     margins: list[float] = (similarity.scale * (cosines - similarity.middle)).tolist()
@@ -155,10 +167,21 @@ def load(spec: ShardSpec, report: Report) -> EmbedderEngine:
         score=partial(_scored, similarity=similarity),
         report=report,
     )
+    facts = replace(
+        facts,
+        vector_width=_width(model),
+        vector_sizes=similarity.sizes,
+        any_vector_size=similarity.any_size,
+    )
     vectors = VectorCache(spec.vector_cache_mb)
     return EmbedderEngine(model, similarity, parts.tokenizer, facts, vectors)
 
 
+@torch.inference_mode()
+def _width(model: CrossEncoder) -> int:
+    return int(model.logits([TokenizedPair([_WARM_TOKEN], 1, False)]).shape[1])
+
+
 def _scored(model: CrossEncoder, batch: Batch, similarity: Similarity) -> list[float]:
     found = _texts_of(batch)
-    return _margins(_unit_vectors(model, found.texts), found.sides, similarity)
+    return _margins(model.logits(found.texts), found.sides, similarity)

@@ -63,6 +63,7 @@ def test_options() -> None:
         "judged": 0,
         "inverted": 0,
         "files": 0,
+        "vectors": 0,
     }
     options = parse_options("fake?delay_ms=5&load_ms=200&refuse=78&crash_on_load=1")
     assert options == {
@@ -73,6 +74,7 @@ def test_options() -> None:
         "judged": 0,
         "inverted": 0,
         "files": 0,
+        "vectors": 0,
     }
 
 

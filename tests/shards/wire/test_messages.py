@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 
 from shards.wire.codecs import WireError
 from shards.wire.facts import Facts
-from shards.wire.messages import KINDS, Message, Score, Scores, decode, encode
+from shards.wire.messages import (
+    KINDS,
+    MAX_JOB_DOCUMENTS,
+    MAX_VECTOR_BYTES,
+    Message,
+    Score,
+    Scores,
+    Vectors,
+    decode,
+    encode,
+    in_packets,
+)
 
 _TEXT = st.text(st.characters(codec="utf-8"))
 _U32 = st.integers(0, 2**32 - 1)
@@ -19,6 +30,7 @@ _BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     int: st.integers(-(2**63), 2**63 - 1),
     bool: st.booleans(),
     str: _TEXT,
+    bytes: st.binary(),
     tuple[int, ...]: st.lists(_U32).map(tuple),
     tuple[float, ...]: st.lists(st.floats(width=32, allow_nan=False)).map(tuple),
     tuple[str, ...]: st.lists(_TEXT).map(tuple),
@@ -91,3 +103,21 @@ def test_text_that_is_not_utf8_is_refused() -> None:
     whole = encode(Score(1, 2, 0, "", ("q",), ("dd",)))
     with pytest.raises(WireError, match="not UTF-8"):
         decode(whole.replace(b"dd", b"d\xff"))
+
+
+@pytest.mark.parametrize("extra", [-1, 0, 1])
+@pytest.mark.parametrize("times", [0, 1, 3])
+def test_an_answer_with_many_vectors_is_cut_into_packets(times: int, extra: int) -> None:
+    data = bytes(number % 251 for number in range(max(0, times * MAX_VECTOR_BYTES + extra)))
+    each = (0.5,) * MAX_JOB_DOCUMENTS
+    counts = (1,) * MAX_JOB_DOCUMENTS
+    scores = Scores(7, each, counts, counts, 3, 0, 0, vectors=data)
+    *first, last = in_packets(scores)
+    assert all(isinstance(message, Vectors) and message.job == 7 for message in first)
+    assert isinstance(last, Scores)
+    assert (
+        b"".join([message.data for message in first if isinstance(message, Vectors)])
+        + (last.vectors)
+        == data
+    )
+    assert all(len(encode(message)) < 60_000 for message in (*first, last))

@@ -1,10 +1,13 @@
 """A bi-encoder on purpose: what it computes once, what it refuses, and the limits of texts."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch.nn import functional
 
 from shards.engines import load_engine
 from shards.engines.base import Engine
@@ -12,7 +15,7 @@ from shards.engines.encoder.embedder import EmbedderEngine
 from shards.pairs import QueryTooLong, TokenizedPair
 from shards.wire.messages import Score
 from shards.worker.canary_check import CanaryCheck
-from shards.worker.documents import tokenized_slices
+from shards.worker.documents import NoVectors, tokenized_slices
 from tests import checkpoints
 from tests.shards.checkpoint.hub_layouts import bi_encoder, normalize
 from tests.shards.checkpoint.specs import refusal_of, spec_of
@@ -200,3 +203,143 @@ def test_what_cannot_be_honoured_is_refused(
 ) -> None:
     folder = bi_encoder(tmp_path, "bert", "mean", **change)
     assert expected in str(refusal_of(folder, scorer="cosine", **settings))
+
+
+# -- vectors of texts alone ------------------------------------------------------------------------
+
+_TEXTS = ("The capital of France is Paris.", "", "gravity", "word " * 90, "Borscht is a soup.")
+
+
+def _texts(engine: Engine, *texts: str, **settings: Any) -> list[TokenizedPair]:
+    """Return texts as the worker has them tokenized."""
+    usual: dict[str, Any] = {"side": "text", "instruction": "", "max_document_tokens": 0}
+    score = Score(job=1, deadline_ns=0, queries=("",), documents=texts, **(usual | settings))
+    documents = [one for some in tokenized_slices(engine.tokenizer, score) for one in some]
+    return [pair for document in documents for pair in document.pairs]
+
+
+def _vectors(engine: Engine, *texts: str, **settings: Any) -> torch.Tensor:
+    pairs = _texts(engine, *texts, **settings)
+    engine.score(pairs)
+    found = [pair.slot.data for pair in pairs if pair.slot is not None]
+    return torch.stack([torch.frombuffer(bytearray(data), dtype=torch.float32) for data in found])
+
+
+def _expected(folder: Path, texts: Sequence[str], longest: int = 64) -> torch.Tensor:
+    """Return the mean of the states of each text, by transformers alone."""
+    from transformers import AutoModel, AutoTokenizer
+
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder)
+    found = []
+    for text in texts:
+        inputs = tokenizer(text, truncation=True, max_length=longest, return_tensors="pt")
+        with torch.inference_mode():
+            found.append(model(**inputs).last_hidden_state.mean(1)[0])
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize("make", ["bert", "xlm_roberta", "modernbert"])
+def test_vectors_are_those_of_transformers(make: str, tmp_path: Path) -> None:
+    prompts = {"query": "gravity : ", "document": "soup : "}
+    folder = bi_encoder(tmp_path, make, "mean", prompts=prompts, longest=64)
+    engine = _engine(folder)
+    for side, prompt in (("text", ""), ("query", "gravity : "), ("document", "soup : ")):
+        expected = _expected(folder, [f"{prompt}{text}" for text in _TEXTS])
+        plain = _vectors(engine, *_TEXTS, side=side, unit_vectors=False)
+        unit = _vectors(engine, *_TEXTS, side=side)
+        torch.testing.assert_close(plain, expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(unit, functional.normalize(expected), atol=1e-5, rtol=0)
+
+
+def test_vectors_may_be_cut_and_have_length_one_after_it(folder: Path) -> None:
+    engine = _engine(folder)
+    assert engine.facts.vector_width == 64
+    whole = _vectors(engine, *_TEXTS, unit_vectors=False)
+    cut = _vectors(engine, *_TEXTS, dimensions=5)
+    torch.testing.assert_close(cut, functional.normalize(whole[:, :5]), atol=1e-6, rtol=0)
+
+
+def test_vectors_and_pairs_share_batches_and_what_is_kept(folder: Path) -> None:
+    engine = _engine(folder)
+    alone = engine.score(_pairs(engine, "gravity", *_DOCUMENTS))
+    vectors = _vectors(_engine(folder), "soup", *_DOCUMENTS)
+    pairs, texts = _pairs(engine, "gravity", *_DOCUMENTS), _texts(engine, "soup", *_DOCUMENTS)
+    margins = engine.score([*pairs[:2], *texts, pairs[2]])
+    assert [*margins[:2], margins[-1]] == alone
+    assert [bool(computed) for computed in engine.last_work.computed] == [
+        *(False, False),
+        *(True, False, False, False),
+        False,
+    ]
+    found = [pair.slot.data for pair in texts if pair.slot is not None]
+    mixed = [torch.frombuffer(bytearray(data), dtype=torch.float32) for data in found]
+    torch.testing.assert_close(torch.stack(mixed), vectors, atol=1e-5, rtol=0)
+    assert all(pair.slot is None for pair in pairs)
+
+
+def test_a_text_that_is_too_long_is_cut_behind_its_prompt(folder: Path) -> None:
+    engine = _engine(folder, query_prompt="soup : ")
+    (text,) = _texts(engine, "gravity " * 70, side="query")
+    assert (len(text), text.truncated) == (64, True)
+    (cut,) = _texts(engine, "gravity is a force", side="query", max_document_tokens=1)
+    (end,) = _texts(
+        engine, "gravity is a force", side="query", max_document_tokens=1, keep_end=True
+    )
+    assert cut.token_ids == _texts(engine, "gravity", side="query")[0].token_ids
+    assert end.token_ids == _texts(engine, "force", side="query")[0].token_ids
+    assert cut.truncated and end.truncated
+
+
+def test_the_default_prompt_of_a_checkpoint_stands_before_texts_of_neither_side(
+    tmp_path: Path,
+) -> None:
+    folder = bi_encoder(tmp_path, "bert", "mean", prompts={"query": "gravity : "})
+    path = folder / "config_sentence_transformers.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"default_prompt_name": "query"}))
+    engine = _engine(folder)
+    (text,), (query,), (document,) = (
+        _texts(engine, "soup", side=side) for side in ("text", "query", "document")
+    )
+    assert text.token_ids == query.token_ids != document.token_ids
+
+
+def test_an_instruction_reaches_texts_with_the_prompt_of_a_query(tmp_path: Path) -> None:
+    prompts = {"query": "Instruct: gravity\nQuery: "}
+    engine = _engine(bi_encoder(tmp_path, "bert", "mean", prompts=prompts))
+    (own,), (given,), (other,) = (
+        _texts(engine, "Paris", side="query", instruction=instruction)
+        for instruction in ("", "gravity", "soup")
+    )
+    assert own.token_ids == given.token_ids != other.token_ids
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({}, ((), False)),
+        ({"matryoshka_dimensions": [8, 16]}, ((8, 16), False)),
+        ({"is_matryoshka": True}, ((), True)),
+        ({"is_matryoshka": True, "matryoshka_dimensions": [8]}, ((8,), False)),
+        ({"is_matryoshka": False}, ((), False)),
+    ],
+)
+def test_a_checkpoint_names_the_sizes_to_which_its_vectors_may_be_cut(
+    config: dict[str, Any], expected: tuple[tuple[int, ...], bool], tmp_path: Path
+) -> None:
+    folder = bi_encoder(tmp_path, "bert", "mean")
+    checkpoints.change_config(folder, **config)
+    facts = _engine(folder).facts
+    assert (facts.vector_sizes, facts.any_vector_size) == expected
+
+
+def test_sizes_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    folder = bi_encoder(tmp_path, "bert", "mean")
+    checkpoints.change_config(folder, matryoshka_dimensions=[0])
+    assert "matryoshka_dimensions" in str(refusal_of(folder, scorer="cosine"))
+
+
+def test_a_model_that_compares_pairs_has_no_vectors(tmp_path: Path) -> None:
+    engine = load_engine(spec_of(checkpoints.bert(tmp_path)), lambda line: None)
+    assert engine.facts.vector_width == 0
+    with pytest.raises(NoVectors):
+        _texts(engine, "soup")

@@ -41,6 +41,7 @@ from gateway.serving.renewals import Renewal
 from gateway.serving.reranker import Reranker
 from gateway.serving.score_cache.building import score_cache_of
 from gateway.serving.shadow_traffic import Shadows
+from gateway.serving.text_encoder import TextEncoder
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.tracing import Tracing, TracingUnavailable
 
@@ -129,6 +130,7 @@ def _rerank_endpoint(state: GatewayState, settings: Settings) -> RerankEndpoint:
     return RerankEndpoint(
         fleet=state.fleet,
         reranker=Reranker(state.shadows, state.score_cache),
+        encoder=TextEncoder(state.shadows),
         metrics=state.metrics,
         limits=state.limits,
         default_timeout_seconds=settings.default_timeout_seconds,

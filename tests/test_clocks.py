@@ -20,6 +20,7 @@ ALLOWED = {
     "gateway/serving/reload.py": "when the last reload ended, as `gateway status` shows it",
     "gateway/serving/renewals.py": "when keys and limits were reloaded, as the status shows it",
     "gateway/serving/reranker.py": "the `created` of a reply, as clients show it",
+    "gateway/serving/text_encoder.py": "the same as gateway/serving/reranker.py",
     "gateway/serving/fallback.py": "the same as gateway/serving/reranker.py",
     "gateway/serving/score_cache/stores/chain.py": "when a score was made, for other processes",
     "gateway/serving/score_cache/stores/disk.py": "which scores have expired, by that time",

@@ -16,6 +16,7 @@ request_parser.py    `RerankBody` -> `RerankRequest`: query, documents and what 
 plain_values.py      the values that the object of a document may have
 field_parsers.py     the other fields of a body
 reply_fields.py      usage, results and details that several replies share
+vector_dialect.py    requests for vectors, and their replies in parts
 status_names.py      names of errors, as Google's APIs have them
 tei_errors.py        the error reply of text-embeddings-inference
 shared_api.py        the API in which every client finds its fields; the others are one file each
@@ -42,12 +43,22 @@ from gateway.dialects.path_matching import (
     match_request,
     squeezed,
 )
-from gateway.dialects.paths import DIALECTS, FIELD_SIGNATURES, PATHS, RerankPath
+from gateway.dialects.paths import (
+    ALL_PATHS,
+    DIALECTS,
+    FIELD_SIGNATURES,
+    PATHS,
+    VECTOR_DIALECTS,
+    VECTOR_PATHS,
+    RerankPath,
+)
 from gateway.dialects.request_body import IGNORED_FIELDS, SHARED_FIELDS, RerankBody
 from gateway.dialects.request_decoding import DecodedRequest, decode_request, parse_body
+from gateway.dialects.vector_dialect import VectorDialect, reply_parts
 
 __all__ = [
     "ADMIN_PREFIX",
+    "ALL_PATHS",
     "DIALECTS",
     "ENCODERS",
     "FIELD_SIGNATURES",
@@ -56,6 +67,8 @@ __all__ = [
     "PATHS",
     "SHARED_FIELDS",
     "UNKNOWN_PATH",
+    "VECTOR_DIALECTS",
+    "VECTOR_PATHS",
     "Contract",
     "DecodedRequest",
     "Dialect",
@@ -64,6 +77,7 @@ __all__ = [
     "MediaType",
     "RerankBody",
     "RerankPath",
+    "VectorDialect",
     "check_structure",
     "decode",
     "decode_request",
@@ -76,6 +90,7 @@ __all__ = [
     "prefers_html",
     "prefers_json",
     "reply_media_type",
+    "reply_parts",
     "request_media_type",
     "squeezed",
 ]

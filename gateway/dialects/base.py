@@ -51,11 +51,13 @@ class Contract:
     Attributes:
         title: name of the API.
         required: required fields of `RerankBody`.
-        fields: further fields that the dialect reads, beside `SHARED_FIELDS`.
+        fields: further fields that the dialect reads, beside `shared`.
         reply: return type of `render`.
         error: return type of `render_error`.
         example: an example request.
         nested: objects in the body, and those of the fields that the dialect reads inside them.
+        shared: the fields that it reads of those that every rerank API reads.
+        hints: remedies for a field of the wrong type, by its name.
         known: every field that the dialect reads, wherever it is.
     """
 
@@ -66,10 +68,12 @@ class Contract:
     fields: tuple[str, ...] = ()
     error: type[Struct] = field(default=ErrorReply)
     nested: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    shared: tuple[str, ...] = SHARED_FIELDS
+    hints: Mapping[str, str] = field(default_factory=dict)
     known: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        known = frozenset((*self.required, *self.fields, *SHARED_FIELDS))
+        known = frozenset((*self.required, *self.fields, *self.shared))
         object.__setattr__(self, "known", known)
 
 

@@ -4,7 +4,7 @@ Each function takes the client's value and returns the internal one, or raises `
 the field, the finding, the limit and the remedy.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from msgspec import UnsetType
@@ -79,9 +79,11 @@ def parse_model(body: RerankBody) -> str | None:
     return None if name in DEFAULT_MODEL_NAMES else name
 
 
-def parse_instruction(body: RerankBody, limits: Limits) -> str | None:
-    """Return the instruction under any of its names; `None` if it is missing or blank."""
-    for name in INSTRUCTION_NAMES:
+def parse_instruction(
+    body: RerankBody, limits: Limits, names: Sequence[str] = INSTRUCTION_NAMES
+) -> str | None:
+    """Return the instruction under any of these names; `None` if it is missing or blank."""
+    for name in names:
         text = value_or_none(getattr(body, name))
         if text and not text.isspace():
             return within_size(text, name, limits.query_bytes)

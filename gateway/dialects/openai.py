@@ -21,7 +21,7 @@ class ModelCard(Struct, kw_only=True):
     owned_by: str = "rerank-gateway"
     model_type: Literal["rerank"] = "rerank"
     model_name: str
-    model_ability: Sequence[Literal["rerank"]] = ("rerank",)
+    model_ability: Sequence[Literal["rerank", "embed"]] = ("rerank",)
     state: str
     default: bool
     aliases: Sequence[str]

@@ -1,4 +1,4 @@
-"""The rerank path of a request, in any of the spellings that base URLs produce. Pure.
+"""The path of a request for scores or vectors, in any spelling that base URLs produce. Pure.
 
 Clients append an endpoint to a base URL, which may end in a slash, in a version, or in the mount of
 another server. The first of these rules that finds a path in the table counts:
@@ -18,7 +18,7 @@ from collections.abc import Mapping
 
 from gateway.dialects.base import Dialect
 from gateway.dialects.jina import JINA
-from gateway.dialects.paths import NAMED, NO_NAME, PATHS, VENDORS, RerankPath
+from gateway.dialects.paths import ALL_PATHS, NAMED, NO_NAME, VENDORS, RerankPath
 from gateway.dialects.pinecone import PINECONE, VERSION_HEADER
 
 ADMIN_PREFIX = "/admin/"
@@ -29,12 +29,12 @@ MODELS_FOLDER = "/models/"
 UNKNOWN_PATH = RerankPath(JINA)
 """The match for errors outside any dialect, as on an unknown path."""
 
-_LONGEST_PATH = max(map(len, PATHS))
+_LONGEST_PATH = max(map(len, ALL_PATHS))
 
 
 def match_path(path: str) -> RerankPath | None:
     """Return the match of a path; `None` if it is no rerank path."""
-    found = PATHS.get(path)
+    found = ALL_PATHS.get(path)
     return _match_spelling(path) if found is None else found
 
 
@@ -62,7 +62,7 @@ def _match_spelling(path: str) -> RerankPath | None:
     plain = squeezed(path)
     if not path.startswith("/") or plain.startswith(ADMIN_PREFIX):
         return None
-    found = PATHS.get(plain) or _match_model(plain) or _match_end(plain)
+    found = ALL_PATHS.get(plain) or _match_model(plain) or _match_end(plain)
     return found or (_match_model(f"{plain}/") if path.endswith("/") else None)
 
 
@@ -81,7 +81,7 @@ def _match_model(path: str) -> RerankPath | None:
 
 def _match_end(path: str) -> RerankPath | None:
     """Match a known path behind a prefix that names no model."""
-    start, found = _longest(path, _vendor(path), PATHS)
+    start, found = _longest(path, _vendor(path), ALL_PATHS)
     return None if MODELS_FOLDER in path[:start] + "/" else found
 
 

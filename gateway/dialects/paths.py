@@ -23,9 +23,11 @@ from gateway.dialects.mixedbread import MIXEDBREAD
 from gateway.dialects.mosec import MOSEC
 from gateway.dialects.native import NATIVE, PAIRS
 from gateway.dialects.nim import NIM
+from gateway.dialects.openai_embeddings import OPENAI_EMBEDDINGS
 from gateway.dialects.pinecone import PINECONE
 from gateway.dialects.sglang import SGLANG
 from gateway.dialects.tei import TEI
+from gateway.dialects.tei_embed import TEI_EMBED
 from gateway.dialects.together import TOGETHER
 from gateway.dialects.vllm import VLLM, VLLM_SCORE
 from gateway.dialects.voyage import VOYAGE
@@ -145,11 +147,26 @@ PATHS: dict[str, RerankPath] = {
 }
 """Every path of a rerank request (POST)."""
 
+VECTOR_PATHS: dict[str, RerankPath] = {
+    **{
+        path: RerankPath(OPENAI_EMBEDDINGS)
+        for path in (
+            *("/embeddings", "/v1/embeddings", "/tei/embeddings", "/tei/v1/embeddings"),
+            *("/vllm/v1/embeddings", "/infinity/embeddings", "/infinity/v1/embeddings"),
+        )
+    },
+    **{path: RerankPath(TEI_EMBED) for path in ("/embed", "/tei/embed")},
+}
+"""Every path of a request for vectors (POST)."""
+
+ALL_PATHS = PATHS | VECTOR_PATHS
+"""Every path of a request for scores or vectors (POST)."""
+
 VENDORS = frozenset(_PREFIXES)
 """Prefixes of vendors; a path that begins with one has the reply of this vendor, or none."""
 
 NAMED: dict[str, Mapping[str, RerankPath]] = {
-    "/models/": PATHS,
+    "/models/": ALL_PATHS,
     "/v1/retrieval/": {"/reranking": RerankPath(NIM)},
 }
 """Folders of paths that name a model, as in `/models/NAME/rerank`, and the paths behind it."""
@@ -161,4 +178,7 @@ DIALECTS: tuple[Dialect, ...] = (
     *{path.dialect.name: path.dialect for path in PATHS.values()}.values(),
     PAIRS,
 )
-"""All dialects, each once."""
+"""All dialects of scores, each once."""
+
+VECTOR_DIALECTS: tuple[Dialect, ...] = (OPENAI_EMBEDDINGS, TEI_EMBED)
+"""All dialects of vectors."""

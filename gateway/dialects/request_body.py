@@ -151,6 +151,19 @@ class RerankBody(Struct, kw_only=True, dict=True):
         Nullable[int],
         _is("Maximum number of passages of a long document, which is then read in passages."),
     ] = UNSET
+    input_type: Annotated[
+        Nullable[str],
+        _is("The prompt before texts that are encoded: query or document; missing: the default."),
+    ] = UNSET
+    prompt_name: Annotated[Nullable[str], _is("The same as input_type, as TEI calls it.")] = UNSET
+    encoding_format: Annotated[
+        Nullable[str], _is("The form of vectors: float, or base64 for the bytes of their fp32.")
+    ] = UNSET
+    dimensions: Annotated[
+        Nullable[int],
+        _is("The numbers of a vector: those of the model, or fewer if its checkpoint allows it."),
+    ] = UNSET
+    normalize: Annotated[Flag, _is("Whether vectors have length 1; default true.")] = UNSET
     return_details: Annotated[
         Flag,
         _is("Whether results have margin, tokens, truncated, passages and the best one's span."),
@@ -199,6 +212,7 @@ INTEGER_FIELDS = (
     "max_tokens_per_query",
     "max_chunks_per_doc",
     "truncate_prompt_tokens",
+    "dimensions",
 )
 BOOLEAN_FIELDS = (
     "ignoreRecordDetailsInResponse",
@@ -210,6 +224,7 @@ BOOLEAN_FIELDS = (
     "use_activation",
     "activation",
     "softmax",
+    "normalize",
     "truncation",
     "truncate",
 )

@@ -110,9 +110,13 @@ def parse_body(
     check_structure(raw, media_type)
     try:
         decoded = decode_request(raw, media_type, path)
-    except InvalidRequest:
-        found(path.dialect_for(field_names(raw, media_type)))
-        raise
+    except InvalidRequest as error:
+        dialect = path.dialect_for(field_names(raw, media_type))
+        found(dialect)
+        hint = dialect.contract.hints.get((error.param or "").partition("[")[0])
+        if hint is None:
+            raise
+        raise InvalidRequest(f"{error.message}: {hint}", param=error.param) from None
     found(decoded.dialect)
     return decoded.parse(limits)
 

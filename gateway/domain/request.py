@@ -71,6 +71,23 @@ class LongDocuments:
     pool_best: int = 1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoding:
+    """The vectors that a request asks for, in place of scores.
+
+    Attributes:
+        side: the prompt before its texts, `query`, `document` or `text` for the default one.
+        dimensions: the numbers of a vector that are kept; 0 for all.
+        is_unit: whether vectors have length 1.
+        is_base64: whether the reply has their bytes in base64.
+    """
+
+    side: str = "text"
+    dimensions: int = 0
+    is_unit: bool = True
+    is_base64: bool = False
+
+
 class RerankRequest(Struct, frozen=True, kw_only=True, gc=False):
     """One rerank request of any API.
 
@@ -99,6 +116,8 @@ class RerankRequest(Struct, frozen=True, kw_only=True, gc=False):
         max_tokens_per_query: the most tokens of a query that are read; `None` for all.
         places: the places of its documents in the client's request, which errors name; empty for
             the client's request itself.
+        encoding: the vectors that are asked for, of each document alone; the only query is then
+            empty. `None` for a request for scores.
     """
 
     queries: tuple[str, ...]
@@ -122,6 +141,7 @@ class RerankRequest(Struct, frozen=True, kw_only=True, gc=False):
     max_tokens_per_pair: int | None = None
     max_tokens_per_query: int | None = None
     places: tuple[int, ...] = ()
+    encoding: Encoding | None = None
 
     def place(self, index: int) -> int:
         """Return the place of a document in the client's request."""
@@ -221,6 +241,7 @@ class RerankResult(Struct, frozen=True, kw_only=True, gc=False):
         degraded: `MODEL=FALLBACK` for each model whose fallback answered.
         sources: the number of documents by the origin of their score; empty for a request that
             makes no use of the score cache.
+        vectors: of a request for vectors that of each text, in input order: fp32, little-endian.
     """
 
     id: str
@@ -233,6 +254,7 @@ class RerankResult(Struct, frozen=True, kw_only=True, gc=False):
     saved_tokens: int = 0
     degraded: tuple[str, ...] = ()
     sources: Mapping[Source, int] = field(default_factory=dict)
+    vectors: tuple[bytes, ...] = ()
 
     @property
     def tokens(self) -> int:

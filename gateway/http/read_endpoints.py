@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from gateway import __version__
-from gateway.dialects import PATHS, prefers_html, prefers_json
+from gateway.dialects import PATHS, VECTOR_PATHS, prefers_html, prefers_json
 from gateway.dialects.openai import ClusterAuth, ModelCard, ModelList
 from gateway.dialects.tei import TeiInfo, reranker
 from gateway.domain.errors import NotFound, Unauthorized, UnknownModel
@@ -135,6 +135,7 @@ class ReadEndpoints:
             docs="/docs",
             openapi="/openapi.json",
             rerank=[f"POST {path}" for path in PATHS],
+            embeddings=[f"POST {path}" for path in VECTOR_PATHS],
             read=[f"GET {path.replace(':path', '')}" for path in READS],
         )
         return reply(request.scope, index, headers={"vary": "accept"})
@@ -215,9 +216,14 @@ class ReadEndpoints:
             aliases=model.aliases,
             demonstration=model.demonstration,
             max_model_len=model.max_length or UNSET,  # unknown until a shard has loaded the model
+            model_ability=("rerank", "embed") if self._gives_vectors(model) else ("rerank",),
             weights=model.weights or UNSET,
             calibrated=model.calibration.made if model.calibration else UNSET,
         )
+
+    def _gives_vectors(self, model: ModelStatus) -> bool:
+        facts = self._fleet.model(model.name).replicas.facts
+        return facts is not None and facts.vector_width > 0
 
     def _splits_of_key(self, request: Request) -> Iterator[tuple[SplitStatus, list[ModelStatus]]]:
         """Yield each split of which the key may use a model, with the models that it may use."""

@@ -35,8 +35,8 @@ class RequestContext:
     Attributes:
         request_id: the client's, if it sent a valid one; otherwise a new one.
         dialect: the API that errors are rendered in; the path decides first, then the body.
-        is_rerank: true for a request for scores.
-        rerank_path: the rerank path that the request came by; `None` on other paths.
+        is_rerank: true for a request for scores or vectors.
+        rerank_path: the path of scores or vectors that it came by; `None` on other paths.
         sent_path: the path as the client has written it, if that is not the path of the table.
         headers: the request's, by lower-case name; of several with one name the first.
         started: `time.monotonic()` seconds.

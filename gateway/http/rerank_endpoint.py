@@ -1,4 +1,4 @@
-"""The endpoint of every rerank API.
+"""The endpoint of every API of scores, and of vectors.
 
 It takes a request through deadline, early refusal, media type, dialect, model, scores and reply. It
 raises every error; `middleware.Errors` answers with it.
@@ -10,12 +10,12 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 from msgspec.structs import replace
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.config import OnDeadline
 from gateway.dialects import (
@@ -24,20 +24,25 @@ from gateway.dialects import (
     Limits,
     MediaType,
     RerankPath,
+    VectorDialect,
     parse_body,
     reply_media_type,
+    reply_parts,
     request_media_type,
 )
 from gateway.domain.errors import InvalidRequest, RequestTimeout, ShuttingDown
 from gateway.domain.request import ANONYMOUS, Caller, RerankRequest, RerankResult
 from gateway.http.large_bodies import LARGE_BYTES, LargeBodies
 from gateway.http.model_access import Candidates, Route, choose, reachable, resolve
+from gateway.http.parted_reply import PartedReply
 from gateway.http.request_context import BODY_COMPLETE, RequestContext, context_of
+from gateway.http.vector_models import encoding_candidates
 from gateway.serving.cascade import Score
 from gateway.serving.fallback import Fallbacks
 from gateway.serving.fleet import Fleet
 from gateway.serving.reranker import Reranker
 from gateway.serving.score_cache.score_cache import NO_USE, CacheUse
+from gateway.serving.text_encoder import TextEncoder
 from gateway.telemetry.metrics import Metrics
 
 TIMEOUT_HEADER = "X-Request-Timeout-Ms"
@@ -62,6 +67,7 @@ class RerankEndpoint:
 
     fleet: Fleet
     reranker: Reranker
+    encoder: TextEncoder
     metrics: Metrics
     limits: Limits
     default_timeout_seconds: float
@@ -95,16 +101,14 @@ class RerankEndpoint:
         del parsing  # the bytes are needed no longer
         route = self._route(context, request, candidates)
         on_deadline = _on_deadline(context.headers)
-        score = partial(
-            self._fallbacks.rerank,
-            request_id=context.request_id,
-            deadline=deadline,
-            caller=caller,
-            timeline=context.timeline,
-            use=_use_of_cache(context),
-            on_deadline=on_deadline,
-        )
-        scoring = self._scoring(request, route, score, deadline, on_deadline)
+        how: dict[str, Any] = {"request_id": context.request_id, "deadline": deadline}
+        how |= {"caller": caller, "timeline": context.timeline}
+        if request.encoding is not None:
+            scoring = self.encoder.encode(request, model=route.model, note=route.note, **how)
+        else:
+            use = _use_of_cache(context)
+            score = partial(self._fallbacks.rerank, use=use, on_deadline=on_deadline, **how)
+            scoring = self._scoring(request, route, score, deadline, on_deadline)
         result = await _unless_client_leaves(context, scoring)
         context.documents, context.tokens = len(result.scored), result.tokens
         if result.degraded:
@@ -159,6 +163,8 @@ class RerankEndpoint:
         # While the body was read, a reload may have removed what the path named.
         if candidates is None or not self.fleet.serves(*candidates.names):
             candidates = resolve(self.fleet, context.key, request.model)
+        if request.encoding is not None:
+            candidates = encoding_candidates(self.fleet, context.key, candidates, request.model)
         route = choose(
             self.fleet, context.key, candidates, name=request.model, queries=request.queries
         )
@@ -218,12 +224,15 @@ def _parse(
 
 def _render(
     context: RequestContext, request: RerankRequest, result: RerankResult, asked: MediaType
-) -> Response:
+) -> ASGIApp:
     """Return the reply, in the format that the client prefers."""
-    reply = context.dialect.render(request, result)
     reply_type = reply_media_type(context.headers.get("accept", ""), asked)
-    body = ENCODERS[reply_type](reply)
     headers = _warning(result) | _sources(result) | _degraded(result)
+    if request.encoding is not None:
+        assert isinstance(context.dialect, VectorDialect)
+        parts = reply_parts(context.dialect, request, result, reply_type)
+        return PartedReply(parts, headers, reply_type.value)
+    body = ENCODERS[reply_type](context.dialect.render(request, result))
     return Response(body, headers=headers, media_type=reply_type.value)
 
 

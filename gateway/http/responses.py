@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from gateway.dialects import PATHS, MediaType, encode, reply_media_type, request_media_type
+from gateway.dialects import ALL_PATHS, MediaType, encode, reply_media_type, request_media_type
 from gateway.domain.errors import (
     GatewayError,
     MethodNotAllowed,
@@ -94,7 +94,7 @@ def _allowed(path: str, by_router: str) -> str:
 
 def _not_found(request: Request, _headers: Mapping[str, str]) -> GatewayError:
     path = request.scope["path"][:_LONGEST_PATH]
-    known = [path for path in (*PATHS, *READS) if "{" not in path]
+    known = [path for path in (*ALL_PATHS, *READS) if "{" not in path]
     close = get_close_matches(path, known, n=1)
     hint = f"did you mean {close[0]}?" if close else "GET / lists the endpoints"
     return NotFound(f"there is nothing at {path}: {hint}")

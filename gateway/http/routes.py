@@ -70,6 +70,7 @@ class Index(Struct):
     docs: str
     openapi: str
     rerank: Sequence[str]
+    embeddings: Sequence[str]
     read: Sequence[str]
 
 

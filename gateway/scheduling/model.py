@@ -232,6 +232,8 @@ class Model:
         if not scores.truncated:  # the bytes that were not read cost nothing
             pairs = sum(scores.passages) or len(scores.margins)
             text_bytes = queued.job.bytes_read(pairs)
+            if queued.job.payload.side:  # as if each text had the query that pairs share
+                tokens += pairs * self._estimate.shared_tokens
             self._estimate = self._estimate.learn(pairs=pairs, text_bytes=text_bytes, tokens=tokens)
         self.accounting.job_answered(queued, scores, time.monotonic())
 

@@ -65,7 +65,7 @@ class Reranker:
             GatewayError: why there is no result.
         """
         started = time.monotonic()
-        _refuse_quarantined(request, model, started)
+        refuse_quarantined(request, model, started)
         refuse_instructions(request, model.spec, model.replicas.facts)
         scoring = Scoring(
             request=request,
@@ -120,7 +120,7 @@ class Reranker:
                 return
             if isinstance(error, DeadlineExceeded):
                 raise
-            raise _too_late(scoring.model, round(scoring.remaining_seconds, 3)) from None
+            raise too_late(scoring.model, round(scoring.remaining_seconds, 3)) from None
 
     def _count(self, scoring: Scoring, scored: Sequence[Scored], tied: int) -> None:
         """Count a result; offer it to the shadow of its model if all of it was computed now."""
@@ -132,7 +132,7 @@ class Reranker:
             self._shadows.offer(scoring.request, model.spec, scored, compute_seconds)
 
 
-def _refuse_quarantined(request: RerankRequest, model: Model, now: float) -> None:
+def refuse_quarantined(request: RerankRequest, model: Model, now: float) -> None:
     """Refuse a request with a pair that ended shards, before it reaches one."""
     if not model.quarantine:
         return
@@ -142,7 +142,8 @@ def _refuse_quarantined(request: RerankRequest, model: Model, now: float) -> Non
             raise client_error(PairFault(QUARANTINED, index), request, index, "")
 
 
-def _too_late(model: Model, seconds: float) -> GatewayError:
+def too_late(model: Model, seconds: float) -> GatewayError:
+    """Return the error of a request whose deadline has passed."""
     if not model.replicas.ready:
         return ModelUnavailable(
             f"model {model.spec.name!r} did not become ready within {seconds:g} s: try again, or "

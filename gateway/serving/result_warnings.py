@@ -52,7 +52,7 @@ def warnings_of(
         *_instructed(request, spec, facts),
         *_wrapped(request, facts),
         *_ties(scored, tied),
-        *_stale(spec, facts),
+        *(() if request.encoding else _stale(spec, facts)),
         *([_CONFINED] if is_confined else ()),
         *request.warnings,
         *_doubts(spec, facts),

@@ -16,6 +16,7 @@ from gateway.domain.request import (
     UNCALIBRATED,
     Calibration,
     Caller,
+    Encoding,
     LongDocuments,
     RerankRequest,
     Scored,
@@ -25,6 +26,7 @@ from gateway.scheduling.token_estimate import Capacity, TokenEstimate
 from shards.wire.messages import MAX_JOB_BYTES, MAX_JOB_DOCUMENTS, Score, Scores
 
 _SMALLEST_JOB_TOKENS = 512  # below it, splitting costs more than it gains
+_NO_ENCODING = Encoding(side="")
 _MESSAGE_BYTES, _DOCUMENT_BYTES = 256, 12  # of a message beside its texts, and beside each of them
 
 
@@ -115,7 +117,7 @@ def _payload(
     request: RerankRequest, reading: LongDocuments, indices: Sequence[int], deadline: float
 ) -> Score:
     """Return the message that has these documents scored; it gets a job id when it is sent."""
-    queries = request.queries
+    queries, encoding = request.queries, request.encoding or _NO_ENCODING
     return Score(
         job=0,
         deadline_ns=int(deadline * 1e9),
@@ -133,6 +135,9 @@ def _payload(
         max_pair_tokens=request.max_tokens_per_pair or 0,
         max_query_tokens=request.max_tokens_per_query or 0,
         instructions=tuple(map(request.instruction_of, indices)) if request.instructions else (),
+        side=encoding.side,
+        dimensions=encoding.dimensions,
+        unit_vectors=encoding.is_unit,
     )
 
 

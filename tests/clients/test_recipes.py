@@ -41,6 +41,7 @@ def test_every_framework_has_a_recipe() -> None:
     assert {name for name, _ in recipes()} == {
         "Our own client",
         "LangChain",
+        "Embeddings",
         "LlamaIndex",
         "Haystack",
         "LiteLLM",

@@ -12,7 +12,10 @@ from gateway.config import LimitSettings, ModelSettings, Settings
 SETTINGS = Settings(
     models={
         "demo": ModelSettings(
-            source="fake", engine="fake", devices=("cpu",), aliases=("rerank-english-v3.0",)
+            source="fake?vectors=3",
+            engine="fake",
+            devices=("cpu",),
+            aliases=("rerank-english-v3.0",),
         ),
         "org/short": ModelSettings(source="fake", engine="fake", devices=("cpu",), max_length=8),
         "broken": ModelSettings(source="fake?refuse=4", engine="fake", devices=("cpu",)),

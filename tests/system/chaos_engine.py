@@ -27,8 +27,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from shards.engines.fake import FakeEngine, FakeTokenizer, parse_options
+from shards.engines.fake import FakeEngine, FakeTextTokenizer, FakeTokenizer, parse_options
 from shards.engines.fake import load as load_fake
 from shards.pairs import Batch, TokenizedPair
 from shards.refusal import Report
@@ -37,6 +38,7 @@ from shards.wire.spec import ShardSpec
 
 _WORD = re.compile(r"<<(\w+)(?: (\d+))?>>")
 _FOREVER_SECONDS = 100_000
+_NO_CHECKSUM = 1 << 32  # no token of a pair is as large
 
 
 class OutOfMemoryError(RuntimeError):
@@ -126,6 +128,22 @@ class ChaosTokenizer(FakeTokenizer):
         return pairs
 
 
+class ChaosTextTokenizer(ChaosTokenizer):
+    """The same for a model with vectors."""
+
+    def __init__(self, max_length: int, width: int) -> None:
+        super().__init__(max_length)
+        self._tokenizer = FakeTextTokenizer(max_length, width)
+
+    def texts(self, texts: Sequence[str], **how: Any) -> list[TokenizedPair]:
+        found = self._tokenizer.texts(texts, **how)
+        for number, (one, text) in enumerate(zip(found, texts, strict=True)):
+            if word := _WORD.search(text):
+                one.token_ids[0] = _NO_CHECKSUM + number
+                self.words[one.token_ids[0]] = (word[1], int(word[2] or 0))
+        return found
+
+
 def edition() -> float:
     """Return the shift of all margins by the file of `CHAOS_EDITION`; 0 without one."""
     file = os.environ.get("CHAOS_EDITION")
@@ -176,5 +194,6 @@ def load(spec: ShardSpec, report: Report) -> ChaosEngine:
     facts = replace(fake.facts, files=files, fingerprint=files)
     engine = ChaosEngine(facts, fake._delay_seconds)
     engine.shift = shift
-    engine.tokenizer = ChaosTokenizer(fake.facts.max_length)
+    width, longest = facts.vector_width, facts.max_length
+    engine.tokenizer = ChaosTextTokenizer(longest, width) if width else ChaosTokenizer(longest)
     return engine

@@ -5,6 +5,7 @@ struct that is sent. Examples are those of the dialects; their replies are rende
 margins. On a shared path a request may be of any dialect that is served there.
 """
 
+import struct
 from collections.abc import Iterable
 from functools import cache
 from http import HTTPStatus
@@ -14,9 +15,10 @@ import msgspec
 
 from gateway import __version__
 from gateway.dialects import (
+    ALL_PATHS,
     DIALECTS,
     IGNORED_FIELDS,
-    PATHS,
+    VECTOR_DIALECTS,
     Dialect,
     ErrorReply,
     Limits,
@@ -39,9 +41,10 @@ from gateway.http.routes import READS, Endpoint, Need
 from gateway.serving.scatter_gather import rank
 
 _DESCRIPTION = (
-    "One port, many rerank APIs. Bodies are JSON or MessagePack, both ways. `/models/NAME` before "
-    "any rerank path names the model, for the APIs that carry none; NAME may have slashes. Fields "
-    "without effect are ignored, and named in the warnings of the reply; among them are "
+    "One port, many rerank APIs, and embeddings. Bodies are JSON or MessagePack, both ways. "
+    "`/models/NAME` before any such path names the model, for the APIs that carry none; NAME may "
+    "have slashes. Fields without effect are ignored, and named in the warnings of the reply; "
+    "among them are "
     f"{', '.join(IGNORED_FIELDS)}."
 )
 _IDS: Schema = {
@@ -65,6 +68,8 @@ _RESULT: Schema = {
         "schema": {"type": "string"},
     },
 }
+_EXAMPLE_VECTORS = tuple(struct.pack("<3f", *some) for some in ((0.5, -0.5, 0.75), (1, 0, 0)))
+_DIALECTS = (*DIALECTS, *VECTOR_DIALECTS)
 _PAGE: Schema = {"text/html": {"schema": {"type": "string"}}}
 _PARAMETERS: list[Schema] = [
     {
@@ -109,7 +114,9 @@ def document() -> Schema:
             **{_shown(path): {"get": _read(path, endpoint)} for path, endpoint in READS.items()},
             **{
                 path: {**({"get": _read(path, READS[path])} if path in READS else {}), "post": post}
-                for path, post in ((path, _rerank(path, served)) for path, served in PATHS.items())
+                for path, post in (
+                    (path, _rerank(path, served)) for path, served in ALL_PATHS.items()
+                )
             },
         },
         "components": {
@@ -137,6 +144,7 @@ def example_reply(dialect: Dialect) -> Any:
         top=rank(scored, request.top_n),
         processing_seconds=0.0062,
         created=1_795_257_277,
+        vectors=_EXAMPLE_VECTORS[: len(request.documents)] if request.encoding else (),
     )
     return msgspec.to_builtins(dialect.render(request, result))
 
@@ -151,7 +159,7 @@ def _rerank(path: str, served: RerankPath) -> Schema:
     dialects = dialects_at(served)
     return {
         "operationId": f"post{_words(path)}",
-        "summary": f"{served.dialect.contract.title}: score documents against a query.",
+        "summary": f"{served.dialect.contract.title}: {_purpose(served.dialect)}.",
         "tags": [served.dialect.contract.title],
         "security": _SECURITY,
         "parameters": [
@@ -166,7 +174,7 @@ def _rerank(path: str, served: RerankPath) -> Schema:
         },
         "responses": {
             "200": {
-                "description": "The scores.",
+                "description": "The scores, or the vectors.",
                 "headers": {**_IDS, **_RESULT},
                 "content": _content(
                     any_of([schema_of(each.contract.reply) for each in dialects]),
@@ -176,6 +184,11 @@ def _rerank(path: str, served: RerankPath) -> Schema:
             **_errors(dialects),
         },
     }
+
+
+def _purpose(dialect: Dialect) -> str:
+    is_of_vectors = dialect in VECTOR_DIALECTS
+    return "encode texts" if is_of_vectors else "score documents against a query"
 
 
 def _requests(dialects: Iterable[Dialect]) -> list[Schema]:
@@ -191,15 +204,15 @@ def _example(name: str) -> Schema:
 
 
 def _examples() -> Schema:
-    requests = {f"{each.name}_request": {"value": each.contract.example} for each in DIALECTS}
-    replies = {f"{each.name}_reply": {"value": example_reply(each)} for each in DIALECTS}
+    requests = {f"{each.name}_request": {"value": each.contract.example} for each in _DIALECTS}
+    replies = {f"{each.name}_reply": {"value": example_reply(each)} for each in _DIALECTS}
     return requests | replies
 
 
 @cache
 def _error_formats() -> dict[str, tuple[type, ...]]:
     """Return the formats of errors by name: those that are possible at one path."""
-    found = {(ErrorReply,), *(_formats_of(dialects_at(path)) for path in PATHS.values())}
+    found = {(ErrorReply,), *(_formats_of(dialects_at(path)) for path in ALL_PATHS.values())}
     return {"_or_".join(struct.__name__ for struct in structs): structs for structs in found}
 
 

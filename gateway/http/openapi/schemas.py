@@ -6,12 +6,13 @@ from typing import Any
 
 import msgspec
 
-from gateway.dialects import DIALECTS, SHARED_FIELDS, Dialect, RerankBody
+from gateway.dialects import DIALECTS, VECTOR_DIALECTS, Dialect, RerankBody
 from gateway.dialects.request_body import Pair
 from gateway.http.routes import READS
 
 Schema = dict[str, Any]
 
+_DIALECTS = (*DIALECTS, *VECTOR_DIALECTS)
 _REF = "#/components/schemas/{name}"
 
 
@@ -29,7 +30,7 @@ def schema_components() -> Schema:
     """Return every named schema."""
     components = dict(_schemas()["components"])
     del components["RerankBody"]
-    return components | {_request_name(each): _request_schema(each) for each in DIALECTS}
+    return components | {_request_name(each): _request_schema(each) for each in _DIALECTS}
 
 
 def any_of(schemas: list[Schema]) -> Schema:
@@ -44,7 +45,7 @@ def _request_schema(dialect: Dialect) -> Schema:
     inside = {name for names in contract.nested.values() for name in names}
     schema = _object_of(
         [name for name in contract.required if name not in inside],
-        [name for name in (*contract.fields, *SHARED_FIELDS) if name not in inside],
+        [name for name in (*contract.fields, *contract.shared) if name not in inside],
         known,
     )
     for outer, names in contract.nested.items():
@@ -86,8 +87,8 @@ def _schemas() -> Mapping[Any, Schema]:
 
 def _types() -> dict[Any, Any]:
     """Return the types on the wire, by the key of their schema."""
-    replies = [each.contract.reply for each in DIALECTS] + [
-        each.contract.error for each in DIALECTS
+    replies = [each.contract.reply for each in _DIALECTS] + [
+        each.contract.error for each in _DIALECTS
     ]
     read = [each.reply for each in READS.values() if not isinstance(each.reply, str)]
     read += [each.json for each in READS.values() if each.json is not None]

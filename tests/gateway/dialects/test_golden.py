@@ -1,14 +1,26 @@
 """Golden files: the request of a real client, its meaning, and the expected reply."""
 
 import json
+import struct
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from gateway.dialects import DIALECTS, Limits, MediaType, decode_request, encode, match_path
+from gateway.dialects import (
+    DIALECTS,
+    VECTOR_DIALECTS,
+    Limits,
+    MediaType,
+    VectorDialect,
+    decode_request,
+    encode,
+    match_path,
+    reply_parts,
+)
 from gateway.domain.request import RerankRequest, RerankResult, Scored
 from gateway.serving.scatter_gather import rank
 
@@ -38,6 +50,7 @@ DEFAULTS: dict[str, Any] = {
     "most_passages": None,
     "return_details": False,
     "warnings": [],
+    "encoding": None,
 }
 
 
@@ -51,6 +64,7 @@ def scored(number: int, top_n: int | None) -> RerankResult:
         top=rank(all_scored, top_n),
         processing_seconds=0.0125,
         created=1_700_000_000,
+        vectors=tuple(struct.pack("<2f", -0.5, i) for i in range(number)),
     )
 
 
@@ -62,11 +76,14 @@ def meaning(request: RerankRequest) -> dict[str, Any]:
         "keys": sorted(request.fields_set),
         **{name: getattr(request, name) for name in DEFAULTS},
         "warnings": list(request.warnings),
+        "encoding": request.encoding and asdict(request.encoding),
     }
 
 
 def test_every_dialect_has_golden_files() -> None:
-    assert {path.parent.name for path in GOLDEN} == {dialect.name for dialect in DIALECTS}
+    assert {path.parent.name for path in GOLDEN} == {
+        dialect.name for dialect in (*DIALECTS, *VECTOR_DIALECTS)
+    }
 
 
 @pytest.mark.parametrize("form", MediaType)
@@ -81,6 +98,10 @@ def test_golden(path: Path, form: MediaType) -> None:
     assert meaning(request) == DEFAULTS | golden["means"]
     reply = decoded.dialect.render(request, scored(len(request.documents), request.top_n))
     assert_same(READ[form](encode(reply, form)), golden["reply"])
+    if isinstance(decoded.dialect, VectorDialect):
+        whole = scored(len(request.documents), request.top_n)
+        parts = b"".join(reply_parts(decoded.dialect, request, whole, form))
+        assert_same(READ[form](parts), golden["reply"])
 
 
 def assert_same(found: Any, expected: Any) -> None:

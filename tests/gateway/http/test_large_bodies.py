@@ -150,6 +150,7 @@ async def test_a_small_body_needs_no_thread(size: int, is_apart: bool) -> None:
     endpoint = RerankEndpoint(
         fleet=unused,
         reranker=unused,
+        encoder=unused,
         metrics=unused,
         limits=Limits(),
         default_timeout_seconds=1,

@@ -19,7 +19,15 @@ from schemathesis.specs.openapi.checks import (
 )
 from starlette.testclient import TestClient
 
-from gateway.dialects import DIALECTS, PATHS, SHARED_FIELDS, Dialect, RerankBody
+from gateway.dialects import (
+    ALL_PATHS,
+    DIALECTS,
+    PATHS,
+    SHARED_FIELDS,
+    VECTOR_DIALECTS,
+    Dialect,
+    RerankBody,
+)
 from gateway.http.openapi import dialects_at, document, example_reply
 from gateway.http.routes import READS
 
@@ -30,7 +38,8 @@ OPERATIONS = [
 EXAMPLES_EACH = 6
 """Requests drawn for each path and mode."""
 
-ONE_PATH_EACH = list({served.dialect.name: path for path, served in PATHS.items()}.values())
+ALL_DIALECTS = (*DIALECTS, *VECTOR_DIALECTS)
+ONE_PATH_EACH = list({served.dialect.name: path for path, served in ALL_PATHS.items()}.values())
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -54,7 +63,7 @@ def names(dialect: Dialect) -> str:
 
 def test_every_path_is_in_the_document_and_nothing_else() -> None:
     found = {(method, path) for method, path in OPERATIONS}
-    expected = {("post", path) for path in PATHS}
+    expected = {("post", path) for path in ALL_PATHS}
     expected |= {("get", path.replace(":path", "")) for path in READS}
     assert found == expected
 
@@ -76,7 +85,7 @@ def test_names_of_operations_differ() -> None:
 
 def test_every_field_is_described_and_read_by_some_dialect() -> None:
     read = set(SHARED_FIELDS)
-    for dialect in DIALECTS:
+    for dialect in ALL_DIALECTS:
         read |= {*dialect.contract.required, *dialect.contract.fields}
         properties = DOCUMENT["components"]["schemas"][f"{dialect.name}_request"]["properties"]
         assert all(field["description"] for field in properties.values())
@@ -86,19 +95,19 @@ def test_every_field_is_described_and_read_by_some_dialect() -> None:
 # -- the examples ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dialect", DIALECTS, ids=names)
+@pytest.mark.parametrize("dialect", ALL_DIALECTS, ids=names)
 def test_examples_are_as_described(dialect: Dialect) -> None:
     request = schema({"$ref": f"#/components/schemas/{dialect.name}_request"})
     request.validate(msgspec.to_builtins(dialect.contract.example))
-    for path, served in PATHS.items():
+    for path, served in ALL_PATHS.items():
         if dialect in dialects_at(served):
             content = DOCUMENT["paths"][path]["post"]["responses"]["200"]["content"]
             schema(content["application/json"]["schema"]).validate(example_reply(dialect))
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", ALL_PATHS)
 def test_examples_run(client: TestClient, path: str) -> None:
-    for dialect in dialects_at(PATHS[path]):
+    for dialect in dialects_at(ALL_PATHS[path]):
         # One example is sent to many paths: kept scores would add counts of cached tokens.
         headers = {"Cache-Control": "no-store"}
         response = client.post(path, json=dialect.contract.example, headers=headers)

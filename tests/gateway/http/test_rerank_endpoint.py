@@ -147,7 +147,7 @@ def test_models(client: TestClient) -> None:
         "owned_by": "rerank-gateway",
         "model_type": "rerank",
         "model_name": "demo",
-        "model_ability": ["rerank"],
+        "model_ability": ["rerank", "embed"],
         "state": "ready",
         "default": True,
         "aliases": ["rerank-english-v3.0"],

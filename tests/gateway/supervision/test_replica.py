@@ -22,12 +22,11 @@ from shards.wire.messages import (
     Scores,
     Stage,
     Stop,
-    Vectors,
 )
 from shards.wire.pipe import GatewayEnd
 from tests.pipes import shard_end
 
-_READY = Ready(Facts(engine="fake", device="cpu", dtype="fp32", max_length=512, token_budget=1000))
+READY = Ready(Facts(engine="fake", device="cpu", dtype="fp32", max_length=512, token_budget=1000))
 
 
 class Bench:
@@ -46,7 +45,7 @@ class Bench:
 
     def submit(self, tokens: int = 100, documents: int = 1) -> asyncio.Future[Scores]:
         scores: asyncio.Future[Scores] = asyncio.get_running_loop().create_future()
-        assert self.replica.submit(_job(tokens, documents), scores) is not None
+        assert self.replica.submit(a_job(tokens, documents), scores) is not None
         return scores
 
     def received_job(self) -> int:
@@ -55,7 +54,7 @@ class Bench:
         return message.job
 
 
-def _job(tokens: int = 100, documents: int = 1, *, is_isolated: bool = False) -> Job:
+def a_job(tokens: int = 100, documents: int = 1, *, is_isolated: bool = False) -> Job:
     return Job(
         payload=Score(
             job=0,
@@ -73,7 +72,7 @@ def _job(tokens: int = 100, documents: int = 1, *, is_isolated: bool = False) ->
     )
 
 
-def _scores(job: int, count: int = 1) -> Scores:
+def scores_of(job: int, count: int = 1) -> Scores:
     return Scores(job, (0.5,) * count, (3,) * count, (), 3, 0, 0)
 
 
@@ -87,23 +86,23 @@ def bench() -> Iterator[Bench]:
 
 @pytest.fixture
 def ready(bench: Bench) -> Bench:
-    bench.shard.send(_READY)
+    bench.shard.send(READY)
     bench.replica.receive()
     return bench
 
 
 async def test_the_reports_of_a_starting_shard_are_passed_on(bench: Bench) -> None:
-    assert not bench.replica.has_room(_job())
+    assert not bench.replica.has_room(a_job())
     bench.shard.send(Stage("loading", "weights"))
-    bench.shard.send(_READY)
+    bench.shard.send(READY)
     bench.replica.receive()
-    assert bench.reports == [Stage("loading", "weights"), _READY]
-    assert bench.replica.has_room(_job())
+    assert bench.reports == [Stage("loading", "weights"), READY]
+    assert bench.replica.has_room(a_job())
 
 
 async def test_an_answer_resolves_its_job_and_makes_room(ready: Bench) -> None:
     scores = ready.submit()
-    answer = _scores(ready.received_job())
+    answer = scores_of(ready.received_job())
     rooms = ready.rooms
     ready.shard.send(answer)
     ready.replica.receive()
@@ -114,7 +113,7 @@ async def test_an_answer_resolves_its_job_and_makes_room(ready: Bench) -> None:
 
 async def test_answers_may_be_received_a_few_at_a_time(ready: Bench) -> None:
     waiting = [ready.submit() for _ in range(3)]
-    answers = [_scores(ready.received_job()) for _ in waiting]
+    answers = [scores_of(ready.received_job()) for _ in waiting]
     for answer in answers:
         ready.shard.send(answer)
     ready.replica.receive(2)
@@ -133,8 +132,8 @@ async def test_a_failure_names_the_document_that_is_too_long(ready: Bench) -> No
 
 
 async def test_the_truncation_of_a_job_reaches_the_shard(ready: Bench) -> None:
-    payload = replace(_job().payload, keep_end=True, refuse_truncation=True)
-    job = structs.replace(_job(), payload=payload)
+    payload = replace(a_job().payload, keep_end=True, refuse_truncation=True)
+    job = structs.replace(a_job(), payload=payload)
     ready.replica.submit(job, asyncio.get_running_loop().create_future())
     message = ready.shard.receive()
     assert isinstance(message, Score)
@@ -145,21 +144,21 @@ async def test_the_truncation_of_a_job_reaches_the_shard(ready: Bench) -> None:
 async def test_a_job_of_many_batches_leaves_room_for_others(ready: Bench) -> None:
     facts = ready.replica.facts
     assert facts is not None
-    whole = _job(tokens=100 * facts.token_budget)
+    whole = a_job(tokens=100 * facts.token_budget)
     giant = structs.replace(whole, payload=replace(whole.payload, in_passages=True))
     ready.replica.submit(giant, asyncio.get_running_loop().create_future())
     assert ready.replica.outstanding_tokens == facts.token_budget
-    small = structs.replace(_job(), tokens=facts.token_budget)
+    small = structs.replace(a_job(), tokens=facts.token_budget)
     assert ready.replica.has_room(small)
     job = ready.received_job()
-    ready.shard.send(_scores(job))
+    ready.shard.send(scores_of(job))
     ready.replica.receive()
     assert ready.replica.outstanding_tokens == 0
 
 
 async def test_an_answer_has_spans_for_every_document_or_none(ready: Bench) -> None:
     scores = ready.submit(documents=2)
-    answer = replace(_scores(ready.received_job(), 2), passages=(3,), starts=(0,), ends=(9,))
+    answer = replace(scores_of(ready.received_job(), 2), passages=(3,), starts=(0,), ends=(9,))
     ready.shard.send(answer)
     with pytest.raises(WireError):
         ready.replica.receive()
@@ -187,7 +186,7 @@ async def test_a_code_of_the_shard_becomes_an_error_of_the_client(
 
 async def test_slots_are_free_for_whole_batches(bench: Bench) -> None:
     assert bench.replica.free_slots == 0  # it is not ready
-    bench.shard.send(_READY)
+    bench.shard.send(READY)
     bench.replica.receive()
     assert bench.replica.free_slots == 2
     scores = bench.submit(100)
@@ -195,7 +194,7 @@ async def test_slots_are_free_for_whole_batches(bench: Bench) -> None:
     bench.submit(1000)
     assert bench.replica.free_slots == 0
     job = bench.received_job()
-    bench.shard.send(_scores(job))
+    bench.shard.send(scores_of(job))
     bench.replica.receive()
     assert scores.done()
     assert bench.replica.free_slots == 1
@@ -204,20 +203,20 @@ async def test_slots_are_free_for_whole_batches(bench: Bench) -> None:
 async def test_a_window_of_two_batches_is_sent_and_no_more(ready: Bench) -> None:
     ready.submit(tokens=900)
     ready.submit(tokens=600)
-    assert ready.replica.has_room(_job(tokens=500))
-    assert not ready.replica.has_room(_job(tokens=501))
+    assert ready.replica.has_room(a_job(tokens=500))
+    assert not ready.replica.has_room(a_job(tokens=501))
 
 
 async def test_beside_a_document_of_many_batches_there_is_room_for_one_more(ready: Bench) -> None:
     ready.submit(tokens=8000)
     assert ready.replica.outstanding_tokens == 8000
-    assert ready.replica.has_room(_job(tokens=9000))
+    assert ready.replica.has_room(a_job(tokens=9000))
     ready.submit(tokens=1000)
-    assert not ready.replica.has_room(_job(tokens=1))
+    assert not ready.replica.has_room(a_job(tokens=1))
 
 
 async def test_a_job_over_the_window_is_sent_to_an_idle_shard(ready: Bench) -> None:
-    assert ready.replica.has_room(_job(tokens=1_000_000))
+    assert ready.replica.has_room(a_job(tokens=1_000_000))
 
 
 async def test_a_cancelled_job_takes_room_until_the_shard_has_dropped_it(ready: Bench) -> None:
@@ -227,18 +226,18 @@ async def test_a_cancelled_job_takes_room_until_the_shard_has_dropped_it(ready: 
     job = ready.received_job()
     scores.cancel()
     ready.replica.cancel(job)
-    assert not ready.replica.has_room(_job())
+    assert not ready.replica.has_room(a_job())
     assert ready.shard.receive() == Cancel(job)
     ready.shard.send(Failed(job, "cancelled", ""))
     ready.replica.receive()
-    assert ready.replica.has_room(_job())
+    assert ready.replica.has_room(a_job())
 
 
 async def test_answers_that_a_lost_shard_had_written_are_kept_and_the_rest_is_lost(
     ready: Bench,
 ) -> None:
     answered, lost = ready.submit(), ready.submit()
-    answer = _scores(ready.received_job())
+    answer = scores_of(ready.received_job())
     ready.shard.send(answer)
     ready.replica.receive()
     ready.replica.detach("ended by signal SIGKILL")
@@ -262,29 +261,29 @@ async def test_all_jobs_of_a_lost_shard_are_returned_even_cancelled_ones(ready: 
 
 
 async def test_an_isolated_job_is_alone_in_its_shard(ready: Bench) -> None:
-    assert ready.replica.has_room(_job(is_isolated=True))
+    assert ready.replica.has_room(a_job(is_isolated=True))
     ready.submit()
-    assert not ready.replica.has_room(_job(is_isolated=True))
-    ready.shard.send(_scores(ready.received_job()))
+    assert not ready.replica.has_room(a_job(is_isolated=True))
+    ready.shard.send(scores_of(ready.received_job()))
     ready.replica.receive()
     scores: asyncio.Future[Scores] = asyncio.get_running_loop().create_future()
-    ready.replica.submit(_job(is_isolated=True), scores)
-    assert not ready.replica.has_room(_job())
+    ready.replica.submit(a_job(is_isolated=True), scores)
+    assert not ready.replica.has_room(a_job())
 
 
 async def test_a_closed_pipe_takes_no_job(ready: Bench) -> None:
     ready.shard.close()
     scores: asyncio.Future[Scores] = asyncio.get_running_loop().create_future()
-    assert ready.replica.submit(_job(), scores) is None
-    assert not ready.replica.has_room(_job())
+    assert ready.replica.submit(a_job(), scores) is None
+    assert not ready.replica.has_room(a_job())
     ready.replica.receive()
     assert ready.replica.is_closed
-    assert not ready.replica.has_room(_job())
+    assert not ready.replica.has_room(a_job())
 
 
 async def test_a_wrong_number_of_scores_ends_the_shard_and_loses_the_job(ready: Bench) -> None:
     scores = ready.submit(documents=2)
-    ready.shard.send(_scores(ready.received_job(), count=1))
+    ready.shard.send(scores_of(ready.received_job(), count=1))
     with pytest.raises(WireError, match="1 scores for 2 documents"):
         ready.replica.receive()
     with pytest.raises(ReplicaLost):
@@ -292,7 +291,7 @@ async def test_a_wrong_number_of_scores_ends_the_shard_and_loses_the_job(ready: 
 
 
 async def test_an_answer_to_nothing_ends_the_shard(ready: Bench) -> None:
-    ready.shard.send(_scores(12345678))
+    ready.shard.send(scores_of(12345678))
     with pytest.raises(WireError, match="12345678"):
         ready.replica.receive()
 
@@ -301,65 +300,3 @@ async def test_a_shard_that_sends_a_message_of_the_gateway_is_killed(ready: Benc
     ready.shard.send(Stop())
     with pytest.raises(WireError, match="does not send Stop"):
         ready.replica.receive()
-
-
-def _vectors_of(bench: Bench, dimensions: int = 0) -> asyncio.Future[Scores]:
-    """Submit a job of three texts to a model whose vectors have two numbers."""
-    bench.shard.send(replace(_READY, facts=replace(_READY.facts, vector_width=2)))
-    bench.replica.receive()
-    job = _job(documents=3)
-    asked = replace(job.payload, queries=("",), side="text", dimensions=dimensions)
-    scores = asyncio.get_running_loop().create_future()
-    bench.replica.submit(structs.replace(job, payload=asked), scores)
-    return scores
-
-
-async def test_vectors_that_come_in_parts_are_put_together(bench: Bench) -> None:
-    scores = _vectors_of(bench)
-    job = bench.received_job()
-    data = bytes(range(24))
-    bench.shard.send(Vectors(job, data[:3]))
-    bench.shard.send(Vectors(job, data[3:10]))
-    bench.shard.send(replace(_scores(job, 3), vectors=data[10:]))
-    bench.replica.receive()
-    assert scores.result().vectors == data
-
-
-@pytest.mark.parametrize(("dimensions", "size"), [(0, 24), (1, 12), (2, 24), (9, 24)])
-async def test_vectors_have_the_asked_dimensions(bench: Bench, dimensions: int, size: int) -> None:
-    scores = _vectors_of(bench, dimensions)
-    bench.shard.send(replace(_scores(bench.received_job(), 3), vectors=bytes(size)))
-    bench.replica.receive()
-    assert scores.result().vectors == bytes(size)
-
-
-@pytest.mark.parametrize("size", [0, 23, 25])
-async def test_a_wrong_number_of_vectors_loses_the_shard(bench: Bench, size: int) -> None:
-    scores = _vectors_of(bench)
-    bench.shard.send(replace(_scores(bench.received_job(), 3), vectors=bytes(size)))
-    with pytest.raises(WireError):
-        bench.replica.receive()
-    assert isinstance(scores.exception(), ReplicaLost)
-
-
-async def test_vectors_that_no_job_waits_for_lose_the_shard(bench: Bench) -> None:
-    scores = _vectors_of(bench)
-    job = bench.received_job()
-    bench.shard.send(Vectors(job + 100, b"abc"))
-    with pytest.raises(WireError, match="waits for none"):
-        bench.replica.receive()
-    bench.shard.send(Vectors(job, bytes(20)))
-    bench.shard.send(Vectors(job, bytes(5)))
-    with pytest.raises(WireError, match="more bytes"):
-        bench.replica.receive()
-    scores.cancel()
-
-
-async def test_vectors_of_a_cancelled_job_are_not_kept(bench: Bench) -> None:
-    scores = _vectors_of(bench)
-    job = bench.received_job()
-    scores.cancel()
-    for _ in range(2):  # too many, were they kept
-        bench.shard.send(Vectors(job, bytes(20)))
-    bench.replica.receive()
-    assert bench.replica.queue == 1

@@ -3,6 +3,7 @@
 import base64
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from starlette.testclient import TestClient
 
 from gateway.app import create_app
 from gateway.config import CascadeSettings, LimitSettings, Settings, SplitSettings
+from gateway.scheduling.token_estimate import TokenEstimate
 from shards.engines.fake import fake_vector
 from tests.gateway.http.guarded import Guarded
 from tests.gateway.http.keys.making import bearer, write_keys
@@ -267,6 +269,18 @@ def test_a_deadline_is_kept() -> None:
         reply = client.post("/v1/embeddings", json={"input": "a"}, headers=headers)
         assert reply.status_code == 504
         assert reply.json()["error"]["code"] == "deadline_exceeded"
+
+
+def test_the_cost_of_texts_is_learnt_without_the_query_that_pairs_have(client: TestClient) -> None:
+    app: Any = client.app
+    model, learnt = app.state.gateway.fleet.model("three"), []
+    (replica,) = (shard.replica for shard in model.replicas)
+    for shared_tokens in (3, 0):
+        replica.facts = replace(replica.facts, shared_tokens=shared_tokens)
+        model._estimate = TokenEstimate().with_facts(replica.facts)
+        ask(client, input=["a b c d e f"] * 20, model="three")
+        learnt.append(model._estimate.tokens_per_byte)
+    assert learnt[0] == learnt[1] != TokenEstimate().tokens_per_byte
 
 
 def test_fields_without_effect_are_reported(client: TestClient) -> None:

@@ -17,7 +17,13 @@ from gateway.cli.inputs import BadInput
 from gateway.cli.measure.calibration.fit import FEW, CannotCalibrate, fit, held_out
 from gateway.cli.measure.calibration.reliability import calibration_error
 from gateway.cli.measure.calibration_report import FittedMap, LabelledPairs, plot_map, report
-from gateway.cli.measure.judged import JudgedQuery, read_judged
+from gateway.cli.measure.data_options import (
+    DataOptions,
+    data_options,
+    has_collection,
+    judged_data,
+)
+from gateway.cli.measure.judged import JudgedQuery
 from gateway.cli.plots import check_plot, plot_option
 from gateway.cli.score.batch import score_questions
 from gateway.cli.score.progress import progress_bar
@@ -36,7 +42,7 @@ if TYPE_CHECKING:
         "    --plot diagram.svg",
     )
 )
-@click.argument("files", nargs=-1, required=True)
+@click.argument("files", nargs=-1)
 @click.option(
     "--model",
     metavar="[NAME=]SOURCE",
@@ -52,6 +58,7 @@ if TYPE_CHECKING:
     help="Configuration that describes the model and names the calibration_file (default: none; "
     "env: GATEWAY_CONFIG).",
 )
+@data_options
 @scorer_options
 @click.option(
     "--output",
@@ -75,6 +82,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Figures as JSON instead of a table.")
 def calibrate(
     files: tuple[str, ...],
+    data: DataOptions,
     config: Path | None,
     out: Path | None,
     relevant_from: int,
@@ -88,8 +96,9 @@ def calibrate(
 
     The fitted map is relevance_score = sigmoid(slope * margin + intercept); it never changes an
     order. The files are JSON lines: {"query", "documents": [...], "labels": [...]}, {"query",
-    "positive": [...], "negative": [...]}, or one pair per line: {"query", "document", "label"}. The
-    map takes effect when the gateway reloads its configuration.
+    "positive": [...], "negative": [...]}, or one pair per line: {"query", "document", "label"};
+    folders of datasets with such rows; or BEIR folders. The map takes effect when the gateway
+    reloads its configuration.
 
     \b
     Exit codes:
@@ -99,12 +108,14 @@ def calibrate(
       73  the file cannot be written
       78  the configuration or the file of calibrations has errors
     """
+    if not files and not has_collection(data):
+        raise click.UsageError("name FILES, or a collection by --queries, --corpus and --qrels")
     if plot:
         check_plot(plot)
     target, is_named = _target(config, out)
     try:
         scoring = scorer_of(**scored_by, details=True, config=config)
-        pairs = asyncio.run(_score_pairs(scoring, read_judged(files), relevant_from))
+        pairs = asyncio.run(_score_pairs(scoring, judged_data(files, data), relevant_from))
         for query, error in pairs.errors.items():
             warn(f"query {query} is left out: {error}")
         fitted = _fit(pairs, shifts=not temperature)

@@ -14,7 +14,13 @@ from gateway.cli.console import fail, print_json, print_table, warn
 from gateway.cli.help_text import examples
 from gateway.cli.inputs import BadInput
 from gateway.cli.measure.agreement import Agreement, ModelRun, agreement, run_model
-from gateway.cli.measure.judged import JudgedQuery, read_judged
+from gateway.cli.measure.data_options import (
+    DataOptions,
+    data_options,
+    has_collection,
+    judged_data,
+)
+from gateway.cli.measure.judged import JudgedQuery
 from gateway.cli.measure.shadow_agreement import show_shadows
 from gateway.cli.plots import check_plot, plot_option, save_plot
 from gateway.cli.remote import Target, default_url, read_key
@@ -47,9 +53,10 @@ A, B = "a", "b"
     "files",
     metavar="FILE",
     multiple=True,
-    help="JSON lines of queries with documents, with or without labels; repeatable "
-    "(default: none, shadows are compared).",
+    help="JSON lines of queries with documents, with or without labels, a folder of datasets with "
+    "such rows, or a BEIR folder; repeatable (default: none, shadows are compared).",
 )
+@data_options
 @scorer_options
 @click.option("--url-b", metavar="URL", help="URL of the gateway of B (default: --url).")
 @click.option(
@@ -74,6 +81,7 @@ def compare(
     a: str | None,
     b: str | None,
     files: tuple[str, ...],
+    data: DataOptions,
     url_b: str | None,
     dialect_b: str | None,
     dtype_b: str | None,
@@ -99,7 +107,7 @@ def compare(
       1  some questions were refused and are left out, or a file is wrong
       2  a gateway cannot be reached
     """
-    if not files:
+    if not files and not has_collection(data):
         _compare_shadows(a, b, scored_by, as_json=as_json)
         return
     if a is None or b is None:
@@ -111,7 +119,7 @@ def compare(
         **_given(url=url_b, dialect=dialect_b, dtype=dtype_b, engine=engine_b),
     }
     try:
-        judged = read_judged(files)
+        judged = judged_data(files, data)
         run_a = asyncio.run(run_model(scorer_of(model=a, **scored_by), judged, a))
         run_b = asyncio.run(run_model(scorer_of(model=b, **options_b), judged, b))
     except BadInput as error:

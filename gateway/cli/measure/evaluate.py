@@ -19,8 +19,10 @@ from gateway.cli.measure.cascade_report import (
     plot_cascade,
     print_cascade,
 )
+from gateway.cli.measure.dataset_rows import is_dataset
 from gateway.cli.measure.evaluation.collection import (
     CollectionFiles,
+    beir_files,
     bm25_orders,
     read_collection,
 )
@@ -52,13 +54,14 @@ FIRST, BM25, RERANKED = "first stage", "BM25", "reranked"
     "--data",
     metavar="FOLDER",
     type=click.Path(path_type=Path),
-    help="BEIR folder: queries.jsonl, corpus.jsonl, qrels/SPLIT.tsv (default: none).",
+    help="BEIR folder: queries.jsonl, corpus.jsonl, qrels/SPLIT.tsv; or a folder of datasets, or a "
+    "Parquet file, with rows as --candidates has lines (default: none).",
 )
 @click.option(
     "--split",
     metavar="NAME",
     default="test",
-    help="Split of the qrels of --data (default: test).",
+    help="Split of --data (default: test).",
 )
 @click.option(
     "--queries",
@@ -82,8 +85,8 @@ FIRST, BM25, RERANKED = "first stage", "BM25", "reranked"
     "--candidates",
     metavar="FILE",
     multiple=True,
-    help="JSON lines of queries with candidates, in the order of the first stage, and labels; "
-    "repeatable (default: none).",
+    help="JSON lines of queries with candidates, in the order of the first stage, and labels, or a "
+    "folder of datasets with such rows; repeatable (default: none).",
 )
 @click.option(
     "--top-k",
@@ -224,6 +227,8 @@ def _files(
     run: str | None,
     candidates: tuple[str, ...],
 ) -> CollectionFiles:
+    if data and is_dataset(str(data)) and not beir_files(data, split):
+        data, candidates = None, (*candidates, str(data))
     if data:
         queries = queries or str(data / "queries.jsonl")
         corpus = corpus or str(data / "corpus.jsonl")
@@ -237,7 +242,7 @@ def _files(
             "nothing to measure: give --data FOLDER, or --queries, --corpus and --qrels, or "
             "--candidates"
         )
-    return CollectionFiles(queries, corpus, qrels, run, candidates)
+    return CollectionFiles(queries, corpus, qrels, run, candidates, split)
 
 
 def _measure(

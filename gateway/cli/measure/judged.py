@@ -7,6 +7,8 @@ JSON lines, in the common shapes of labelled data:
 - `{"query": ..., "positive": [...], "negative": [...]}`, also `pos` and `neg`;
 - `{"query": ..., "document": ..., "label": 1}`: one pair a line, gathered by query.
 
+Rows of Hugging Face `datasets` have the same keys as columns (`dataset_rows`).
+
 A label is a grade, a whole number from 0 (not relevant) up, or true and false. The other input are
 files of retrieval research: queries, a corpus, qrels of BEIR or TREC, and perhaps a run
 (`candidates`).
@@ -18,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.cli.inputs import BadInput, Document, Question, as_document, as_json, id_of, lines
+from gateway.cli.measure.dataset_rows import dataset_rows, is_dataset
 from gateway.cli.score.candidates import read_candidates
 from gateway.cli.score.trec_order import order_of
 
@@ -60,16 +63,17 @@ class JudgedQuery:
         return JudgedQuery(Question(self.question.query, documents, self.question.id), self.grades)
 
 
-def read_judged(files: Sequence[str]) -> list[JudgedQuery]:
-    """Return the queries of JSONL files, with their labels.
+def read_judged(files: Sequence[str], split: str = "") -> list[JudgedQuery]:
+    """Return the queries of JSONL files and of `datasets`, with their labels.
 
-    Queries and documents without an id get their position as id.
+    `split` is that of folders of `datasets`. Queries and documents without an id get their position
+    as id.
 
     Raises:
         BadInput: a file or line cannot be read.
     """
     gathered: dict[str | int, tuple[str, str, list[Labelled]]] = {}
-    for number, (place, value) in enumerate(_objects(files)):
+    for number, (place, value) in enumerate(_objects(files, split)):
         is_pair = _PAIR & value.keys() and not _LIST & value.keys()
         key, id = (value["query"], "") if is_pair else (number, id_of(value))
         pairs = gathered.setdefault(key, (id, value["query"], []))[2]
@@ -127,13 +131,17 @@ def with_grades(
     ]
 
 
-def _objects(files: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _objects(files: Sequence[str], split: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for file in files:
-        for place, line in lines(file):
-            value = as_json(line, place)
+        for place, value in dataset_rows(file, split) if is_dataset(file) else _json_lines(file):
             if not isinstance(value, dict) or not isinstance(value.get("query"), str):
                 raise BadInput(f"{place}: it has no query; a line is {SHAPES}")
             yield place, value
+
+
+def _json_lines(file: str) -> Iterator[tuple[str, Any]]:
+    for place, line in lines(file):
+        yield place, as_json(line, place)
 
 
 def _pairs(value: dict[str, Any], place: str) -> Iterator[Labelled]:

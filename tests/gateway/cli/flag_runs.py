@@ -175,6 +175,11 @@ SCENARIOS: Mapping[str, tuple[Run, ...]] = {
             "--json --plot {folder}/agree.svg",
             "overlap",
         ),
+        Run(
+            "compare m=fake n=fake --engine fake --split dev --top-k 2 --queries {queries} "
+            "--corpus {corpus} --qrels {qrels} --run {run}",
+            "questions, documents +. 2, 3",
+        ),
         *(
             Run(
                 f"compare demo demo --data {{data}} {_ASKED} --url-b {_at(name)} "
@@ -191,6 +196,11 @@ SCENARIOS: Mapping[str, tuple[Run, ...]] = {
             '"slope"',
         ),
         Run(f"calibrate {{labelled}} --model demo {_ASKED} --dry-run", "dry|not|slope"),
+        Run(
+            "calibrate {labelled} --split dev --top-k 2 --queries {queries} "
+            "--corpus {corpus} --qrels {qrels} --run {run} --model m=fake --engine fake --dry-run",
+            "pairs, relevant +. 60",
+        ),
         Run("calibrate {labelled} --model plain --config {config} --dry-run --json", '"slope"'),
     ),
     "models": (Run("models demo --json", "no known model", 1), Run("models --json", '"served"')),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from gateway.cli.inputs import BadInput, Question
 from gateway.cli.measure.judged import (
@@ -26,6 +27,17 @@ class CollectionFiles:
     qrels: str | None
     run: str | None
     candidates: tuple[str, ...]
+    split: str = ""
+
+
+def beir_files(folder: Path, split: str) -> CollectionFiles | None:
+    """Return the files of a BEIR folder; `None` if it is none."""
+    queries, corpus = folder / "queries.jsonl", folder / "corpus.jsonl"
+    if not (queries.is_file() and corpus.is_file()):
+        return None
+    return CollectionFiles(
+        str(queries), str(corpus), str(folder / "qrels" / f"{split}.tsv"), None, ()
+    )
 
 
 def read_collection(files: CollectionFiles, top_k: int, stem: str) -> list[JudgedQuery]:
@@ -36,7 +48,7 @@ def read_collection(files: CollectionFiles, top_k: int, stem: str) -> list[Judge
     """
     qrels = read_qrels(files.qrels) if files.qrels else {}
     if files.candidates:
-        found = read_judged(files.candidates)
+        found = read_judged(files.candidates, files.split)
         found = with_grades(found, qrels) if files.qrels else found
     elif files.run:
         assert files.queries and files.corpus

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 SUFFIXES = (".svg", ".png")
@@ -42,14 +43,52 @@ def _problem(path: Path) -> str:
 
 
 def save_plot(
-    path: Path, draw: "Callable[[Figure], None]", size: tuple[float, float] = (8, 5)
+    path: Path, title: str, draw: "Callable[[Figure], None]", size: tuple[float, float] = (8, 5)
 ) -> None:
-    """Draw a figure of this size in inches and write it; the same data gives the same bytes."""
+    """Draw a figure of this size in inches and write it; the same data gives the same bytes.
+
+    The title names the models. Axes have plain numbers, no powers of ten; the text of an SVG is
+    text.
+    """
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context({"svg.hashsalt": "rerank-gateway", "font.size": 9, "axes.grid": True}):
+    with mpl.rc_context(
+        {
+            "svg.hashsalt": "rerank-gateway",
+            "svg.fonttype": "none",
+            "font.size": 9,
+            "axes.grid": True,
+        }
+    ):
         figure = Figure(figsize=size, layout="constrained")
         draw(figure)
+        figure.suptitle(title)
+        for axes in figure.axes:
+            _use_plain_numbers(axes.xaxis)
+            _use_plain_numbers(axes.yaxis)
         metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
         figure.savefig(path, dpi=144, metadata=metadata)
+
+
+def _use_plain_numbers(axis: "Axis") -> None:
+    """Label the ticks of an axis with plain numbers, unless it has labels of its own."""
+    from matplotlib.ticker import FixedFormatter, FuncFormatter, ScalarFormatter
+
+    formatter = axis.get_major_formatter()
+    if isinstance(formatter, ScalarFormatter):
+        formatter.set_scientific(False)
+        formatter.set_useOffset(False)
+    elif axis.get_scale() == "log" and not isinstance(formatter, FixedFormatter):
+        low, high = axis.get_view_interval()
+        # of the ticks at powers of ten alone one or two would be left
+        digits = "123456789" if high < 10 * low else "25" if high < 100 * low else ""
+        axis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
+        axis.set_minor_formatter(
+            FuncFormatter(lambda value, _: plain(value) if f"{value:e}"[0] in digits else "")
+        )
+
+
+def plain(value: float) -> str:
+    """Return a number without an exponent: `10000`, `0.001`."""
+    return f"{value:.10f}".rstrip("0").rstrip(".")

@@ -141,7 +141,7 @@ def bench(
     found = {name: _figures(run) for name, run in runs.items()}
     _print(found, as_json=as_json)
     if plot:
-        _plot(plot, runs)
+        _plot(plot, f"{model or 'the default model'} at {url}", runs)
     raise SystemExit(
         exit_codes.REFUSED if any(each.failed for each in found.values()) else exit_codes.OK
     )
@@ -261,7 +261,7 @@ def _print(found: "dict[str, Figures]", *, as_json: bool) -> None:
     print_table(Table([*columns, Column("codes")], rows))
 
 
-def _plot(path: Path, runs: "dict[str, Run]") -> None:
+def _plot(path: Path, title: str, runs: "dict[str, Run]") -> None:
     def draw(figure: "Figure") -> None:
         above, below = figure.subplots(2, 1)
         for name, run in runs.items():
@@ -275,7 +275,7 @@ def _plot(path: Path, runs: "dict[str, Run]") -> None:
         below.set(ylabel="documents per second", xlabel="seconds", ylim=(0, None))
         above.legend()
 
-    save_plot(path, draw)
+    save_plot(path, title, draw)
 
 
 def _rates(replies: "Sequence[Reply]", width: float) -> tuple[list[float], list[float]]:

@@ -102,4 +102,4 @@ def plot_map(path: Path, pairs: LabelledPairs, fitted: FittedMap) -> None:
         diagram.legend()
         counts.set(xlabel="relevance score", ylabel="pairs")
 
-    save_plot(path, draw)
+    save_plot(path, f"Calibration of {pairs.identity.name}", draw)

@@ -79,10 +79,10 @@ def plot_cascade(path: Path, cascade: Cascade, second: str) -> None:
             [each.ndcg.high for each in figures],
             alpha=0.2,
         )
-        quality.set(ylabel="nDCG@10, 95 % interval", title=f"{cascade.first}, then {second}")
+        quality.set(ylabel="nDCG@10, 95 % interval")
         time.plot(keeps, [100 * each.time for each in figures], "o-")
         time.set(xlabel="keep (documents)", ylabel=f"time, % of {second} alone", xscale="log")
         time.set_xticks(keeps, [str(keep) for keep in keeps])
         time.set_ylim(bottom=0)
 
-    save_plot(path, draw, (7, 6))
+    save_plot(path, f"{cascade.first}, then {second}", draw, (7, 6))

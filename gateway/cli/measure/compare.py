@@ -251,4 +251,4 @@ def _plot(
             xlabel="Kendall's tau of a question", ylabel="questions", xticks=(-1, -0.5, 0, 0.5, 1)
         )
 
-    save_plot(path, draw)
+    save_plot(path, f"{name_a} and {name_b}", draw)

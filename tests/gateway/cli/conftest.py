@@ -104,3 +104,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "--port", "0", "--model", "demo=fake", "--engine", "fake", "--device", "cpu:0", log=log
     ) as serving:
         yield serving.url
+
+
+def svg_texts(file: Path) -> list[str]:
+    """Return the texts of a plot."""
+    return re.findall(r"<text [^>]*>([^<]*)</text>", file.read_text(encoding="utf-8"))

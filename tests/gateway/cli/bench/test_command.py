@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.gateway.cli.conftest import gateway
+from tests.gateway.cli.conftest import gateway, svg_texts
 
 
 def measured(*arguments: str) -> dict[str, Any]:
@@ -46,6 +46,7 @@ def test_a_file_of_requests_and_plots(served: str, tmp_path: Path) -> None:
         found = measured(served, "--file", str(file), "--requests", "5", "--plot", str(plot))
         assert found["mine.jsonl"]["codes"] == {"200": 5}
         assert plot.read_bytes().startswith(magic)
+    assert f"the default model at {served}" in svg_texts(tmp_path / "run.svg")
 
 
 def test_the_table_shows_every_figure(served: str) -> None:

@@ -15,7 +15,7 @@ from gateway.client import Client
 from gateway.config import CalibrationEntry, read_calibrations, write_calibration
 from gateway.domain.request import Calibration, sigmoid
 from shards.engines.fake import margin
-from tests.gateway.cli.conftest import Serving, gateway
+from tests.gateway.cli.conftest import Serving, gateway, svg_texts
 
 TRUE = Calibration(0.5, -1.0)
 CONFIG = """
@@ -76,6 +76,7 @@ def test_the_true_map_of_the_labels_is_found(served: str, labelled: Path, tmp_pa
     entry = read_calibrations(out)["demo"]
     assert (entry.slope, entry.intercept) == (found["slope"], found["intercept"])
     assert plot.read_bytes().startswith(b"<?xml")
+    assert "Calibration of demo" in svg_texts(plot)
     assert f'add calibration_file = "{out}"' in done.stderr
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.cli.conftest import gateway
+from tests.gateway.cli.conftest import gateway, svg_texts
 from tests.system.running import running
 
 CONFIG = """
@@ -56,6 +56,7 @@ async def test_a_cascade_is_as_good_as_the_table_says(candidates: str, tmp_path:
     assert cascade["keeps"][0]["time"] > 0
     assert cascade["first"] == "small" and "recommended_keep" in cascade
     assert plot.read_bytes().startswith(b"<?xml")
+    assert "small, then large" in svg_texts(plot)
 
 
 async def test_the_table_ends_with_advice(candidates: str, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from gateway.cli.measure.judged import JudgedQuery
 from gateway.cli.score.scorer import Score
 from gateway.domain.request import sigmoid
 from gateway.telemetry.rank_correlation import kendall_tau, overlap_at_k
-from tests.gateway.cli.conftest import gateway
+from tests.gateway.cli.conftest import gateway, svg_texts
 
 QUESTIONS = [
     {"query": "red apples", "documents": ["a", "b", "c", "d"], "labels": [0, 1, 0, 0]},
@@ -67,6 +67,7 @@ def test_different_models_are_compared_without_a_gateway(data: str, tmp_path: Pa
     for word in ("Kendall's tau", "same best document", "time of B over A", "nDCG@10, B less A"):
         assert word in done.stdout
     assert plot.read_bytes().startswith(b"<?xml")
+    assert "embedded:bert and one=fake" in svg_texts(plot)
 
 
 def model_run(margins: list[list[float]], seconds: list[float]) -> ModelRun:

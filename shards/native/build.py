@@ -25,6 +25,9 @@ FOLDER = Path(__file__).parent
 LIBRARY = FOLDER / "kernels.so"
 MACHINES = frozenset({"x86_64", "AMD64"})
 ANY_CPU = "cpu.c"
+_IN_CHECKOUT = Path(FOLDER.parents[1], "scripts", "setup").is_file()
+COMMAND = "scripts/setup" if _IN_CHECKOUT else f"{sys.executable} -m shards.native.build"
+"""The command that compiles the kernels of this installation: a wheel has no `scripts`."""
 
 FLAGS = (
     "-std=gnu11",
@@ -68,7 +71,7 @@ def obstacle() -> tuple[str, str] | None:
     if platform.machine() not in MACHINES or sys.platform != "linux":
         return f"there are none for {sys.platform} on {platform.machine()}", ""
     if not compiler():
-        return "no C compiler (cc) is here", "apt-get install gcc libc6-dev, then scripts/setup"
+        return "no C compiler (cc) is here", f"apt-get install gcc libc6-dev, then {COMMAND}"
     return None
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from shards.native.build import LIBRARY, is_current, obstacle
+from shards.native.build import COMMAND, LIBRARY, is_current, obstacle
 
-_REMEDY = "scripts/setup, or python -m shards.native.build, compiles them or says why it cannot"
-_READ_REMEDY = "chmod a+r, run by their owner, makes them readable; scripts/setup compiles new ones"
+_REMEDY = f"{COMMAND} compiles them or says why it cannot"
+_READ_REMEDY = f"chmod a+r, run by their owner, makes them readable; {COMMAND} compiles new ones"
 
 
 @dataclass(frozen=True, slots=True)

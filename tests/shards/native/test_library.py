@@ -1,5 +1,6 @@
 """The kernels are compiled, loaded and used where possible; elsewhere the reason is reported."""
 
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -157,3 +158,32 @@ def test_a_wheel_holds_the_library_and_its_sources(tmp_path: Path) -> None:
         held = {name for name in files.namelist() if name.startswith("shards/native/")}
     assert {f"shards/native/{source.name}" for source in sources()} < held
     assert "shards/native/kernels.so" in held
+
+
+def test_a_wheel_that_was_made_without_a_compiler_says_what_it_lacks(tmp_path: Path) -> None:
+    root, tree = FOLDER.parents[1], tmp_path / "tree"
+    without = shutil.ignore_patterns("*.so", "models", "__pycache__")
+    for name in ("gateway", "shards", "configs", "systemd"):
+        shutil.copytree(root / name, tree / name, ignore=without)
+    for name in ("pyproject.toml", "README.md", "LICENSE", "hatch_build.py"):
+        shutil.copy(root / name, tree)
+    nothing = {"PATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    build_it = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    done = subprocess.run(
+        build_it, cwd=tree, env=nothing, capture_output=True, text=True, check=True
+    )
+    remedy = "apt-get install gcc libc6-dev, then"
+    assert f"no C compiler (cc) is here; {remedy}" in done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.name.endswith("-py3-none-any.whl")
+    shutil.unpack_archive(wheel, tmp_path / "installed", "zip")
+    code = "from shards.native.library import find_kernels as f; print(f().summary, f().remedy)"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        env={**nothing, "PYTHONPATH": str(tmp_path / "installed")},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == (
+        "kernels of our own are not used: no C compiler (cc) is here "
+        f"{remedy} {sys.executable} -m shards.native.build\n"
+    )

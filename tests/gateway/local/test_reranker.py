@@ -33,6 +33,20 @@ sys.stdin.readline()
 """A script without a guard: its shards must not begin it anew."""
 
 
+FORKS = """
+import os, sys
+from gateway import Reranker
+reranker = Reranker("m=fake", engine="fake", device="cpu")
+before = reranker._local.status().shards[0].generation
+child = os.fork()
+if not child:
+    sys.exit(0)
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+found = len(reranker.rerank("q", ["a", "b"]))
+print(code, found, reranker._local.status().shards[0].generation == before)
+"""
+
+
 def fake() -> Reranker:
     return Reranker("m=fake", engine="fake", device="cpu")
 
@@ -185,6 +199,14 @@ def test_a_fork_has_none_and_leaves_its_parents(reranker: Reranker) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert len(reranker.rerank("q", ["a"])) == 1
     assert {child.pid for child in shards(os.getpid())} == before
+
+
+def test_the_exit_of_a_fork_leaves_the_shards_of_its_parent() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS], env={**CLEAN, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0 2 True\n", "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, None], ids=str)

@@ -136,10 +136,11 @@ class QueryTooLong(Exception):
         is_apart: bool = False,
     ) -> None:
         needed = f", and a passage needs {passage}" if passage else ""
+        cut = ", or have it cut with max_tokens_per_query" if is_apart else ""
         counted = "of a query" if is_apart else "for query and document together"
         super().__init__(
             f"query and instruction take {tokens} tokens, {limit} is {max_length} tokens "
-            f"{counted}{needed}: shorten the query"
+            f"{counted}{needed}: shorten the query{cut}"
         )
         self.tokens = tokens
         self.max_length = max_length

@@ -71,12 +71,37 @@ class Similarity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LateInteraction:
+    """The margin of a late-interaction model: for each token of the query the best similarity with
+    a token of the document, and the sum of these.
+
+    Attributes:
+        query_prefix, document_prefix: a token after the first one of each side; empty for none.
+        query_tokens: the most tokens of a query, and their number where it is filled up.
+        is_filled: whether a query is filled up with expansion tokens.
+        attends: whether tokens see expansion tokens.
+        fill_token: the expansion token.
+        unknown_token: the token of words that the vocabulary lacks; empty for none.
+        skipped_words: the tokens of documents that are compared with nothing.
+    """
+
+    query_prefix: str
+    document_prefix: str
+    query_tokens: int
+    is_filled: bool
+    attends: bool
+    fill_token: str
+    unknown_token: str = ""
+    skipped_words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """The computation of a margin from a pair.
 
     Attributes:
         kind: what the checkpoint is, in words.
-        engine: the engine that fits, `causal`, `classifier` or `embedder`.
+        engine: the engine that fits, `causal`, `classifier`, `embedder` or `late`.
         layout: how tensors are named and joined, see `shards.engines.encoder.layouts`.
         prompt: the text of a pair; `None` where the tokenizer joins query and document.
         before_query: what stands before the query where there is no prompt.
@@ -85,6 +110,8 @@ class Recipe:
         labels: of the head, by their number.
         label_weights: what the logit of each label counts in the margin.
         similarity: how the vectors of a bi-encoder become a margin; `None` for other models.
+        late: how those of tokens do in late interaction; `None` for other models.
+        projection: the tensor that projects tokens, among the model's; empty where modules do.
         pooling: which states of the body go on: `last`, `first`, `mean`, ..., or `own` for what
             transformers' class of the checkpoint does.
         modules: what follows pooled states; empty where that class has a head of its own.
@@ -108,6 +135,8 @@ class Recipe:
     labels: tuple[str, ...] = ()
     label_weights: tuple[float, ...] = (1.0,)
     similarity: Similarity | None = None
+    late: LateInteraction | None = None
+    projection: str = ""
     pooling: str = "own"
     modules: tuple[HeadModule, ...] = ()
     is_causal: bool = True

@@ -158,7 +158,9 @@ class ModelSettings(Section):
     aliases: tuple[Name, ...] = ()
     """Other names that clients may use, for example `rerank-english-v3.0`."""
 
-    engine: Literal["auto", "causal", "classifier", "embedder", "openvino", "onnx", "fake"] = "auto"
+    engine: Literal[
+        "auto", "causal", "classifier", "embedder", "late", "openvino", "onnx", "fake"
+    ] = "auto"
     """Engine that computes the scores. `auto` follows the checkpoint, and takes a conversion for
     OpenVINO (`gateway convert`) where it measures faster. `onnx` takes a folder with an exported
     graph. `fake` is for tests."""
@@ -241,10 +243,12 @@ class ModelSettings(Section):
     no score by then follow in their order, and the reply is marked as degraded. A request chooses
     with the header X-On-Deadline."""
 
-    scorer: Literal["auto", "cosine"] = "auto"
+    scorer: Literal["auto", "cosine", "maxsim"] = "auto"
     """Computation of a score. `auto` serves rerankers, and refuses embedders. `cosine` serves a
     bi-encoder of sentence-transformers on purpose: query and document are encoded apart, and the
-    score is their scaled cosine. It ranks less well than a reranker, and faster."""
+    score is their scaled cosine. `maxsim` does a late-interaction model (ColBERT): the score is
+    the sum of the best cosines of the query's tokens. Both rank less well than a reranker, and
+    faster."""
 
     query_prompt: str | None = Field(default=None, max_length=10_000)
     """Text before each query of a bi-encoder, for example `query: `; unset for what its files or

@@ -71,7 +71,7 @@ def limit(request: RerankRequest, facts: Facts | None) -> str:
         limits.append(f"max_tokens_per_doc {request.max_tokens_per_doc}")
     if request.max_tokens_per_pair:
         limits.append(f"truncate_prompt_tokens {request.max_tokens_per_pair}")
-    each = "text" if facts and facts.engine == "embedder" else "pair"
+    each = "text" if facts and facts.engine in {"embedder", "late"} else "pair"
     models = f"{facts.max_length} tokens a {each}" if facts else "the model's"
     return " and ".join(limits) or models
 

@@ -16,12 +16,14 @@ from pathlib import Path
 from shards.wire.facts import WHOLE
 
 _SMALL = ("config.json", "tokenizer.json", "tokenizer_config.json")
-_PATTERNS = ("*.json", "*.jinja", "*/config.json")
+_PATTERNS = ("*.json", "*.jinja", "*/config.json", "*.metadata")
 _GRAPHS = ("onnx", "openvino")  # made from the checkpoint, with fingerprints of their own
 _LARGEST = 16 << 20
 _BLOCK_BYTES = 64 * 1024
 _BLOCKS = 64
-_WHOLE = frozenset({".json", ".safetensors", ".txt", ".model", ".jinja", ".onnx", ".onnx_data"})
+_WHOLE = frozenset(
+    {".json", ".safetensors", ".txt", ".model", ".jinja", ".onnx", ".onnx_data", ".metadata"}
+)
 _THREADS = 4
 
 

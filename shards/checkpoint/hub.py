@@ -18,6 +18,7 @@ from shards.wire.spec import ShardSpec
 
 FILES_NEEDED = (
     *("*.json", "model*.safetensors", "*/model.safetensors", "*.txt", "*.model", "*.jinja"),
+    "artifact.metadata",  # of ColBERT
 )
 """The files that are read of a checkpoint, with the folders of its modules (`1_LogitScore`)."""
 

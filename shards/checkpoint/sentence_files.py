@@ -26,9 +26,10 @@ _OLD_TRANSFORMERS = tuple(
     for name in ("roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
 
+_OURS, PYLATE = "sentence_transformers.", "pylate."
 _MOST_MODULES = 64
 _WITHOUT_FILES = ("Normalize", "Dropout")
-_SETTINGS_KEYS = frozenset(
+SETTINGS_KEYS = frozenset(
     {
         *("__version__", "activation_fn", "default_prompt_name", "model_type", "prompts"),
         *("similarity_fn_name", "keep_in_fp32_modules", "requirements"),  # no matter for margins
@@ -109,7 +110,9 @@ class EmbedderFiles:
 
 def module_folders(folder: Path) -> list[str]:
     """Return the folders of modules with files, as paths in the checkpoint's folder."""
-    return [path for kind, path in _listed(folder) if path and kind not in _WITHOUT_FILES]
+    return [
+        path for kind, path in listed_modules(folder, PYLATE) if path and kind not in _WITHOUT_FILES
+    ]
 
 
 def read_sentence_files(folder: Path, name: str) -> SentenceFiles:
@@ -124,23 +127,23 @@ def read_sentence_files(folder: Path, name: str) -> SentenceFiles:
     """
     if not (folder / MODULES).is_file():
         return _without_modules(folder)
-    listed = _listed(folder)
-    settings = _file(folder, SETTINGS)
+    listed = listed_modules(folder)
+    settings = file_of(folder, SETTINGS)
     _refuse_embedders(listed, settings, name)
     if settings.text("model_type") != "CrossEncoder":
         return _without_modules(folder)
-    settings.expect_keys(_SETTINGS_KEYS)
+    settings.expect_keys(SETTINGS_KEYS)
     (first, where), *others = listed
     if first != "Transformer" or where:
         raise Refusal(
             f"{folder / MODULES}: the first module is {first} in {where or 'the root'}, a "
             "Transformer in the root is expected: it is not served"
         )
-    known = _transformer(folder)
+    known = read_transformer(folder)
     return SentenceFiles(
         **known,
         **read_head(folder, others, known["task"]),
-        default_prompt=_default_prompt(settings),
+        default_prompt=read_default_prompt(settings),
         activation=settings.text("activation_fn"),
     )
 
@@ -154,9 +157,9 @@ def read_embedder_files(folder: Path, name: str) -> EmbedderFiles:
     Raises:
         Refusal: a file is missing or broken, or asks for a feature that is not served.
     """
-    listed = _listed(folder)
-    settings = _file(folder, SETTINGS)
-    settings.expect_keys(_SETTINGS_KEYS)
+    listed = listed_modules(folder)
+    settings = file_of(folder, SETTINGS)
+    settings.expect_keys(SETTINGS_KEYS)
     if not listed:
         raise Refusal(
             f"{name} has no {MODULES}, which says how tokens are pooled to a vector: download the "
@@ -168,7 +171,7 @@ def read_embedder_files(folder: Path, name: str) -> EmbedderFiles:
             f"{folder / MODULES}: a Transformer in the root and a Pooling are expected first, and "
             f"it lists {', '.join(f'{kind} in {path!r}' for kind, path in listed)}: not served"
         )
-    known = _transformer(folder)
+    known = read_transformer(folder)
     if known["task"] != "feature-extraction" or known["message_format"]:
         raise Refusal(f"{folder / TRANSFORMER}: {known['task']} of texts is no bi-encoder's task")
     pooling, modules = read_pooled(folder, others)
@@ -177,7 +180,7 @@ def read_embedder_files(folder: Path, name: str) -> EmbedderFiles:
         pooling=pooling,
         modules=modules,
         prompts={name: prompts.text(name) for name in prompts.content},
-        default_prompt=_default_prompt(settings),
+        default_prompt=read_default_prompt(settings),
         similarity=settings.text("similarity_fn_name") or "cosine",
         most_tokens=known["most_tokens"],
     )
@@ -185,8 +188,8 @@ def read_embedder_files(folder: Path, name: str) -> EmbedderFiles:
 
 def _without_modules(folder: Path) -> SentenceFiles:
     """Read no module, like sentence-transformers; refuse a prompt that it would leave out."""
-    settings = _file(folder, SETTINGS)
-    if prompt := _default_prompt(settings):
+    settings = file_of(folder, SETTINGS)
+    if prompt := read_default_prompt(settings):
         raise Refusal(
             f"{settings.name} has the default prompt {prompt[:60]!r}, which is left out without "
             f"{MODULES} and the model_type CrossEncoder, so what is meant is not known: download "
@@ -195,13 +198,14 @@ def _without_modules(folder: Path) -> SentenceFiles:
     return SentenceFiles(activation=settings.text("activation_fn"))
 
 
-def _file(folder: Path, name: str) -> File:
+def file_of(folder: Path, name: str) -> File:
+    """Return a file of a checkpoint; an empty object if it is not there."""
     path = folder / name
     return File(str(path), read_json(path) if path.is_file() else {})
 
 
-def _listed(folder: Path) -> list[tuple[str, str]]:
-    """Return the kind and the folder of each module."""
+def listed_modules(folder: Path, own: str = _OURS) -> list[tuple[str, str]]:
+    """Return the kind and the folder of each module, of sentence-transformers or of `own`."""
     path = folder / MODULES
     if not path.is_file():
         return []
@@ -209,18 +213,19 @@ def _listed(folder: Path) -> list[tuple[str, str]]:
     if not isinstance(content, list) or not 0 < len(content) <= _MOST_MODULES:
         raise Refusal(f"{path} is not a list of modules; download the checkpoint again")
     return [
-        _module(File(f"{path}, module {at}", module), module) for at, module in enumerate(content)
+        _module(File(f"{path}, module {at}", module), module, own)
+        for at, module in enumerate(content)
     ]
 
 
-def _module(file: File, content: Any) -> tuple[str, str]:
+def _module(file: File, content: Any, own: str) -> tuple[str, str]:
     if not isinstance(content, dict):
         raise Refusal(f"{file.name} is no object; download the checkpoint again")
     file.expect_keys(("idx", "name", "path", "type", "kwargs"))
     if file.content.get("kwargs"):
         raise file.refuse("kwargs", "none")
     kind, path = file.text("type"), file.text("path")
-    if not kind.startswith("sentence_transformers."):
+    if not kind.startswith((_OURS, own)):
         raise Refusal(
             f"{file.name} is a {kind or '(no type)'}, code of its own, which is never run: use a "
             "checkpoint of modules of sentence-transformers"
@@ -252,7 +257,8 @@ def _refuse_embedders(listed: list[tuple[str, str]], settings: File, name: str) 
         )
 
 
-def _default_prompt(settings: File) -> str:
+def read_default_prompt(settings: File) -> str:
+    """Return the default prompt of the settings; empty for none."""
     prompts, name = settings.object("prompts"), settings.text("default_prompt_name")
     if not name:
         return ""
@@ -264,10 +270,11 @@ def _default_prompt(settings: File) -> str:
 # -- the Transformer -------------------------------------------------------------------------------
 
 
-def _transformer(folder: Path) -> dict[str, Any]:
+def read_transformer(folder: Path) -> dict[str, Any]:
+    """Return the fields of `SentenceFiles` that the file of a Transformer sets."""
     names = (TRANSFORMER, *_OLD_TRANSFORMERS)
     there = next((name for name in names if (folder / name).is_file()), TRANSFORMER)
-    file = _file(folder, there)
+    file = file_of(folder, there)
     file.expect_keys((*_TRANSFORMER_KEYS, *_ARGUMENTS))
     for name in _ARGUMENTS:
         arguments = file.object(name)

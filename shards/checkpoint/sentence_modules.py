@@ -85,6 +85,11 @@ def read_pooled(folder: Path, listed: list[tuple[str, str]]) -> tuple[str, tuple
     return _pooling(_file(folder / listed[0][1])), modules
 
 
+def read_projections(folder: Path, listed: list[tuple[str, str]]) -> tuple[HeadModule, ...]:
+    """Return the Dense modules of a late-interaction model, which project each token."""
+    return tuple(_dense(_file(folder / path), path, is_last=False) for _, path in listed)
+
+
 def _logit_score(file: File) -> Answers:
     file.expect_keys(("true_token_id", "false_token_id", "module_input_name"))
     file.choice("module_input_name", ("causal_logits",), "causal_logits")

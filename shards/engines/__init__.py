@@ -21,6 +21,7 @@ ENGINES = {
     "causal": "shards.engines.decoder.causal:load",
     "classifier": "shards.engines.encoder.classifier:load",
     "embedder": "shards.engines.encoder.embedder:load",
+    "late": "shards.engines.encoder.late:load",
     "openvino": "shards.engines.graph.openvino:load",
     "onnx": "shards.engines.graph.onnx:load",
     "fake": "shards.engines.fake:load",

@@ -79,6 +79,20 @@ Load = Callable[[ShardSpec, Report], Engine]
 
 
 @runtime_checkable
+class ShortensQueries(Protocol):
+    """A tokenizer that reads so little of a query that known queries may be longer."""
+
+    def shortened(self, query: str) -> str:
+        """Return the start of a query, as much as is read."""
+        ...
+
+
+def readable(tokenizer: Tokenizer, query: str) -> str:
+    """Return a known query, or the start of it that a tokenizer reads."""
+    return tokenizer.shortened(query) if isinstance(tokenizer, ShortensQueries) else query
+
+
+@runtime_checkable
 class EncodesTexts(Protocol):
     """A tokenizer of a model that gives vectors of texts alone, which its engine puts into them."""
 

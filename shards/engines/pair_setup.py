@@ -3,10 +3,16 @@
 from shards.checkpoint import Checkpoint, longest_pair
 from shards.machine.memory import free_bytes
 from shards.recipe import Recipe
-from shards.tokenize import ApartTokenizer, CausalTokenizer, LoadedTokenizer, PairTokenizer
+from shards.tokenize import (
+    ApartTokenizer,
+    CausalTokenizer,
+    LateTokenizer,
+    LoadedTokenizer,
+    PairTokenizer,
+)
 from shards.wire.spec import ShardSpec
 
-PairTokenizers = ApartTokenizer | CausalTokenizer | PairTokenizer
+PairTokenizers = ApartTokenizer | CausalTokenizer | LateTokenizer | PairTokenizer
 
 _LEAST_LENGTH = 8192  # however little memory is free
 _SHARE = 0.5  # of free memory, for the states of one pair
@@ -22,6 +28,13 @@ def pair_tokenizer(
     shares_prefixes: bool = False,
 ) -> PairTokenizers:
     """Return what turns strings into the ids of pairs, as a recipe has it."""
+    if recipe.late is not None:
+        return LateTokenizer(
+            tokenizer,
+            recipe.late,
+            max_length=max_length,
+            guard_special_tokens=spec.guard_special_tokens,
+        )
     if recipe.similarity is not None:
         return ApartTokenizer(
             tokenizer,

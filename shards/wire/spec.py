@@ -64,7 +64,8 @@ class ShardSpec:
         prefix_cache_mb: the most memory, in MiB, for prefixes that were computed before; awaited
             prefixes have four times that.
         vector_cache_mb: the most memory, in MiB, for the vectors of a bi-encoder's texts.
-        scorer: `auto` for what the checkpoint is, or `cosine` to serve a bi-encoder.
+        scorer: `auto` for what the checkpoint is, `cosine` to serve a bi-encoder, or `maxsim`
+            for late interaction.
         query_prompt, document_prompt: what stands before the texts of a bi-encoder; `None` for
             what its files or its name have.
         template: a name of `shards.prompts.TEMPLATES`, or `auto`.

@@ -28,7 +28,7 @@ from shards.canary import (
     judge_same,
     known_pairs,
 )
-from shards.engines.base import Engine, afresh
+from shards.engines.base import Engine, afresh, readable
 from shards.pairs import QueryTooLong, TokenizedPair
 from shards.refusal import Refusal, Report
 from shards.wire.exit_codes import ExitCode
@@ -201,9 +201,9 @@ class CanaryCheck:
         )
 
     def _tokenized(self, query: str, document: str) -> TokenizedPair:
-        (pair,) = self._engine.tokenizer.tokenize(
-            query, (document,), instruction="", max_document_tokens=0
-        )
+        tokenizer = self._engine.tokenizer
+        query = readable(tokenizer, query)
+        (pair,) = tokenizer.tokenize(query, (document,), instruction="", max_document_tokens=0)
         return pair
 
     def _changes(self) -> tuple[Finding, ...]:

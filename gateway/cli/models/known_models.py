@@ -68,6 +68,7 @@ def expanded(name: str) -> tuple[str, ...]:
 _NEXT = "0.2.0"
 _YES_NO = "prompt of its chat template, logit of yes less that of no"
 _ONE_ROW = "pair of texts, one label"
+_MAXSIM = 'late interaction, with `scorer = "maxsim"`:'
 _COSINE = 'bi-encoder, with `scorer = "cosine"`:'
 
 SERVED = (
@@ -313,6 +314,16 @@ SERVED = (
         "256",
         _COSINE + " mean of states",
         "MiniLM: mean, 128 tokens",
+        _NEXT,
+    ),
+    KnownModel(
+        "answerdotai/answerai-colbert-small-v1, lightonai/GTE-ModernColBERT-v1",
+        "33-149 M",
+        "English",
+        "Apache-2.0",
+        "300",
+        _MAXSIM + " sum of the best cosines of a query's tokens",
+        "ColBERT",
         _NEXT,
     ),
 )

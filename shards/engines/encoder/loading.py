@@ -76,10 +76,10 @@ def load_encoder(
             *(*parts.warnings, *settled.warnings),
         ),
     )
-    return settled.made, _with_recipe(facts, checkpoint, parts)
+    return settled.made, with_recipe(facts, checkpoint, parts)
 
 
-def _with_recipe(facts: Facts, checkpoint: Checkpoint, parts: PairSetup) -> Facts:
+def with_recipe(facts: Facts, checkpoint: Checkpoint, parts: PairSetup) -> Facts:
     """Return the facts with those of the checkpoint and its recipe."""
     recipe = parts.recipe
     return replace(

@@ -60,12 +60,21 @@ def head_of(recipe: Recipe, checkpoint: Checkpoint, device: str) -> Head:
         if len(rows) != len(recipe.label_weights):
             raise Refusal(f"{checkpoint.name} has {len(rows)} rows for {len(recipe.labels)} labels")
         return lambda pooled: functional.linear(pooled, rows) / recipe.temperature
-    steps = [_step(module, checkpoint, device) for module in recipe.modules]
+    return steps_of(recipe.modules, checkpoint, device)
 
-    def head(pooled: torch.Tensor) -> torch.Tensor:
+
+def steps_of(modules: Sequence[HeadModule], checkpoint: Checkpoint, device: str) -> Head:
+    """Return what modules make of states in fp32, one after the other.
+
+    Raises:
+        Refusal: the weights of a module are missing, or of another shape.
+    """
+    steps = [_step(module, checkpoint, device) for module in modules]
+
+    def head(states: torch.Tensor) -> torch.Tensor:
         for step in steps:
-            pooled = step(pooled)
-        return pooled
+            states = step(states)
+        return states
 
     return head
 

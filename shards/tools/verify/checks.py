@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from random import Random
 
 from shards.checkpoint import Checkpoint
-from shards.engines.base import Engine, afresh
+from shards.engines.base import Engine, afresh, readable
 from shards.machine.memory import free_bytes
 from shards.pairs import TokenizedPair
 from shards.tools.verify.agreement import DOCUMENTS, Question, agreement, questions
@@ -161,6 +161,7 @@ def agrees(
 
 
 def _tokenized(engine: Engine, question: Question) -> list[TokenizedPair]:
+    query = readable(engine.tokenizer, question.query)
     return engine.tokenizer.tokenize(
-        question.query, question.documents, instruction="", max_document_tokens=0
+        query, question.documents, instruction="", max_document_tokens=0
     )

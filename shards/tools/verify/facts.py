@@ -25,7 +25,7 @@ def _facts(
     yield "source", str(checkpoint.folder)
     yield "architecture", f"{checkpoint.architecture}, {layers} layers of {hidden}"
     yield "scored as", recipe.kind
-    if recipe.similarity is None:
+    if recipe.similarity is None and recipe.late is None:
         yield "head", head(checkpoint)
     if recipe.answers:
         yield "answers", _answers(load_tokenizer(checkpoint.folder), recipe.answers)
@@ -33,7 +33,7 @@ def _facts(
         how = "as configured" if spec.template != "auto" else "; ".join(recipe.notes) or "its own"
         yield "template", f"{recipe.prompt.name}, {how}"
         yield "instruction", _instruction(spec, recipe.prompt)
-    elif recipe.similarity is not None:
+    elif recipe.similarity is not None or recipe.late is not None:
         yield "prompts", recipe.notes[0]
         yield "margin", recipe.notes[1]
     elif recipe.before_query:

@@ -13,7 +13,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from shards.checkpoint import Checkpoint, is_graph_only, open_checkpoint, open_graph
+from shards.checkpoint import (
+    Checkpoint,
+    is_graph_only,
+    open_checkpoint,
+    open_graph,
+    read_recipe,
+)
 from shards.engines import load_engine
 from shards.machine import devices
 from shards.machine.process import belong_to
@@ -123,6 +129,8 @@ class Verification:
             return Check("agreement", None, "the folder has a graph and no weights to compare with")
         if missing := checks.no_room(checkpoint):
             return missing
+        if read_recipe(checkpoint, self._spec).late is not None:
+            return Check("agreement", None, "late interaction has no other computation here")
         self._stage("loading plain transformers in fp32")
         reference = _reference(self._spec, checkpoint)
         self._stage("comparing with plain transformers in fp32")
@@ -144,7 +152,6 @@ class Verification:
 def _reference(spec: ShardSpec, checkpoint: Checkpoint) -> Any:
     """Return what computes margins by another way than our engine."""
     # Imported late: these need model libraries.
-    from shards.checkpoint import read_recipe
     from shards.tools.verify.reference import Reference
     from shards.tools.verify.similarity import SimilarityReference
 

@@ -156,7 +156,7 @@ def layer_norm() -> tuple[str, dict[str, Any], dict[str, torch.Tensor]]:
 def modular(folder: Path, mode: str = "mean", make: str = "modernbert", **settings: Any) -> Path:
     """Write a body with pooling and modules, as the ettin rerankers are."""
     getattr(checkpoints, make)(folder)
-    _without_head(folder)
+    without_head(folder)
     modules = (
         pooling(mode),
         dense(64, 64, "GELU"),
@@ -177,7 +177,7 @@ def bi_encoder(
 ) -> Path:
     """Write a SentenceTransformer: a body, a pooling, and these modules."""
     getattr(checkpoints, make)(folder)
-    _without_head(folder)
+    without_head(folder)
     cross_encoder(folder, "feature-extraction", pooling(mode), *modules)
     if longest:
         transformer = {"max_seq_length": longest, "do_lower_case": False}
@@ -198,7 +198,7 @@ def normalize() -> tuple[str, dict[str, Any], dict[str, Any]]:
     return NORMALIZE, names, {}
 
 
-def _without_head(folder: Path) -> None:
+def without_head(folder: Path) -> None:
     """Turn a classifier into a body, as AutoModel saves it."""
     from safetensors.torch import load_file, save_file
 

@@ -18,6 +18,8 @@ class PartedReply:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the reply; one of a single part has its length in the head."""
         part, following = next(self._parts), next(self._parts, None)
+        if following is not None and scope.get("http_version") == "1.0":  # it has no chunks
+            part, following = await self._joined([part, following]), None
         if following is None:
             whole = Response(part, headers=self._headers, media_type=self._media_type)
             await whole(scope, receive, send)
@@ -31,3 +33,10 @@ class PartedReply:
             await asyncio.sleep(0)
             part, following = following, next(self._parts, None)
         await send({"type": "http.response.body", "body": part})
+
+    async def _joined(self, parts: list[bytes]) -> bytes:
+        """Return the whole reply, made part by part as well."""
+        for part in self._parts:
+            parts.append(part)
+            await asyncio.sleep(0)
+        return b"".join(parts)

@@ -90,7 +90,11 @@ class Reranker:
         self._instruction = instruction
         self._pid = os.getpid()
         self._thread = LoopThread("reranker")
-        self._local, self._client = self._thread.run(_start(settings, timeout))
+        try:
+            self._local, self._client = self._thread.run(_start(settings, timeout))
+        except BaseException:  # an interrupt, or a machine without memory
+            self._thread.stop(asyncio.sleep(0))
+            raise
         self._close = weakref.finalize(self, _stop, self._thread, self._local, self._pid)
         self._close.atexit = False  # `_close_at_exit` comes earlier
         _close_at_exit()

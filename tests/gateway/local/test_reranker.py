@@ -254,3 +254,14 @@ def test_the_example_of_the_documents_runs(capsys: pytest.CaptureFixture[str]) -
     (code,) = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     exec(code, {"__name__": "__notebook__"})
     assert "Paris is the capital of France." in capsys.readouterr().out
+
+
+def test_a_start_that_fails_ends_its_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object) -> None:
+        raise OSError("no memory is left")
+
+    monkeypatch.setattr("gateway.local.reranker._start", fail)
+    before = threading.active_count()
+    with pytest.raises(OSError, match="no memory is left"):
+        fake()
+    assert threading.active_count() == before

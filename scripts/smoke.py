@@ -23,7 +23,7 @@ def main() -> None:
         alone = reranker.rerank(QUERY, DOCUMENTS)
     assert alone.results[0].index == 1, alone
     gateway = Path(sys.executable).parent / "gateway"
-    command = [gateway, "serve", "--model", "embedded=embedded:bert", "--port", "0"]
+    command = [str(gateway), "serve", "--model", "embedded=embedded:bert", "--port", "0"]
     options = ["--device", "cpu", "--threads", "1", "--log-format", "console"]
     with subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None

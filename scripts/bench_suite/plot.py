@@ -37,7 +37,7 @@ def plot(findings: Findings, path: Path) -> None:
         axes[-1].set(xlabel="seconds a request, logarithmic; less is better")
 
     inches = 1 + 0.25 * sum(map(len, panels.values()))
-    save_plot(path, draw, size=(8, inches))
+    save_plot(path, "Seconds a request of each server", draw, (8, inches))
 
 
 def _bars(

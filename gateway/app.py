@@ -115,6 +115,7 @@ def _state(settings: Settings, read: Callable[[], Settings]) -> GatewayState:
         limits=_limits(settings),
         connections=settings.http.connections,
         tracing=_tracing() if settings.tracing else None,
+        ready_when_idle=settings.ready_when_idle,
     )
 
 
@@ -230,6 +231,8 @@ def _routes(state: GatewayState, rerank: RerankEndpoint) -> list[Route]:
         *(Route(path, getattr(reads, endpoint.operation)) for path, endpoint in READS.items()),
         Route("/admin/reload", admin.reload, methods=["POST"]),
         Route("/admin/drain", admin.drain, methods=["POST"]),
+        Route("/admin/load", admin.load, methods=["POST"]),
+        Route("/admin/unload", admin.unload, methods=["POST"]),
         Route("/admin/cache/clear", admin.clear_scores, methods=["POST"]),
     ]
 

@@ -34,6 +34,9 @@ Devices = Annotated[
 OnDeadline: TypeAlias = Literal["fail", "partial"]
 """The answer to a request whose deadline passes."""
 
+LoadAt: TypeAlias = Literal["start", "first-use"]
+"""The time of a model's first load."""
+
 INPUT_ORDER = "input-order"
 """The fallback that needs no model."""
 
@@ -242,6 +245,14 @@ class ModelSettings(Section):
     """Answer to a request whose deadline passes: `fail` with 504, or `partial`: documents that have
     no score by then follow in their order, and the reply is marked as degraded. A request chooses
     with the header X-On-Deadline."""
+
+    load: LoadAt = "start"
+    """Time of the first load: `start`, with the gateway, or `first-use`, with the first request
+    that needs the model. Until then it is idle: listed, without a process, and not checked."""
+
+    idle_seconds: float = Field(default=0.0, ge=0, le=31_536_000, allow_inf_nan=False)
+    """Time without a request after which the model is unloaded, in seconds; 0 for never. The next
+    request loads it again, and waits for that. Answers of the score cache alone do not count."""
 
     scorer: Literal["auto", "cosine", "maxsim"] = "auto"
     """Computation of a score. `auto` serves rerankers, and refuses embedders. `cosine` serves a

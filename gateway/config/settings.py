@@ -94,6 +94,11 @@ class Settings(BaseSettings):
     """Time after SIGTERM during which new requests are still accepted while `/readyz` fails, in
     seconds: for a load balancer to notice. `drain_seconds` begin after it."""
 
+    ready_when_idle: bool = True
+    """Readiness of models that are not loaded (`load`, `idle_seconds`). With it they count as
+    ready in `/readyz`, since their next request loads them. Without it `/readyz` fails while no
+    model is loaded, and so does `/readyz?model=NAME` for an idle one."""
+
     offline: bool = False
     """Offline mode: the Hugging Face hub is never contacted. HF_HUB_OFFLINE=1 sets it too."""
 

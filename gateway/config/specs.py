@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from gateway.config.calibrations import CalibrationEntry, calibrations_of
-from gateway.config.model_sections import ModelSettings, OnDeadline, model_name
+from gateway.config.model_sections import LoadAt, ModelSettings, OnDeadline, model_name
 from gateway.config.settings import Settings
 from gateway.domain.request import UNCALIBRATED, Calibration, LongDocuments
 from gateway.supervision.machine import Machine, read_machine
@@ -44,6 +44,8 @@ class ModelSpec:
         score_cache: true if the score cache keeps its scores.
         fallback: public names of the models that answer when this one cannot, and `INPUT_ORDER`.
         on_deadline: the answer to a request whose deadline passes, unless it chooses.
+        load: time of the first load, at the start or with the first request.
+        idle_seconds: time without a request after which it is unloaded; 0 for never.
         calibration: map from margins to relevance scores, and its data; `None` if not calibrated.
     """
 
@@ -59,6 +61,8 @@ class ModelSpec:
     score_cache: bool = True
     fallback: tuple[str, ...] = ()
     on_deadline: OnDeadline = "fail"
+    load: LoadAt = "start"
+    idle_seconds: float = 0.0
     calibration: CalibrationEntry | None = None
 
     @property
@@ -164,6 +168,8 @@ def model_specs(settings: Settings, machine: Machine | None = None) -> tuple[Mod
             shadow=_shadow(model, settings),
             score_cache=model.score_cache,
             on_deadline=model.on_deadline,
+            load=model.load,
+            idle_seconds=model.idle_seconds,
             fallback=tuple(model_name(settings.models, one) or one for one in model.fallback),
             calibration=calibrations.get(name),
             shards=tuple(

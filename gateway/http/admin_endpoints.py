@@ -1,5 +1,6 @@
 """The endpoints that change what is served: for the operator only, as `auth` identifies it."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 
 from starlette.requests import Request
@@ -36,11 +37,24 @@ class AdminEndpoints:
 
     async def drain(self, request: Request) -> Response:
         """Take `?model=NAME` out of service."""
+        return self._change(request, self._fleet.drain)
+
+    async def load(self, request: Request) -> Response:
+        """Load `?model=NAME`, or try it again if it was given up."""
+        return self._change(request, self._fleet.load)
+
+    async def unload(self, request: Request) -> Response:
+        """Unload `?model=NAME` when its requests have left."""
+        return self._change(request, self._fleet.unload)
+
+    def _change(self, request: Request, change: Callable[[str], None]) -> Response:
+        """Make a change to `?model=NAME`; return its public name and its state."""
         asked = request.query_params.get("model")
         if asked is None:
-            raise InvalidRequest("name the model: /admin/drain?model=NAME", param="model")
+            path = request.url.path
+            raise InvalidRequest(f"name the model: {path}?model=NAME", param="model")
         name = self._fleet.resolve(asked)
-        self._fleet.drain(name)
+        change(name)
         state = self._fleet.model(name).status().state
         return reply(request.scope, {"model": name, "state": state}, ACCEPTED)
 

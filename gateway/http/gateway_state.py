@@ -24,6 +24,7 @@ class GatewayState:
         tracing: sends spans, where tracing is configured.
         limits: the limits of one request.
         connections: the most connections at a time.
+        ready_when_idle: whether models that are not loaded count as ready.
         leaving: set at the start of a shutdown: requests are still served, but `/readyz` asks load
             balancers to send theirs elsewhere.
         stopping: set once new requests are refused; those in progress go on.
@@ -42,6 +43,7 @@ class GatewayState:
     connections: int
     requests: RequestLog = field(default_factory=RequestLog)
     tracing: Tracing | None = None
+    ready_when_idle: bool = True
     warnings: tuple[str, ...] = ()
     leaving: bool = False
     stopping: bool = False

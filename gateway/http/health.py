@@ -3,6 +3,7 @@
 `/health` reports how well the gateway works: it is never `ok` when no model can score. `/readyz`
 reports whether to send requests: not before every model that is still loading is ready, so that a
 roll-out waits for it. A model that failed for good, or was drained, does not hold back the others.
+A model that is idle counts as ready, or does not, as `ready_when_idle` is configured.
 """
 
 from collections import Counter
@@ -12,12 +13,15 @@ from dataclasses import dataclass
 from gateway.telemetry.status import ModelStatus
 
 SCORING = frozenset({"ready", "degraded"})
-"""States of a model that can score."""
+"""States of a model that can score now."""
+
+TAKING = SCORING | {"idle"}
+"""States of a model that takes requests: one that is idle is loaded for them."""
 
 UNHEALTHY = {"error": "unhealthy", "error_type": "Unhealthy"}
 """The answer of text-embeddings-inference when it cannot score."""
 
-_OUT_OF_SERVICE = frozenset({"failed", "draining", "drained"})
+_OUT_OF_SERVICE = frozenset({"failed", "draining", "drained", "idle"})
 """States of a model that does not become ready by itself, so that no roll-out waits for it."""
 
 
@@ -35,16 +39,18 @@ def readiness(
     stopping: bool,
     shown: Container[str],
     needs_all: bool = False,
+    ready_when_idle: bool = True,
 ) -> Readiness:
     """Return the readiness: no model is still loading, and at least one can score.
 
-    A cascade needs all of its models.
+    A cascade needs all of its models. Models that are idle can score `ready_when_idle`.
 
     The reasons name the models whose names are shown, and count the others.
     """
     if stopping:
         return Readiness(False, ("the gateway is stopping",))
-    waiting = [m for m in models if m.state not in SCORING]
+    able = TAKING if ready_when_idle else SCORING
+    waiting = [m for m in models if m.state not in able]
     named = [f"model {m.name!r} is {m.state}" for m in waiting if m.name in shown]
     others = Counter(m.state for m in waiting if m.name not in shown)
     counted = [f"{number} of the models: {state}" for state, number in sorted(others.items())]
@@ -57,8 +63,8 @@ def readiness(
 def health(models: Sequence[ModelStatus]) -> str:
     """Return `ok`, `degraded` (some models can score, not all), `loading` or `down`."""
     states = {model.state for model in models}
-    if states & SCORING:
-        return "ok" if states == {"ready"} else "degraded"
+    if states & TAKING:
+        return "ok" if states <= {"ready", "idle"} else "degraded"
     return "loading" if "loading" in states else "down"
 
 
@@ -72,16 +78,18 @@ def state(models: Sequence[ModelStatus]) -> str:
 def cascade_state(models: Sequence[ModelStatus]) -> str:
     """Return the state of a cascade, which needs all of its models: that of the worst of them."""
     found = health(models)
-    if {model.state for model in models} <= SCORING:
+    if {model.state for model in models} <= TAKING:
         return "ready" if found == "ok" else "degraded"
     return "loading" if any(model.state == "loading" for model in models) else "failed"
 
 
 def summary(models: Sequence[ModelStatus], *, stopping: bool) -> str:
-    """Return a one-line summary, such as `2/3 models ready, 7/8 shards`."""
+    """Return a one-line summary, such as `2/3 models ready, 1 idle, 7/8 shards`."""
     shards = _shards(models)
     scoring = sum(model.state in SCORING for model in models)
-    line = f"{scoring}/{len(models)} models ready, {shards['ready']}/{shards['total']} shards"
+    idle = sum(model.state == "idle" for model in models)
+    counts = f"{scoring}/{len(models)} models ready{f', {idle} idle' if idle else ''}"
+    line = f"{counts}, {shards['ready']}/{shards['total']} shards"
     return f"stopping, {line}" if stopping else line
 
 

@@ -171,7 +171,7 @@ def choose(
 ) -> Route:
     """Choose the model that scores a request, or scores last, and count the choice of a split.
 
-    A split chooses among its models that can score now; among all, if none of them can.
+    A split chooses among its models that can score now, or are idle; among all, if there is none.
     """
     split, names = candidates.split, candidates.names
     if cascade := candidates.cascade:
@@ -181,12 +181,17 @@ def choose(
         return Route(fleet.model(names[0]), note=candidates.note)
     subject = f"key {key.id}" if key else "query " + "\x00".join(queries)
     chosen = first = deal(split.name, split.weights, subject, names)
-    if not fleet.model(first).can_score:
-        others = [one for one in names if split.weights[one] and fleet.model(one).can_score]
+    if not _can_take(fleet.model(first)):
+        others = [one for one in names if split.weights[one] and _can_take(fleet.model(one))]
         chosen = deal(split.name, split.weights, subject, others or names)
     fleet.dealt[split.name, chosen] += 1
     note = candidates.note or _note(name, split, chosen, first)
     return Route(fleet.model(chosen), split.name, note=note)
+
+
+def _can_take(model: Model) -> bool:
+    """Return whether a model can score now, or is idle and would be loaded."""
+    return model.can_score or model.is_idle
 
 
 def _note_of_default(name: str | None, cascade: str) -> str:

@@ -77,7 +77,11 @@ class ReadEndpoints:
             models = tuple(model for model in models if model.name in names)
             needs_all = self._fleet.cascade(name) is not None
         verdict = health.readiness(
-            models, stopping=self._state.is_ending, shown=shown, needs_all=needs_all
+            models,
+            stopping=self._state.is_ending,
+            shown=shown,
+            needs_all=needs_all,
+            ready_when_idle=self._state.ready_when_idle,
         )
         states = {model.name: model.state for model in models if model.name in shown}
         report = ReadyReport(verdict.ready, verdict.reasons, states)

@@ -198,6 +198,15 @@ def unavailable(model: str, reasons: str) -> ModelUnavailable:
     )
 
 
+def loading(model: str, allowed_seconds: float, left_seconds: float) -> ModelUnavailable:
+    """Return the error of a request that cannot wait until its model is loaded."""
+    return ModelUnavailable(
+        f"model {model!r} is being loaded, for about {left_seconds:.1f} s, and the request allows "
+        f"{allowed_seconds:.1f} s (X-Request-Timeout-Ms): try again later",
+        retry_after_seconds=math.ceil(left_seconds),
+    )
+
+
 def retry_budget_spent(model: str, reason: str) -> RetryBudgetSpent:
     """Return the error of a lost job that is not scored again; `reason` is that of the loss."""
     return RetryBudgetSpent(

@@ -19,12 +19,14 @@ from gateway.scheduling.admission import (
     Admission,
     AdmissionRequest,
     drained,
+    loading,
     overloaded,
     unavailable,
 )
 from gateway.scheduling.dispatch import Dispatch, QueuedJob
 from gateway.scheduling.job_scorer import JobScorer
 from gateway.scheduling.policy import FleetPolicy
+from gateway.scheduling.presence import Presence
 from gateway.scheduling.quarantine import Quarantine
 from gateway.scheduling.replica_set import ReplicaSet
 from gateway.scheduling.retry_budget import RetryBudget
@@ -50,6 +52,7 @@ class Model:
         scorer: scores its jobs.
         quarantine: its suspected pairs, and those that are refused because they ended shards.
         accounting: the counts of its answers.
+        presence: its loads, and its use.
         is_draining: whether it rejects new requests.
     """
 
@@ -59,6 +62,7 @@ class Model:
         self.spec = spec
         self.is_draining = False
         self._entered = 0
+        self.presence = Presence(is_wanted=False)
         self.quarantine = Quarantine(secrets.token_bytes(32))
         self.replicas = ReplicaSet(
             spec,
@@ -80,6 +84,9 @@ class Model:
             metrics,
             on_answer=self._on_answer,
         )
+        self.replicas.unload()
+        if spec.load == "start":
+            self.load()
 
     def __repr__(self) -> str:
         ready, queued = len(self.replicas.ready), len(self._dispatch)
@@ -89,6 +96,11 @@ class Model:
     def can_score(self) -> bool:
         """True if a request would be scored now."""
         return bool(self.replicas.ready) and not self.is_draining
+
+    @property
+    def is_idle(self) -> bool:
+        """True if it is not loaded, and the next request loads it."""
+        return not self.presence.is_wanted and not self.is_draining
 
     @property
     def capacity(self) -> Capacity:
@@ -103,6 +115,33 @@ class Model:
     async def run(self) -> None:
         """Run all shards until `stop`."""
         await self.replicas.run(lambda: self.spec.max_shard_memory_mb)
+
+    def load(self) -> None:
+        """Load the model unless it is loaded; one that was given up is tried again."""
+        self.presence.want(time.monotonic())
+        self.replicas.load()
+
+    def unload(self) -> None:
+        """Unload the model as soon as it is empty, unless another request comes before that."""
+        self.presence.is_leaving = self.presence.is_wanted
+        self.unload_if_due()
+
+    def unload_if_due(self) -> None:
+        """Unload the model if it is empty, and is to leave by its idle time or its operator."""
+        is_leaving, now = self.presence.is_leaving, time.monotonic()
+        if self.is_draining or not self._is_empty:
+            return
+        if is_leaving or (self.can_score and self.presence.is_due(now, self.spec.idle_seconds)):
+            self.presence.leave()
+            reason = "by its operator" if is_leaving else f"idle for {self.spec.idle_seconds:g} s"
+            _logger.info("model is unloaded: %s", reason, extra={"model": self.spec.name})
+            self.replicas.unload()
+
+    @property
+    def _is_empty(self) -> bool:
+        """True if no request, and no job of a shadow, is inside."""
+        inside = self._entered or self._admission.tokens or len(self._dispatch)
+        return not inside and not any(shard.replica.queue for shard in self.replicas)
 
     def stop(self) -> None:
         """Let all shards finish their jobs; `run` returns when they have ended."""
@@ -127,6 +166,7 @@ class Model:
             self.quarantine,
             queue=len(self._dispatch),
             is_draining=self.is_draining,
+            presence=self.presence,
         )
 
     def seconds_of(self, tokens: int) -> float:
@@ -161,7 +201,7 @@ class Model:
             yield
         finally:
             self._entered -= 1
-            self._stop_if_drained()
+            self._has_left()
 
     @contextmanager
     def admitted(self, request: AdmissionRequest, *, has_entered: bool = False) -> Iterator[None]:
@@ -178,12 +218,37 @@ class Model:
         """
         if refusal := self._refusal(request, has_entered=has_entered):
             raise refusal
+        self._wake(request)
         self._admission.enter(request)
+        number = self.presence.arrive(time.monotonic())
         try:
             yield
         finally:
             self._admission.leave(request)
-            self._stop_if_drained()
+            self.presence.depart(number, time.monotonic())
+            self._has_left()
+
+    def _wake(self, request: AdmissionRequest) -> None:
+        """Load the model for a request; a request that cannot wait so long is refused.
+
+        Raises:
+            ModelUnavailable: the load takes longer than the request may wait.
+        """
+        now = time.monotonic()
+        if self.presence.want(now):
+            _logger.info("model is loaded for a request", extra={"model": self.spec.name})
+            self.replicas.load()
+        if self.replicas.ready:
+            return
+        left = self.presence.seconds_left(now)
+        if left and left + self.seconds_of(request.tokens) > request.remaining_seconds:
+            raise loading(self.spec.name, request.remaining_seconds, left)
+
+    def _has_left(self) -> None:
+        """Stop or unload the model after its last request, if it was drained or unloaded."""
+        self._stop_if_drained()
+        if self.presence.is_leaving:
+            self.unload_if_due()
 
     def _out_of_service(self, *, has_entered: bool = False) -> GatewayError | None:
         if self.is_draining and not has_entered:
@@ -219,8 +284,11 @@ class Model:
 
     def _on_change(self) -> None:
         """Hand out jobs after a change at a shard."""
-        if facts := self.replicas.facts:
+        if facts := self.replicas.last_facts:
             self._estimate = self._estimate.with_facts(facts)
+        if self.replicas.ready and (seconds := self.presence.is_loaded(time.monotonic())):
+            name = self.spec.name
+            _logger.info("model is ready", extra={"model": name, "seconds": round(seconds, 2)})
         self._dispatch.serve()
 
     def _on_answer(self, queued: QueuedJob, scores: Scores) -> None:

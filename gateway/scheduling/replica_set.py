@@ -31,6 +31,7 @@ class ReplicaSet:
     ) -> None:
         self._name = spec.name
         self._files = ""
+        self._last_facts: Facts | None = None
         self._supervisors = tuple(
             Supervisor(
                 shard,
@@ -88,6 +89,12 @@ class ReplicaSet:
         return next((facts for shard in self if (facts := shard.replica.facts)), None)
 
     @property
+    def last_facts(self) -> Facts | None:
+        """The properties of the model as last seen: its files are the same when it is unloaded."""
+        self._last_facts = self.facts or self._last_facts
+        return self._last_facts
+
+    @property
     def failed_canaries(self) -> int:
         """The number of rounds of canaries that failed since the start."""
         return sum(shard.canary.failures for shard in self)
@@ -109,6 +116,21 @@ class ReplicaSet:
             shards = [group.create_task(shard.run(), name=shard.spec.name) for shard in self]
             await asyncio.wait(shards)
             recycling.cancel()
+
+    @property
+    def is_unloaded(self) -> bool:
+        """True if no shard has a process, and none is wanted."""
+        return all(shard.is_unloaded for shard in self)
+
+    def load(self) -> None:
+        """Start the shards that have no process and are not about to be started by themselves."""
+        for shard in self:
+            shard.load()
+
+    def unload(self) -> None:
+        """End all shards, until they are loaded again."""
+        for shard in self:
+            shard.unload()
 
     def stop(self) -> None:
         """Let all shards finish their jobs; `run` returns when they have ended."""

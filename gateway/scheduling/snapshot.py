@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from gateway.config import CalibrationEntry, ModelSpec
 from gateway.scheduling.accounting import Accounting, Tally
+from gateway.scheduling.presence import Presence
 from gateway.scheduling.quarantine import Quarantine
 from gateway.scheduling.replica_set import ReplicaSet
 from gateway.scheduling.retry_budget import RetryBudget
@@ -25,12 +26,14 @@ def model_status(
     *,
     queue: int,
     is_draining: bool,
+    presence: Presence,
 ) -> ModelStatus:
     """Return the status of a model in whose queue so many jobs wait."""
-    facts = replicas.facts
+    facts = replicas.last_facts
+    state = _state(replicas) if presence.is_wanted else "idle"
     return ModelStatus(
         name=spec.name,
-        state=_draining(replicas) if is_draining else _state(replicas),
+        state=_draining(replicas) if is_draining else state,
         max_shard_memory_mb=spec.max_shard_memory_mb,
         default=spec.default,
         aliases=spec.aliases,
@@ -47,6 +50,12 @@ def model_status(
         calibration=_calibration(spec.calibration, facts.fingerprint if facts else ""),
         retries=retries.spent,
         retries_refused=retries.refused,
+        load=spec.load,
+        idle_seconds=spec.idle_seconds,
+        loads=presence.loads,
+        load_seconds=round(presence.load_seconds, 3),
+        cold_requests=presence.cold_requests,
+        cold_seconds=round(presence.cold_seconds, 3),
         shards=tuple(
             shard_status(shard, accounting.tallies[shard], spec.max_shard_memory_mb)
             for shard in replicas
@@ -88,7 +97,7 @@ def shard_status(supervisor: Supervisor, tally: Tally, max_shard_memory_mb: int 
     return ShardStatus(
         name=spec.name,
         pid=supervisor.pid,
-        state=supervisor.state.label,
+        state="idle" if supervisor.is_unloaded else supervisor.state.label,
         stage=supervisor.stage,
         generation=supervisor.generation,
         restarts=supervisor.restarts,

@@ -15,9 +15,11 @@ from collections.abc import Collection, Container, Iterable, Sequence
 from gateway.config import INPUT_ORDER, CascadeSpec, ModelSpec, SplitSpec
 from gateway.domain.errors import UnknownModel
 from gateway.domain.request import Caller
+from gateway.scheduling.admission import drained
 from gateway.scheduling.model import Model
 from gateway.scheduling.policy import FleetPolicy
 from gateway.serving.cascade import Cascade
+from gateway.serving.idle_unloading import unload_idle
 from gateway.serving.revision_check import RevisionFailed, check_revision
 from gateway.serving.revisions import Changes, changes
 from gateway.serving.traffic_split import share
@@ -60,6 +62,7 @@ class Fleet:
         self._drained_meanwhile: set[str] = set()  # while a new revision of the model was coming
         self.has_failed = False  # supervision itself: a bug
         self._running: dict[Model, asyncio.Task[None]] = {}
+        self._unloading: asyncio.Task[None] | None = None
         self._serve(models, splits, cascades, {spec.name: self._revision(spec) for spec in models})
 
     def _revision(self, spec: ModelSpec) -> Model:
@@ -91,6 +94,8 @@ class Fleet:
         """Start all shards; they load in the background."""
         for model in self._models.values():
             self._run(model)
+        self._unloading = asyncio.create_task(unload_idle(lambda: self._models.values()))
+        self._unloading.add_done_callback(self._stop_gateway_if_failed)
 
     def _run(self, model: Model) -> None:
         running = asyncio.create_task(model.run(), name=model.spec.name)
@@ -108,6 +113,8 @@ class Fleet:
 
     async def stop(self) -> None:
         """Stop all shards and wait for their end."""
+        if self._unloading is not None:
+            self._unloading.cancel()
         running = dict(self._running)
         for model in running:
             model.stop()
@@ -138,13 +145,16 @@ class Fleet:
         found = changes([model.spec for model in self._models.values()], specs, again)
         coming = {spec.name: self._revision(spec) for spec in specs if spec.name in found.starting}
         try:
-            await self._start_beside(coming)
+            await self._start_beside(coming, again)
         except BaseException:
             _drain(coming.values())
             raise
         finally:
             self._coming = {}
-        old = self._models
+        old, new = self._models, {spec.name: spec for spec in specs}
+        for name in found.kept:
+            if new[name].load == "start" != old[name].spec.load:
+                old[name].load()
         splits = tuple(self.splits.values()) if splits is None else splits
         cascades = tuple(self.cascades.values()) if cascades is None else cascades
         self._serve(specs, splits, cascades, old | coming)
@@ -152,12 +162,20 @@ class Fleet:
         _drain(coming[name] for name in self._drained_meanwhile)
         return found
 
-    async def _start_beside(self, coming: dict[str, Model]) -> None:
-        """Start revisions; return when all have passed, raise when the first has failed."""
+    async def _start_beside(self, coming: dict[str, Model], again: Container[str]) -> None:
+        """Start revisions; return when all have passed, raise when the first has failed.
+
+        A revision that is loaded with its first use, and takes the place of none that is loaded,
+        passes unchecked unless it was named.
+        """
         self._coming = coming
-        for model in coming.values():
+        for name, model in coming.items():
+            before = self._models.get(name)
+            if name in again or (before is not None and before.presence.is_wanted):
+                model.load()
             self._run(model)
-        checks = [check_revision(model, self._policy.reload_seconds) for model in coming.values()]
+        loaded = [model for model in coming.values() if model.presence.is_wanted]
+        checks = [check_revision(model, self._policy.reload_seconds) for model in loaded]
         try:
             async with asyncio.TaskGroup() as group:
                 for check in checks:
@@ -171,6 +189,28 @@ class Fleet:
         self._models[public].drain()
         if public in self._coming:
             self._drained_meanwhile.add(public)
+
+    def load(self, name: str) -> None:
+        """Load a model now, if it is not loaded.
+
+        Raises:
+            ModelDrained: it is out of service.
+        """
+        self._operated(name).load()
+
+    def unload(self, name: str) -> None:
+        """Unload a model when its requests have left; a request that comes before cancels that.
+
+        Raises:
+            ModelDrained: it is out of service.
+        """
+        self._operated(name).unload()
+
+    def _operated(self, name: str) -> Model:
+        model = self._models[self.resolve(name)]
+        if model.is_draining:
+            raise drained(model.spec.name)
+        return model
 
     def resolve(self, name: str | None) -> str:
         """Return the public name of the model of any name; `None` means the default model.

@@ -135,6 +135,8 @@ class Shadows:
         if not self._fleet.serves(spec.name, spec.shadow.model):
             return
         pair = self._pair(spec)
+        if pair.second.is_idle:
+            pair.second.load()  # for the next ones; this one is dropped
         if pair.waiting >= _MOST_WAITING or not pair.second.can_score or _is_large(request):
             self._count(pair, "dropped")
             return
@@ -200,6 +202,7 @@ class Shadows:
                 raise _Failed("a pair is in quarantine")
             sample.is_begun = True
             answers.append(await model.scorer.probe(job))
+            model.presence.used(time.monotonic())
             pair.learn(answers[-1])
         margins = [document.margin for document in gather(jobs, answers, UNCALIBRATED)]
         return margins, sum(scores.compute_ns for scores in answers) / 1e9

@@ -8,8 +8,9 @@ The kernel's descriptor of a process signals its death at once, without polling.
 or that carries garbage, ends the process too, so that every loss becomes the same event. The
 answers that a dead shard had already written are received before its jobs go to other shards.
 
-A loading shard is left alone as long as it reports progress. A ready shard is checked ten times a
-second: one that has work and makes no progress becomes a suspect, writes its stacks, and is killed.
+A shard that is unloaded has no process until it is loaded. A loading shard is left alone as long as
+it reports progress. A ready shard is checked ten times a second: one that has work and makes no
+progress becomes a suspect, writes its stacks, and is killed.
 """
 
 import asyncio
@@ -56,6 +57,7 @@ class Supervisor:
 
     Attributes:
         state: the state of the shard.
+        is_wanted: whether it is to have a process.
         stage: the step that a starting shard reports.
         generation: the number of starts.
         log: its log lines, with its name, model and revision as fields.
@@ -83,11 +85,13 @@ class Supervisor:
         self.log = ShardLog(_logger, spec, revision)
         self.replica = Replica(spec.name, on_report=self._on_report, on_room=on_change)
         self.state = State.STOPPED
+        self.is_wanted = True
         self.stage = ""
         self.generation = 0
         self.outliers = OutlierDetector(ejection)
         self.degradation = Degradation(spec, policy.cpu_after_gpu_failures)
         self.recycles = 0
+        self._loads_again = 0
         self.canary = ShardCanaryLog(spec, canaries, self.log)
         self._policy = policy
         self._times = times
@@ -99,18 +103,24 @@ class Supervisor:
         self._process: ShardProcess | None = None
         self._last_look = 0.0
         self._stop_asked = asyncio.Event()
+        self._roused = asyncio.Event()
 
     def __repr__(self) -> str:
         return f"<Supervisor {self.spec.name} [{self.state.label}, generation {self.generation}]>"
 
     @property
     def restarts(self) -> int:
-        return max(0, self.generation - 1 - self.recycles)
+        return max(0, self.generation - 1 - self.recycles - self._loads_again)
 
     @property
     def last_error(self) -> str:
         """The reason of the last end that the gateway did not ask for."""
         return self._losses.last_error
+
+    @property
+    def is_unloaded(self) -> bool:
+        """True if it has no process because none is wanted."""
+        return self.state is State.STOPPED and not self.is_wanted
 
     @property
     def pid(self) -> int | None:
@@ -139,12 +149,12 @@ class Supervisor:
 
     async def run(self) -> None:
         """Keep the shard running until `stop`."""
-        while not self._stop_asked.is_set():
+        while await self._until_wanted():
             event = await self._run_generation()
             if self.state is not State.DRAINING:
                 self._apply(event)
                 await self._rest(event)
-            elif not self._stop_asked.is_set():  # it is replaced
+            elif not self._stop_asked.is_set():  # it is replaced or unloaded
                 self._apply(event)
         if self.state is not State.STOPPED:
             self._apply(Event.LOST if self.state is State.DRAINING else Event.DRAIN)
@@ -154,6 +164,7 @@ class Supervisor:
         if self._stop_asked.is_set():
             return
         self._stop_asked.set()
+        self._roused.set()
         if self.state in HAS_PROCESS and self.state is not State.DRAINING:
             self._apply(Event.DRAIN)
             self.replica.stop()
@@ -165,6 +176,34 @@ class Supervisor:
             self.recycles += 1
             self._apply(Event.DRAIN)
             self.replica.stop()
+
+    def load(self) -> None:
+        """Start the shard if it has no process and is not about to be started by itself."""
+        if not self.is_wanted or self.state is State.FAILED:
+            self.is_wanted = True
+            self._roused.set()
+
+    def unload(self) -> None:
+        """Let the shard finish its jobs and end, and do not start it before it is loaded."""
+        self.is_wanted = False
+        self._roused.set()
+        process = self._process
+        if process is None or self.state not in HAS_PROCESS or self.state is State.DRAINING:
+            return
+        process.retired = time.monotonic()
+        self._apply(Event.DRAIN)
+        self.replica.stop()
+        if not process.was_ready:
+            process.kill()
+
+    async def _until_wanted(self) -> bool:
+        """Wait until the shard is to have a process; return false if it is to stop."""
+        while not (self.is_wanted or self._stop_asked.is_set()):
+            if self.state is not State.STOPPED:
+                self._apply(Event.DRAIN)
+            await self._sleep(None)
+            self._loads_again += self.generation > 0 and self.is_wanted
+        return not self._stop_asked.is_set()
 
     # -- one generation ----------------------------------------------------------------------------
 
@@ -241,10 +280,13 @@ class Supervisor:
             await self._sleep(self._losses.wait_seconds(random.random()))
 
     async def _sleep(self, seconds: float | None) -> None:
-        """Sleep until `stop` at the latest."""
+        """Sleep until `stop`, `load` or `unload` at the latest."""
+        self._roused.clear()
+        if self._stop_asked.is_set():
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._stop_asked.wait()
+                await self._roused.wait()
 
     # -- messages of the shard ---------------------------------------------------------------------
 

@@ -31,8 +31,13 @@ _QUANTILES = ("0.1", "0.5", "0.9")
 
 _MODEL_GAUGES: dict[str, tuple[str, Callable[[ModelStatus], float]]] = {
     "reranker_model_up": (
-        "1 if at least one shard of the model can score.",
-        lambda model: any(shard.state == "ready" for shard in model.shards),
+        "1 if at least one shard of the model can score, or the model is idle and can be loaded.",
+        lambda model: model.state == "idle" or any(s.state == "ready" for s in model.shards),
+    ),
+    "reranker_model_idle": ("1 if the model is not loaded.", lambda model: model.state == "idle"),
+    "reranker_model_load_seconds": (
+        "Time of the last load until its first shard was ready; 0 if unknown.",
+        lambda model: model.load_seconds,
     ),
     "reranker_model_refused_pairs": (
         "Pairs that are refused because they end shards.",
@@ -51,6 +56,17 @@ _MODEL_GAUGES: dict[str, tuple[str, Callable[[ModelStatus], float]]] = {
         lambda model: model.scores.drift,
     ),
     "reranker_model_queue_jobs": ("Jobs waiting in the gateway.", lambda model: model.queue),
+}
+_MODEL_COUNTERS: dict[str, tuple[str, Callable[[ModelStatus], float]]] = {
+    "reranker_model_loads": ("Loads of the model, restarts left out.", lambda model: model.loads),
+    "reranker_model_cold_requests": (
+        "Requests that had to wait for a load.",
+        lambda model: model.cold_requests,
+    ),
+    "reranker_model_cold_seconds": (
+        "Time that requests have waited for a load.",
+        lambda model: model.cold_seconds,
+    ),
 }
 _SHARD_GAUGES: dict[str, tuple[str, Callable[[ShardStatus], float]]] = {
     "reranker_shard_up": ("1 if the shard is ready.", lambda shard: shard.state == "ready"),
@@ -109,6 +125,7 @@ class StatusCollector:
         models = self._status()
         yield InfoMetricFamily("reranker_build", "The version that runs.", {"version": __version__})
         yield from _model_gauges(models)
+        yield from _model_counters(models)
         yield _score_quantiles(models)
         yield from _shard_gauges(models)
         yield from _shard_counters(models)
@@ -227,6 +244,14 @@ def _model_gauges(models: Sequence[ModelStatus]) -> Iterator[Metric]:
         for model in models:
             gauge.add_metric((model.name,), float(read(model)))
         yield gauge
+
+
+def _model_counters(models: Sequence[ModelStatus]) -> Iterator[Metric]:
+    for name, (text, read) in _MODEL_COUNTERS.items():
+        counter = CounterMetricFamily(name, text, labels=_MODEL)
+        for model in models:
+            counter.add_metric((model.name,), float(read(model)))
+        yield counter
 
 
 def _score_quantiles(models: Sequence[ModelStatus]) -> Metric:

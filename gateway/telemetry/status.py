@@ -34,17 +34,18 @@ class CanaryStatus:
 class ShardStatus:
     """One shard, as its supervisor and its replica report it.
 
-    `state` is a name of `gateway.supervision.lifecycle.State` in lower case; `stage` is the present
-    step of a loading shard. `queue` counts jobs inside the shard, `outstanding_tokens` their
-    estimated tokens. `documents`, `tokens` and `restarts` count since the gateway started. `p50_ms`
-    and `p95_ms` are over the last jobs, from send to answer, 0 before the first. `trust` is a value
-    of `gateway.supervision.outlier_detection.Trust`; `share` is the share of the work that it may
-    take beside its siblings. `errors` are those that another shard did not make; `ejections` are
-    the times that they cost it its jobs for a while. `wasted_tokens` were computed for clients that
-    had gone. `recycles` are replacements because it had grown too large; `oom_kills` are kills by
-    the kernel because memory ran out; `demoted` is set after it has left its GPU for the CPU.
-    `notes` are results of measurements during the load, and the choices made by them. `canary` is
-    unset before the first load. It has `slots` for so many batches while it is ready.
+    `state` is a name of `gateway.supervision.lifecycle.State` in lower case, or `idle`; `stage` is
+    the present step of a loading shard. `queue` counts jobs inside the shard, `outstanding_tokens`
+    their estimated tokens. `documents`, `tokens` and `restarts` count since the gateway started.
+    `p50_ms` and `p95_ms` are over the last jobs, from send to answer, 0 before the first. `trust`
+    is a value of `gateway.supervision.outlier_detection.Trust`; `share` is the share of the work
+    that it may take beside its siblings. `errors` are those that another shard did not make;
+    `ejections` are the times that they cost it its jobs for a while. `wasted_tokens` were computed
+    for clients that had gone. `recycles` are replacements because it had grown too large;
+    `oom_kills` are kills by the kernel because memory ran out; `demoted` is set after it has left
+    its GPU for the CPU. `notes` are results of measurements during the load, and the choices made
+    by them. `canary` is unset before the first load. It has `slots` for so many batches while it is
+    ready.
     """
 
     name: str
@@ -109,6 +110,10 @@ class ModelStatus:
     variations, or a broken device. `confined_keys` have sent several of them lately, so all their
     documents are scored pair by pair. `weights` changes when a file of the checkpoint does; it is
     empty until a shard is ready, and without files.
+
+    A model that is not loaded is `idle`: the next request loads it. It has been loaded `loads`
+    times, the last time in `load_seconds`; `cold_requests` have waited for that, `cold_seconds` in
+    all. `load` and `idle_seconds` are those of its configuration.
     """
 
     name: str
@@ -130,6 +135,12 @@ class ModelStatus:
     scores: ScoresStatus = field(default_factory=ScoresStatus)
     weights: str = ""
     calibration: CalibrationStatus | None = None
+    load: str = "start"
+    idle_seconds: float = 0.0
+    loads: int = 0
+    load_seconds: float = 0.0
+    cold_requests: int = 0
+    cold_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from typing import Any
 
 from gateway.cli.serve.sd_notify import Notifier
 from gateway.cli.serve.startup_log import STARTING, Lifespan
-from gateway.http.health import SCORING, summary
+from gateway.http.health import TAKING, summary
 from gateway.serving.fleet import Fleet
 from gateway.serving.reload import Reloads
 from gateway.telemetry.status import ModelStatus
@@ -109,7 +109,7 @@ class ServiceWatchdog:
     async def _notify_start(self, models: tuple[ModelStatus, ...]) -> None:
         if any(shard.state in STARTING for model in models for shard in model.shards):
             self.notifier.extend_timeout(MORE_SECONDS)
-        elif any(model.state in SCORING for model in models) and await self.probe():
+        elif any(model.state in TAKING for model in models) and await self.probe():
             self._is_ready = True
             self.notifier.ready()
 

@@ -80,7 +80,7 @@ async def _log_models(fleet: "Fleet", url: str, log: Any) -> None:
         if logged >= {model.name for model in models}:
             break
         await asyncio.sleep(POLL_SECONDS)
-    usable = [model.name for model in models if model.state in ("ready", "degraded")]
+    usable = [model.name for model in models if model.state in ("ready", "degraded", "idle")]
     if usable:
         log.info("ready at %s", url, models=usable)
     else:
@@ -93,6 +93,9 @@ def _is_settled(model: "ModelStatus") -> bool:
 
 
 def _log_model(model: "ModelStatus", log: Any) -> None:
+    if model.state == "idle":
+        log.info("model is idle until its first request", model=model.name)
+        return
     errors = "; ".join(sorted({shard.last_error for shard in model.shards if shard.last_error}))
     ready = [shard for shard in model.shards if shard.state == "ready"]
     if not ready:

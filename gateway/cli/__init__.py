@@ -20,6 +20,8 @@ GROUPS = {
         "status": "gateway.cli.operate.status:status",
         "reload": "gateway.cli.operate.reload:reload",
         "drain": "gateway.cli.operate.drain:drain",
+        "load": "gateway.cli.operate.load:load",
+        "unload": "gateway.cli.operate.load:unload",
         "key": "gateway.cli.operate.key:key",
         "cache": "gateway.cli.operate.cache:cache",
         "check": "gateway.cli.operate.check:check",

@@ -123,7 +123,7 @@ class ReplicaSet:
         return all(shard.is_unloaded for shard in self)
 
     def load(self) -> None:
-        """Start the shards that have no process and are not about to be started by themselves."""
+        """Start the shards that were unloaded or given up."""
         for shard in self:
             shard.load()
 

@@ -52,6 +52,7 @@ def model_status(
         retries_refused=retries.refused,
         load=spec.load,
         idle_seconds=spec.idle_seconds,
+        is_leaving=presence.is_leaving,
         loads=presence.loads,
         load_seconds=round(presence.load_seconds, 3),
         cold_requests=presence.cold_requests,

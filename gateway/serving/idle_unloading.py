@@ -9,8 +9,12 @@ _LOOK_SECONDS = 0.5
 
 
 async def unload_idle(models: Callable[[], Iterable[Model]]) -> None:
-    """Unload each model that is due, until cancelled."""
+    """Unload each model that is due, until cancelled; a model that is gone is not held."""
     while True:
         await asyncio.sleep(_LOOK_SECONDS)
-        for model in models():
-            model.unload_if_due()
+        _unload_due(models())
+
+
+def _unload_due(models: Iterable[Model]) -> None:
+    for model in models:
+        model.unload_if_due()

@@ -92,6 +92,7 @@ class Supervisor:
         self.degradation = Degradation(spec, policy.cpu_after_gpu_failures)
         self.recycles = 0
         self._loads_again = 0
+        self._is_tried_again = False
         self.canary = ShardCanaryLog(spec, canaries, self.log)
         self._policy = policy
         self._times = times
@@ -139,7 +140,8 @@ class Supervisor:
     def is_coming(self) -> bool:
         """True if the shard will be ready without an operator's help."""
         is_replaced = self.state is State.DRAINING
-        return (self.state in COMING or is_replaced) and not self._stop_asked.is_set()
+        is_coming = self.state in COMING or is_replaced or self._is_tried_again
+        return is_coming and not self._stop_asked.is_set()
 
     def is_watched(self, now: float) -> bool:
         """Return whether the process is looked at; true if there is none, or it is ending."""
@@ -178,8 +180,9 @@ class Supervisor:
             self.replica.stop()
 
     def load(self) -> None:
-        """Start the shard if it has no process and is not about to be started by itself."""
-        if not self.is_wanted or self.state is State.FAILED:
+        """Start the shard if it was unloaded or given up; a shard that was lost keeps its wait."""
+        self._is_tried_again = self.state is State.FAILED and self._process is None
+        if not self.is_wanted or self._is_tried_again:
             self.is_wanted = True
             self._roused.set()
 
@@ -210,6 +213,7 @@ class Supervisor:
     async def _run_generation(self) -> Event:
         """Start a process, wait for its end, and return the event that its end is."""
         self._apply(Event.START)
+        self._is_tried_again = False
         self.generation += 1
         try:
             process = self._process = self._start()

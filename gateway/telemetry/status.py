@@ -113,7 +113,8 @@ class ModelStatus:
 
     A model that is not loaded is `idle`: the next request loads it. It has been loaded `loads`
     times, the last time in `load_seconds`; `cold_requests` have waited for that, `cold_seconds` in
-    all. `load` and `idle_seconds` are those of its configuration.
+    all. `load` and `idle_seconds` are those of its configuration. It `is_leaving` while its
+    operator unloads it and requests are still inside.
     """
 
     name: str
@@ -139,6 +140,7 @@ class ModelStatus:
     idle_seconds: float = 0.0
     loads: int = 0
     load_seconds: float = 0.0
+    is_leaving: bool = False
     cold_requests: int = 0
     cold_seconds: float = 0.0
 

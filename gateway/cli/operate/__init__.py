@@ -1,1 +1,1 @@
-"""Commands that operate a gateway: `status`, `reload`, `drain`, `check` and `key`."""
+"""Commands that operate a gateway: `status`, `reload`, `drain`, `load`, `check` and `key`."""

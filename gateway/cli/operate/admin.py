@@ -1,4 +1,4 @@
-"""Calls of the admin endpoints, and the wait for their outcome: shared by `reload` and `drain`."""
+"""Calls of the admin endpoints, and the wait for their outcome, for several commands."""
 
 import time
 from collections.abc import Callable

@@ -78,6 +78,13 @@ SCENARIOS: Mapping[str, tuple[Run, ...]] = {
         Run(f"drain spare {_REMOTE} --no-wait", "is draining"),
         Run(f"drain spare {_REMOTE} --wait", "is drained"),
     ),
+    "load and unload": (
+        Run(f"unload demo {_REMOTE} --wait", "is unloaded"),
+        Run(f"unload demo {_REMOTE} --json", '"state": ?"idle"'),
+        Run(f"unload demo {_REMOTE} --no-wait", "is being unloaded"),
+        Run(f"load demo {_REMOTE} --no-wait", "is being loaded"),
+        Run(f"load demo {_REMOTE} --wait --json", '"state": ?"ready"'),
+    ),
     "cache": (
         Run(f"cache scores {_REMOTE}", "score"),
         Run(f"cache scores {_REMOTE} --clear --json", '"entries":0'),

@@ -11,7 +11,7 @@ from gateway.http.request_context import OPERATOR
 from tests.gateway.conftest import SETTINGS
 
 LOCAL = ("127.0.0.1", 50_000)
-CHANGES = ("/admin/reload", "/admin/drain?model=demo")
+CHANGES = ("/admin/reload", "/admin/drain?model=demo", "/admin/unload?model=demo")
 READS = ("/status", "/metrics")
 PEERS = ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1"]
 URLS = ["http://localhost:8080", "http://LOCALHOST", "http://127.0.0.1:8080", "http://[::1]:80"]
@@ -107,7 +107,8 @@ def test_a_setting_closes_status(path: str) -> None:
 
 
 def test_names_are_checked(app: Starlette) -> None:
-    for path in ("/admin/reload?model=nope", "/admin/drain?model=nope"):
+    asked = ("reload", "drain", "load", "unload")
+    for path in (f"/admin/{change}?model=nope" for change in asked):
         reply = operator(app).post(path)
         assert (reply.status_code, reply.json()["error"]["code"]) == (404, "model_not_found")
     assert operator(app).post("/admin/drain").status_code == 400

@@ -1,4 +1,4 @@
-"""When a model is loaded and unloaded, in times that are passed in."""
+"""Loads and unloadings of a model, in times that are passed in."""
 
 from hypothesis import given
 from hypothesis import strategies as st

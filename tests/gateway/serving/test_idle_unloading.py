@@ -93,7 +93,7 @@ async def test_requests_at_every_moment_of_the_unloading_are_answered() -> None:
 
 
 async def test_a_model_with_work_inside_stays_and_a_new_request_cancels_its_unloading() -> None:
-    async with running(lazy("a", "delay_ms=200")) as fleet:
+    async with running(lazy("a", "delay_ms=1000")) as fleet:
         await rerank(fleet)
         first = asyncio.create_task(rerank(fleet))
         await until(lambda: bool(fleet.model("a").admitted_tokens))

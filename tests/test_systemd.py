@@ -107,6 +107,64 @@ def test_the_next_steps_are_those_of_the_documents(tmp_path: Path, prefix: Path)
     assert steps[2] in (ROOT / "docs" / "operations.md").read_text()
 
 
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a user's configuration; the user's systemd is a program that always agrees."""
+    binaries = tmp_path / "bin"
+    binaries.mkdir()
+    fake = binaries / "systemctl"
+    fake.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/asked\nexit "${{REFUSED:-0}}"\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{binaries}:{os.environ['PATH']}")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    return tmp_path / "config"
+
+
+def test_a_user_has_a_service_without_root(tmp_path: Path, prefix: Path, own: Path) -> None:
+    unit = own / "systemd/user/rerank-gateway.service"
+    config = own / "rerank-gateway/gateway.toml"
+    done = run(INSTALL, "--user", "--prefix", prefix)
+    assert done.returncode == 0, done.stderr
+    assert f"ExecStart={prefix}/.venv/bin/gateway serve " in unit.read_text()
+    assert "/opt/rerank-gateway" not in unit.read_text()
+    assert "systemctl --user enable --now rerank-gateway" in done.stdout
+    config.write_text("port = 9000\n")
+    assert f"kept {config}" in run(INSTALL, "--user", "--prefix", prefix).stdout
+    removed = run(INSTALL, "--user", "--remove")
+    assert removed.returncode == 0, removed.stderr
+    assert not unit.exists()
+    assert config.read_text() == "port = 9000\n"
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert asked[-2:] == ["--user disable --now rerank-gateway.service", "--user daemon-reload"]
+
+
+@needs_systemd
+def test_systemd_accepts_the_unit_of_a_user(prefix: Path, own: Path) -> None:
+    assert run(INSTALL, "--user", "--prefix", prefix).returncode == 0
+    unit = own / "systemd/user/rerank-gateway.service"
+    verified = run("systemd-analyze", "verify", "--man=no", unit)
+    assert (verified.returncode, verified.stderr) == (0, "")
+
+
+def test_a_user_without_a_session_gets_the_remedy(
+    prefix: Path, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFUSED", "1")
+    done = run(INSTALL, "--user", "--prefix", prefix)
+    assert done.returncode == 69
+    assert "systemctl --user daemon-reload" in done.stderr
+    assert "next:" not in done.stdout
+
+
+def test_a_user_service_is_not_installed_by_sudo(
+    prefix: Path, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUDO_USER", "someone")
+    assert run(INSTALL, "--user", "--prefix", prefix).returncode == 77
+    assert not own.exists()
+
+
 def test_a_wrong_flag_is_refused() -> None:
     done = run(INSTALL, "--gpus")
     assert done.returncode == 2

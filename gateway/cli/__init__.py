@@ -17,6 +17,8 @@ from gateway.cli.help_text import Group
 GROUPS = {
     "Serve and operate": {
         "serve": "gateway.cli.serve.command:serve",
+        "stop": "gateway.cli.operate.stop:stop",
+        "logs": "gateway.cli.operate.logs:logs",
         "status": "gateway.cli.operate.status:status",
         "reload": "gateway.cli.operate.reload:reload",
         "drain": "gateway.cli.operate.drain:drain",

@@ -13,6 +13,7 @@ from gateway.cli.table import facts_table
 FILES = {
     "rerank-gateway.service": ("systemd", "systemd unit of the gateway"),
     "rerank-gateway.socket": ("systemd", "systemd unit of its port"),
+    "rerank-gateway-user.service": ("systemd", "systemd unit of a user's own gateway"),
     "cpu.conf": ("systemd", "drop-in of the service for a machine without a GPU"),
     "gpu.conf": ("systemd", "drop-in of the service for NVIDIA GPUs"),
     "rerank-gateway.sysusers.conf": ("systemd", "user of the service"),

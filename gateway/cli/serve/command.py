@@ -85,31 +85,40 @@ if TYPE_CHECKING:
     help="Log format: json, console, or auto for console on a terminal (default: auto; "
     "env: GATEWAY_LOG_FORMAT).",
 )
-def serve(file: Path | None, models: tuple[str, ...], **options: Any) -> None:
+@click.option(
+    "--detach",
+    is_flag=True,
+    help="Run in the background; return when it scores. See `gateway stop` and `gateway logs`.",
+)
+def serve(file: Path | None, models: tuple[str, ...], detach: bool, **options: Any) -> None:
     """Start the gateway.
 
     Without --config and --model it serves two small embedded models. The options
     --dtype, --device, --replicas, --threads, --canary and --engine describe the models named by
     --model, or the embedded ones if no model is named anywhere.
 
+    With --detach, 0 means that it runs and a model scores; with another code nothing runs.
+
     \b
     Exit codes:
       0   stopped by SIGTERM or SIGINT
       1   the server could not start
       66  the folder of every model is missing
-      69  the port or the admin socket is not available
+      69  the port, the admin socket or the place of --detach is not available
       70  supervision failed, which is a bug
+      73  the pid file or the log of --detach cannot be written
       78  the configuration is wrong
     """
     signals = EndSignals()
-    signals.install()
+    if not detach:
+        signals.install()
     from gateway.cli.serve.sd_notify import Notifier
     from gateway.cli.serve.startup_log import introduce
     from gateway.config.load import working_folder
     from gateway.telemetry import logs
 
     notifier = Notifier.of(os.environ, os.getpid())
-    inherited, asked = _inherited(), dict(options)
+    inherited, asked = None if detach else _inherited(), dict(options)
     if inherited is not None:  # so that its address passes the same checks as any other
         options["host"], options["port"] = inherited.getsockname()[:2]
     folder = working_folder()  # it may be deleted before a reload
@@ -118,6 +127,10 @@ def serve(file: Path | None, models: tuple[str, ...], **options: Any) -> None:
     settings = checked(read)
     if models:
         _check_folders(settings)
+    if detach:
+        from gateway.cli.serve.detach import own_command, start
+
+        raise SystemExit(start(settings, own_command()))
     warnings: tuple[str, ...] = ()
     if inherited is not None:
         warnings = unused_address(partial(read_settings, file, models, asked, folder), settings)

@@ -67,6 +67,16 @@ SCENARIOS: Mapping[str, tuple[Run, ...]] = {
         Run("serve --port {port} --model demo=fake --engine fake --log-level error", "in use", 69),
         Run("serve --port {port} --model demo=fake --engine fake --log-level warning", "use", 69),
     ),
+    "in the background": (
+        Run(
+            "serve --detach --port {port} --model demo=fake --engine fake",
+            "in use",
+            69,
+            is_process=True,
+        ),
+        Run("stop --port {port} --timeout 9", "no gateway runs", 2, is_process=True),
+        Run("logs --port {port} --follow --lines 9 2", "unexpected", 2, is_process=True),
+    ),
     "status": (
         Run(f"status {_REMOTE} --json", '"spare"'),
         Run(f"status {_REMOTE} --watch 0.1", "ready: ", is_interrupted=True),

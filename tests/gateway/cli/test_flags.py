@@ -129,6 +129,7 @@ class Site:
         self.places = {"folder": str(folder)}
         self.environ = {
             "HF_ENDPOINT": hub,
+            "XDG_STATE_HOME": str(folder / "state"),
             "HF_HOME": str(folder / "home"),
             "HF_HUB_CACHE": str(folder / "cache"),
         }

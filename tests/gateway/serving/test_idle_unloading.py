@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.config import ModelSpec
+from gateway.config import ModelSpec, ShadowSpec, SplitSpec
 from gateway.domain.errors import ModelDrained, ModelUnavailable
 from gateway.domain.request import Document, RerankRequest, RerankResult
+from gateway.http.model_access import Candidates, choose
 from gateway.serving.fleet import Fleet
 from gateway.serving.reranker import Reranker
 from gateway.serving.revision_check import RevisionFailed
@@ -206,3 +207,43 @@ async def test_an_operator_unloads_a_model_while_it_loads() -> None:
         fleet.unload("a")
         await until_gone(fleet)
         assert status(fleet).shards[0].last_error == ""
+
+
+async def test_a_shadow_is_loaded_by_the_first_request_that_is_drawn_for_it() -> None:
+    first = replace(spec("a", default=True), shadow=ShadowSpec(model="b", percent=100.0))
+    async with running(first, lazy("b")) as fleet:
+        shadows = Shadows(fleet, Metrics(), draw=lambda: 0.0)
+        request = RerankRequest(queries=("q",), documents=(Document("d"), Document("e")))
+
+        async def score() -> None:
+            await Reranker(shadows, ScoreCache(0, 1.0)).rerank(
+                request,
+                model=fleet.model("a"),
+                request_id="1",
+                deadline=time.monotonic() + PATIENCE_SECONDS,
+            )
+
+        await score()
+        assert shadows.status()[0].dropped == 1
+        await until_state(fleet, "ready", "b")
+        await score()
+        await until(lambda: shadows.status()[0].compared == 1)
+        await shadows.stop()
+
+
+async def test_a_split_counts_an_idle_model_as_one_that_scores() -> None:
+    split = SplitSpec(name="s", default=False, weights={"a": 1.0, "b": 1.0})
+    async with running(spec("a", default=True), lazy("b")) as fleet:
+        await until_state(fleet, "ready")
+        candidates = Candidates(("a", "b"), split)
+        routes = [
+            choose(fleet, None, candidates, name="s", queries=(f"query {number}",))
+            for number in range(50)
+        ]
+        assert {route.name for route in routes} == {"a", "b"}
+        fleet.drain("b")
+        routes = [
+            choose(fleet, None, candidates, name="s", queries=(f"query {number}",))
+            for number in range(50)
+        ]
+        assert {route.name for route in routes} == {"a"}

@@ -4,7 +4,10 @@ import time
 
 from gateway.http.gateway_state import GatewayState
 from gateway.http.request_context import RequestContext
+from gateway.telemetry.span_attributes import conventional_attributes
 from gateway.telemetry.tracing import Tracing
+
+_FAILURE = 400
 
 
 def request_finished(state: GatewayState, context: RequestContext) -> None:
@@ -43,5 +46,11 @@ def _trace(tracing: Tracing, context: RequestContext) -> None:
             "api": context.dialect.name,
             "documents": context.documents,
             "tokens": context.tokens,
+            **conventional_attributes(
+                model=context.model,
+                tokens=context.tokens,
+                top_n=context.top_n,
+                error=str(context.status) if context.status >= _FAILURE else "",
+            ),
         },
     )

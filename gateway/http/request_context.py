@@ -44,6 +44,7 @@ class RequestContext:
         status: of the reply, once it has started.
         key: the API key that was authenticated, if there are keys.
         is_operator: true if everything is allowed that the operator may do.
+        top_n: the number of results that it asks for; `None` for all, and until it is read.
         documents, tokens: what was scored for it.
         timeline: where the time of its jobs went.
         trace: the trace that it belongs to, if the client sent one.
@@ -64,6 +65,7 @@ class RequestContext:
     status: int = 0
     key: Key | None = None
     is_operator: bool = False
+    top_n: int | None = None
     documents: int = 0
     tokens: int = 0
     timeline: Timeline = field(default_factory=Timeline)

@@ -168,7 +168,7 @@ class RerankEndpoint:
         route = choose(
             self.fleet, context.key, candidates, name=request.model, queries=request.queries
         )
-        context.model = route.name
+        context.model, context.top_n = route.name, request.top_n
         if route.split:
             context.log_fields["split"] = route.split
             self.metrics.request_dealt(route.split, context.model)

@@ -62,7 +62,7 @@ async def collector(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Collector]
 
 
 async def ask(gateway: Gateway, **headers: str) -> Any:
-    body = {"query": "a secret", "documents": ["one", "two"]}
+    body = {"query": "a secret", "documents": ["one", "two"], "top_n": 1}
     async with gateway.session.post(
         f"{gateway.url}/v1/rerank", json=body, headers=headers
     ) as reply:
@@ -93,6 +93,13 @@ async def test_a_request_becomes_spans_below_the_callers(
     assert collector.services == {"rerank-gateway"}
     assert server.trace_id.hex() == compute.trace_id.hex() == _TRACE
     assert server.parent_span_id.hex() == _CALLER
+    about = {each.key: each.value for each in server.attributes}
+    assert about["gen_ai.operation.name"].string_value == "rerank"
+    assert about["gen_ai.request.model"].string_value == "fake"
+    assert about["gen_ai.usage.input_tokens"].int_value > 0
+    assert about["openinference.span.kind"].string_value == "RERANKER"
+    assert about["reranker.top_k"].int_value == 1
+    assert "error.type" not in about
     below = [span for span in collector.spans if span.parent_span_id == server.span_id]
     assert {"queue", "tokenise", "compute"} <= {span.name for span in below}
     assert compute.end_time_unix_nano - compute.start_time_unix_nano >= 20_000_000

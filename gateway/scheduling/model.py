@@ -289,6 +289,8 @@ class Model:
         if self.replicas.ready and (seconds := self.presence.is_loaded(time.monotonic())):
             name = self.spec.name
             _logger.info("model is ready", extra={"model": name, "seconds": round(seconds, 2)})
+        if not self._dispatch.is_alive:
+            self.presence.end_load(time.monotonic())
         self._dispatch.serve()
 
     def _on_answer(self, queued: QueuedJob, scores: Scores) -> None:

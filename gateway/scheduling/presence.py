@@ -58,11 +58,15 @@ class Presence:
         if self._loading_since is None:
             return None
         self.load_seconds = now - self._loading_since
+        self.end_load(now)
+        return self.load_seconds
+
+    def end_load(self, now: float) -> None:
+        """Note that a load has ended or was given up, whose time is then not that of a load."""
         self._loading_since = None
-        self._last_use = now
         for number in list(self._cold):
             self.depart(number, now)
-        return self.load_seconds
+        self.used(now)
 
     def leave(self) -> None:
         """Note that the model is unloaded."""

@@ -66,6 +66,17 @@ def test_cold_requests_wait_until_the_model_is_loaded_or_they_leave() -> None:
     assert (presence.cold_requests, presence.cold_seconds) == (2, 6.0)
 
 
+def test_a_load_that_was_given_up_teaches_no_time() -> None:
+    presence = loaded(2.0)
+    presence.leave()
+    presence.want(10.0)
+    cold = presence.arrive(10.0)
+    presence.end_load(11.0)
+    presence.depart(cold, 12.0)
+    assert presence.is_loaded(500.0) is None
+    assert (presence.load_seconds, presence.cold_seconds) == (2.0, 1.0)
+
+
 @given(st.lists(st.tuples(st.sampled_from(["want", "loaded", "leave", "wait"]), st.floats(0, 100))))
 def test_any_course_counts_each_load_once(course: list[tuple[str, float]]) -> None:
     presence, now, begun = Presence(is_wanted=False), 0.0, 0

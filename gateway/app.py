@@ -124,6 +124,7 @@ def _limits(settings: Settings) -> Limits:
         documents=settings.limits.documents,
         document_bytes=settings.limits.document_bytes,
         query_bytes=settings.limits.query_bytes,
+        instructions=settings.instructions,
     )
 
 

@@ -20,6 +20,7 @@ from gateway.config.model_sections import (
 )
 from gateway.config.problems import Path, Problem, shown, suggestion
 from gateway.config.redis_url import FORMS, WrongUrl, parse_redis_url
+from gateway.domain.named_instructions import UnknownInstruction, instruction_of
 from shards.wire.messages import MAX_JOB_BYTES
 
 Models = Mapping[str, ModelSettings]
@@ -162,6 +163,16 @@ def limits(section: LimitSettings) -> Iterator[Problem]:
             f"{MAX_JOB_BYTES} that travel to a shard in one piece",
             remedy="Lower limits.document_bytes or limits.query_bytes",
         )
+
+
+def instructions(models: Models, table: Mapping[str, str]) -> Iterator[Problem]:
+    """Require that the instructions that models name are there."""
+    for name, model in models.items():
+        try:
+            instruction_of(model.instruction, table)
+        except UnknownInstruction as error:
+            path = ("models", name, "instruction")
+            yield Problem(path=path, message=str(error), remedy="Add it to [instructions]")
 
 
 def score_stores(

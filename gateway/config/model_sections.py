@@ -273,7 +273,8 @@ class ModelSettings(Section):
     """Name of the prompt around query and document; `auto` follows the checkpoint."""
 
     instruction: str = ""
-    """Definition of relevance for requests without one; empty for the template's own."""
+    """Definition of relevance for requests without one, or `@NAME` for one of `instructions`;
+    empty for the template's own."""
 
     canary: Literal["full", "own", "numeric"] = "full"
     """Check that a shard must pass before it serves, and at intervals. `full`: known pairs in

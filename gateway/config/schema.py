@@ -8,7 +8,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -96,7 +96,9 @@ def _section(title: str, prefix: str, model: type[BaseModel]) -> str:
 
 
 def _is_section(field: FieldInfo) -> bool:
-    return isinstance(field.default, BaseModel | dict)
+    below = get_args(field.annotation)[-1:]  # of a table with names, the class of its sections
+    named = isinstance(field.default, dict) and isinstance(below[0], type)
+    return named or isinstance(field.default, BaseModel)
 
 
 def _entry(name: str, field: FieldInfo, schema: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from gateway.config.cascades import CascadeSettings, cascade_problems
 from gateway.config.http_sections import HttpSettings, LimitSettings, TlsSettings
 from gateway.config.model_sections import ModelSettings, SplitSettings, SupervisionSettings
 from gateway.config.problems import Problem
-from gateway.config.sections import Name, Seconds
+from gateway.config.sections import InstructionName, InstructionText, Name, Seconds
 
 Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^/\s*]+)$")]
 
@@ -148,6 +148,11 @@ class Settings(BaseSettings):
     file that lacks models which it had is refused, unless the file has `models = {}` or `gateway
     reload --remove` asks for it."""
 
+    instructions: dict[InstructionName, InstructionText] = Field(default={})
+    """Instructions that models and requests may name: `[instructions] legal = "..."` is sent as
+    `"instruction": "@legal"`. While there are any, an unknown name is refused. A reload renews
+    those of requests at once, and restarts the models that name one that has changed."""
+
     splits: dict[Name, SplitSettings] = Field(default={})
     """Names behind which requests are divided among models, `[splits.NAME]`."""
 
@@ -195,6 +200,7 @@ class Settings(BaseSettings):
             ),
             *checks.timeouts(self.default_timeout_seconds, self.max_timeout_seconds),
             *checks.backoff(self.supervision),
+            *checks.instructions(self.models, self.instructions),
             *checks.passages(self.models),
             *checks.shadows(self.models, self.splits),
             *checks.fallbacks(self.models),

@@ -8,6 +8,7 @@ from pathlib import Path
 from gateway.config.calibrations import CalibrationEntry, calibrations_of
 from gateway.config.model_sections import LoadAt, ModelSettings, OnDeadline, model_name
 from gateway.config.settings import Settings
+from gateway.domain.named_instructions import instruction_of
 from gateway.domain.request import UNCALIBRATED, Calibration, LongDocuments
 from gateway.supervision.machine import Machine, read_machine
 from gateway.supervision.placement import Slot, place
@@ -228,7 +229,7 @@ def _shard(name: str, model: ModelSettings, slot: Slot, settings: Settings) -> S
         query_prompt=model.query_prompt,
         document_prompt=model.document_prompt,
         template=model.template,
-        instruction=model.instruction,
+        instruction=instruction_of(model.instruction, settings.instructions),
         guard_special_tokens=model.guard_special_tokens,
         offline=settings.offline,
         canary=model.canary,

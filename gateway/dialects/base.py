@@ -19,11 +19,13 @@ class Limits:
         documents: maximum number of documents in one request.
         document_bytes: maximum size of one document, in bytes of UTF-8.
         query_bytes: maximum size of one query or instruction, in bytes of UTF-8.
+        instructions: the instructions that requests may name, by name.
     """
 
     documents: int = 10_000
     document_bytes: int = 1_000_000
     query_bytes: int = 100_000
+    instructions: Mapping[str, str] = field(default_factory=dict)
 
 
 class ErrorDetail(Struct):

@@ -13,6 +13,7 @@ from gateway.dialects.base import Limits
 from gateway.dialects.coercion import BOOLEANS
 from gateway.dialects.request_body import Flag, Nullable, RerankBody
 from gateway.domain.errors import InvalidRequest
+from gateway.domain.named_instructions import UnknownInstruction, instruction_of
 from gateway.domain.request import Policy
 
 T = TypeVar("T")
@@ -86,7 +87,7 @@ def parse_instruction(
     for name in names:
         text = value_or_none(getattr(body, name))
         if text and not text.isspace():
-            return within_size(text, name, limits.query_bytes)
+            return _instruction(text, name, limits)
     for outer in ("chat_template_kwargs", "mm_processor_kwargs"):
         fields = value_or_none(getattr(body, outer))
         text = fields.get("instruction") if fields else None
@@ -94,7 +95,7 @@ def parse_instruction(
         if text is not None and not isinstance(text, str):
             raise InvalidRequest(f"{name}: expected a string", param=name)
         if text and not text.isspace():
-            return within_size(text, name, limits.query_bytes)
+            return _instruction(text, name, limits)
     return None
 
 
@@ -113,8 +114,16 @@ def parse_own_instruction(fields: Mapping[str, object], name: str, limits: Limit
         if not isinstance(text, str):
             raise InvalidRequest(f"{name}.{field}: expected a string", param=f"{name}.{field}")
         if text and not text.isspace():
-            return within_size(text, f"{name}.{field}", limits.query_bytes)
+            return _instruction(text, f"{name}.{field}", limits)
     return ""
+
+
+def _instruction(text: str, name: str, limits: Limits) -> str:
+    """Return an instruction, or the one that it names."""
+    try:
+        return instruction_of(within_size(text, name, limits.query_bytes), limits.instructions)
+    except UnknownInstruction as error:
+        raise InvalidRequest(f"{name}: {error}", param=name) from None
 
 
 def parse_top_n(body: RerankBody) -> int | None:

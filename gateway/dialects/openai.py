@@ -44,3 +44,4 @@ class ModelList(Struct, kw_only=True):
 
     object: Literal["list"] = "list"
     data: Sequence[ModelCard]
+    instructions: Sequence[str] | UnsetType = UNSET

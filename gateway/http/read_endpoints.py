@@ -42,7 +42,10 @@ class ReadEndpoints:
         """List the models, splits and cascades, in the format of OpenAI."""
         names = reachable(self._fleet, context_of(request.scope).key)
         cards = [self._card(model) for model in self._fleet.status() if model.name in names]
-        return reply(request.scope, ModelList(data=[*cards, *self._cards_of_several(request)]))
+        instructions = [f"@{each}" for each in sorted(self._state.limits.instructions)]
+        found = ModelList(data=[*cards, *self._cards_of_several(request)])
+        found.instructions = instructions or UNSET
+        return reply(request.scope, found)
 
     async def model(self, request: Request) -> Response:
         """Describe one model, split or cascade, by name or alias; names may have slashes."""

@@ -20,7 +20,8 @@ from gateway.serving.pair_instructions import refuse_instructions
 from gateway.serving.result_warnings import late_warning, ties, warnings_of
 from gateway.serving.scatter_gather import rank
 from gateway.serving.score_cache.score_cache import NO_USE, READS_AND_KEEPS, CacheUse, ScoreCache
-from gateway.serving.score_cache.shared_scoring import Scoring, SharedScoring
+from gateway.serving.score_cache.scoring import Scoring
+from gateway.serving.score_cache.shared_scoring import SharedScoring
 from gateway.serving.shadow_traffic import Shadows
 
 _RETRY_SECONDS = 2

@@ -17,10 +17,10 @@ from gateway.serving.score_cache.stores.secret import configured_secret, own_sec
 from gateway.serving.score_cache.stores.unusable import UnusableBackend
 
 DISK_READ_SECONDS = 0.001
-"""The longest time that a request waits for scores on disk, if none are found there lately."""
+"""The longest time that a request waits for scores on disk before it computes them."""
 
-DISK_PATIENCE_SECONDS = 0.005
-"""The same if all are found: on a busy machine the thread that reads waits for its turn."""
+DISK_ANSWER_SECONDS = 0.02
+"""The time that a read has in all: on a busy machine its thread waits for its turn."""
 
 SHARED_READ_SECONDS = 0.005
 """The longest time that a request waits for scores that gateways have in common."""
@@ -64,7 +64,7 @@ def _stores(
             secret=secret,
             seconds=seconds,
             read_seconds=DISK_READ_SECONDS,
-            patience_seconds=DISK_PATIENCE_SECONDS,
+            answer_seconds=DISK_ANSWER_SECONDS,
         )
         stores.append(disk)
     if not (url := settings.score_cache_url):

@@ -1,5 +1,6 @@
 """The score cache of the gateway: kept scores, scores on their way, and the counts of both."""
 
+import asyncio
 import secrets
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -15,10 +16,10 @@ from gateway.serving.score_cache.flights import Flights
 from gateway.serving.score_cache.memory import ENTRY_BYTES, MemoryScores
 from gateway.serving.score_cache.packed_score import pack, unpack
 from gateway.serving.score_cache.pair_keys import KEY_BYTES, pair_keys, scoring_identity
-from gateway.serving.score_cache.stores.chain import StoreChain
+from gateway.serving.score_cache.stores.chain import LateRead, StoreChain
 from gateway.serving.score_cache.stores.claim_rule import Terms
 from gateway.serving.score_cache.stores.claims import Claims
-from gateway.serving.score_cache.stores.score_store import ScoreStore
+from gateway.serving.score_cache.stores.score_store import ScoreStore, StoreSource
 from gateway.serving.score_cache.stores.sealed_score import Kept
 from gateway.telemetry.score_cache_status import CachedModelStatus, ScoreCacheStatus
 from shards.wire.facts import WHOLE, Facts
@@ -79,6 +80,24 @@ class _Known:
     facts: Facts | None = None
     value: bytes = b""
     stored: bytes = b""
+
+
+LateScores = asyncio.Task[Mapping[bytes, Scored]]
+"""Scores of a store that come later than a request waits for them."""
+
+
+class StoredScores(NamedTuple):
+    """A read of the stores.
+
+    Attributes:
+        found: the scores that came in time, by key.
+        elsewhere: the keys of the pairs that other gateways score now.
+        late: the scores that come later, if there may be some.
+    """
+
+    found: Mapping[bytes, Scored]
+    elsewhere: set[bytes]
+    late: LateScores | None
 
 
 class ScoreCache:
@@ -172,17 +191,23 @@ class ScoreCache:
 
     async def read(
         self, identity: Identity, keys: Sequence[bytes], terms: Terms | None = None
-    ) -> tuple[dict[bytes, Scored], set[bytes]]:
-        """Return the scores that are in the stores, and keep them in memory.
-
-        Return also the pairs that other gateways score now; without terms there are none.
-        """
+    ) -> StoredScores:
+        """Read scores from the stores, and keep them in memory; without terms none is claimed."""
         by_key = {key[-KEY_BYTES:]: key for key in keys}
-        kept, elsewhere = await self.stores.read(identity.stored, list(by_key), terms)
+        reading = await self.stores.read(identity.stored, list(by_key), terms)
         found: dict[bytes, Scored] = {}
-        for source, scores in kept.items():
+        for source, scores in reading.found.items():
             found |= self._found(source, scores, by_key)
-        return found, {by_key[key] for key in elsewhere}
+        late = asyncio.create_task(self._late(reading.late, by_key)) if reading.late else None
+        return StoredScores(found, {by_key[key] for key in reading.elsewhere}, late)
+
+    async def _late(
+        self, reads: Mapping[StoreSource, LateRead], by_key: Mapping[bytes, bytes]
+    ) -> Mapping[bytes, Scored]:
+        found: dict[bytes, Scored] = {}
+        for source, read in reads.items():
+            found |= self._found(source, await read, by_key)
+        return found
 
     async def wait(
         self, identity: Identity, keys: Collection[bytes], seconds: float

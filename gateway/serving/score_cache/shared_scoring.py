@@ -7,10 +7,8 @@ would not have met by itself.
 """
 
 import asyncio
-import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 
@@ -19,98 +17,20 @@ from msgspec.structs import replace
 from gateway.domain.errors import GatewayError
 from gateway.domain.job import Job
 from gateway.domain.pair_faults import PairFault, client_error
-from gateway.domain.request import Calibration, Caller, RerankRequest, Scored, Source
-from gateway.domain.timeline import Timeline
+from gateway.domain.request import Scored
 from gateway.scheduling.admission import AdmissionRequest
-from gateway.scheduling.model import Model
 from gateway.serving.result_warnings import limit
 from gateway.serving.scatter_gather import cost, is_small, scatter
 from gateway.serving.score_cache.flights import Flight, Landing
-from gateway.serving.score_cache.score_cache import (
-    NO_IDENTITY,
-    NO_USE,
-    CacheUse,
-    Identity,
-    ScoreCache,
-)
+from gateway.serving.score_cache.score_cache import NO_USE, LateScores, ScoreCache
+from gateway.serving.score_cache.scoring import Scoring
 from gateway.serving.score_cache.stores.claim_rule import Terms, longest_wait
 from gateway.serving.shadow_traffic import Shadows
-from gateway.serving.unscored import below, unscored
-from shards.wire.messages import Scores
 
 _ROUNDS_WITH_OTHERS = 2  # after it a request scores by itself what others failed to score
 _PIECES = 8  # of the time of a request that is answered in part: what is late is one of them
 _SMALLEST_PIECE, _FIRST_PIECE = 64, 512  # tokens; the latter before the speed is known
 _HASHED_AT_ONCE = 1_000_000  # characters; more are hashed in a thread
-
-
-@dataclass(slots=True, kw_only=True)
-class Scoring:
-    """One request that is being scored.
-
-    Attributes:
-        request: the request.
-        model: the model that scores it.
-        deadline: monotonic seconds.
-        remaining_seconds: the time until then when it came.
-        caller: the caller that pays for it.
-        timeline: the record of the times of its jobs.
-        use: its use of the cache.
-        is_partial: whether it is answered at its deadline with what has a score by then.
-        identity: that of the model when the keys were made.
-        keys: the key of each document's pair.
-        found: the scores so far, by key.
-        elsewhere: the keys of pairs that other gateways score now.
-        answers: the answers to its own jobs.
-    """
-
-    request: RerankRequest
-    model: Model
-    deadline: float
-    remaining_seconds: float
-    caller: Caller
-    timeline: Timeline
-    use: CacheUse
-    is_partial: bool = False
-    identity: Identity = NO_IDENTITY
-    keys: Sequence[bytes] = ()
-    found: dict[bytes, Scored] = field(default_factory=dict)
-    elsewhere: set[bytes] = field(default_factory=set)
-    answers: list[Scores] = field(default_factory=list)
-
-    @property
-    def left_seconds(self) -> float:
-        """The time until the deadline now."""
-        return max(0.0, self.deadline - time.monotonic())
-
-    @property
-    def missing(self) -> dict[bytes, int]:
-        """The keys without a score, and the first document of each."""
-        first: dict[bytes, int] = {}
-        for index, key in enumerate(self.keys):
-            if key not in self.found:
-                first.setdefault(key, index)
-        return first
-
-    def scored(self, scale: Calibration) -> tuple[Scored, ...]:
-        """Return the scores of all documents, in input order; late ones follow in that order."""
-        scored = list(self._each(scale))
-        if len(scored) < len(self.keys):
-            found = {one.index for one in scored}
-            late = [index for index in range(len(self.keys)) if index not in found]
-            scored += unscored(late, below(scored), scale)
-            scored.sort(key=lambda one: one.index)
-        return tuple(scored)
-
-    def _each(self, scale: Calibration) -> Iterator[Scored]:
-        seen: set[bytes] = set()
-        for index, key in enumerate(self.keys):
-            if (score := self.found.get(key)) is None:
-                continue
-            is_repeated = score.source == "computed" and key in seen
-            seen.add(key)
-            source: Source = "duplicate" if is_repeated else score.source
-            yield replace(score, index=index, calibration=scale, source=source)
 
 
 class SharedScoring:
@@ -139,7 +59,11 @@ class SharedScoring:
             await self._take_kept(scoring)
         rounds = 0
         while missing := scoring.missing:
-            await self._round(scoring, missing, joins=rounds < _ROUNDS_WITH_OTHERS)
+            try:
+                await self._round(scoring, missing, joins=rounds < _ROUNDS_WITH_OTHERS)
+            except GatewayError:
+                if not await self._has_late(scoring):
+                    raise
             rounds += 1
 
     async def _identify(self, scoring: Scoring) -> None:
@@ -164,13 +88,37 @@ class SharedScoring:
             return
         may_claim = scoring.use.keeps and self._cache.stores.claims is not None
         terms = _terms(scoring, missing.values()) if may_claim else None
-        found, scoring.elsewhere = await self._cache.read(scoring.identity, list(missing), terms)
-        self._take(scoring, found)
+        read = await self._cache.read(scoring.identity, list(missing), terms)
+        scoring.elsewhere, scoring.late = read.elsewhere, read.late
+        self._take(scoring, read.found)
 
     def _take(self, scoring: Scoring, found: Mapping[bytes, Scored]) -> None:
         """Take scores from the stores, if they are valid now."""
         if self._cache.identity(scoring.model).revision == scoring.identity.revision:
-            scoring.found |= found
+            scoring.found = {**found, **scoring.found}
+
+    async def _has_late(self, scoring: Scoring) -> bool:
+        """Wait for a late read; return whether it has brought scores, so that less is needed."""
+        late, scoring.late = scoring.late, None
+        if late is None:
+            return False
+        before = len(scoring.found)
+        self._take(scoring, await late)
+        return len(scoring.found) > before
+
+    def _take_late(
+        self,
+        scoring: Scoring,
+        late: LateScores,
+        waits: Mapping[asyncio.Task[None], Sequence[bytes]],
+    ) -> None:
+        """Take the scores of a late read, and end the waits that are no longer needed."""
+        if late.cancelled() or late.exception():
+            return
+        self._take(scoring, late.result())
+        for task, keys in waits.items():
+            if all(key in scoring.found for key in keys):
+                task.cancel()
 
     async def _wait(self, scoring: Scoring, elsewhere: Mapping[bytes, int]) -> None:
         """Wait for scores of other gateways; what does not come in time is left missing."""
@@ -186,17 +134,20 @@ class SharedScoring:
         scoring.elsewhere = set()  # the next round scores what has not come
         others = flying.union(away)
         own = self._start(scoring, [index for key, index in missing.items() if key not in others])
-        if len(own) == 1 and not others:
+        late = scoring.late
+        if len(own) == 1 and not others and late is None:
             await self._own(scoring, own[0])
             return
         try:
             async with asyncio.TaskGroup() as group:
-                for flight in own:
-                    group.create_task(self._own(scoring, flight))
+                spawn = group.create_task
+                waits = {spawn(self._own(scoring, flight)): flight.keys for flight in own}
                 for flight, keys in joined.items():
-                    group.create_task(_join(scoring, flight, keys))
+                    waits[spawn(_join(scoring, flight, keys))] = keys
                 if away:
-                    group.create_task(self._wait(scoring, away))
+                    waits[spawn(self._wait(scoring, away))] = list(away)
+                if late is not None:
+                    late.add_done_callback(lambda read: self._take_late(scoring, read, waits))
         except ExceptionGroup as failed:
             raise _first(failed) from None
 

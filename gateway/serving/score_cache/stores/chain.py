@@ -5,12 +5,30 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 from gateway.serving.score_cache.stores.claim_rule import Terms
 from gateway.serving.score_cache.stores.claims import Claims
 from gateway.serving.score_cache.stores.score_store import ScoreStore, StoreSource
 from gateway.serving.score_cache.stores.sealed_score import Kept
 from gateway.telemetry.score_cache_status import ScoreStoreStatus
+
+LateRead = asyncio.Task[Mapping[bytes, Kept]]
+"""A read that takes longer than a request waits for it."""
+
+
+class ChainReading(NamedTuple):
+    """A read of all stores.
+
+    Attributes:
+        found: the scores that came in time, by store and key.
+        elsewhere: the keys of the pairs that other gateways score now.
+        late: the reads that go on, by store.
+    """
+
+    found: Mapping[StoreSource, Mapping[bytes, Kept]]
+    elsewhere: Collection[bytes]
+    late: Mapping[StoreSource, LateRead]
 
 
 class StoreChain:
@@ -56,13 +74,14 @@ class StoreChain:
 
     async def read(
         self, identity: bytes, keys: Sequence[bytes], terms: Terms | None = None
-    ) -> tuple[dict[StoreSource, Mapping[bytes, Kept]], Collection[bytes]]:
-        """Return the scores of a model by their store, and the pairs to wait for.
+    ) -> ChainReading:
+        """Read the scores of a model.
 
         Faster stores get what a slower one has. Without terms no pair is claimed or waited for.
         """
         found: dict[StoreSource, Mapping[bytes, Kept]] = {}
         elsewhere: Collection[bytes] = ()
+        late: dict[StoreSource, LateRead] = {}
         missing = list(keys)
         for store in self._stores:
             if not missing:
@@ -71,11 +90,12 @@ class StoreChain:
                 here = terms.of(len(missing) / len(keys))
                 scores, elsewhere = await self.claims.read(identity, missing, here)
             else:
-                scores = await store.read(identity, missing)
+                scores, rest = await store.read(identity, missing)
+                late |= {store.source: rest} if rest else {}
             found[store.source] = scores
             missing = [key for key in missing if key not in scores]
             self._write_before(store, identity, scores)
-        return found, elsewhere
+        return ChainReading(found, elsewhere, late)
 
     async def wait(
         self, identity: bytes, keys: Collection[bytes], seconds: float

@@ -1,7 +1,8 @@
 """A store of scores behind the memory cache: bounded in time, and never the reason of an error.
 
 Reads have a limit of time; writes wait in a bounded queue for one task. After failures in a row the
-breaker opens: requests go on without the store until a probe in the background succeeds.
+breaker opens: requests go on without the store until a probe in the background succeeds. A request
+waits less than that limit for the disk, and then computes while the read goes on.
 
 Each model has an *epoch* in the store, a random number that is part of each of its scores. A score
 of another epoch than that of its model is not valid. To forget the scores of a model, on all hosts
@@ -41,7 +42,6 @@ MOST_WAITING = 50_000
 """The most scores that wait to be written, about 20 MB."""
 
 _WRITTEN_AT_ONCE = 500
-_LEARNING_RATE = 0.05
 _WORK_SECONDS = 2.0  # the limit of one step in the background
 _CLOSING_SECONDS = 2.0
 _PROBED = bytes(32)  # the identity that is probed while no model is loaded
@@ -63,6 +63,18 @@ class Look(NamedTuple):
     holders: Mapping[bytes, bytes]
 
 
+class Reading(NamedTuple):
+    """A read for a request.
+
+    Attributes:
+        found: the valid scores that came in time, by key.
+        late: the read of the rest, which goes on while the request computes.
+    """
+
+    found: Mapping[bytes, Kept]
+    late: asyncio.Task[Mapping[bytes, Kept]] | None
+
+
 class _Waiting(NamedTuple):
     """A score that is to be written; its epoch may not be known yet."""
 
@@ -80,14 +92,13 @@ class ScoreStore:
         source: its name as the source of a score.
         secret: the secret of their checksums.
         seconds: the age after which a score is not valid.
-        read_seconds: the longest time that a request waits for a read that finds nothing.
-        patience_seconds: the same where lately all scores were found; between the two by the share
-            that was. `None` for no difference.
+        read_seconds: the longest time that a request waits for a read.
+        answer_seconds: the time after which a read has failed, if that is longer.
         tick_seconds: the time between two probes.
         clock: the seconds since the Unix epoch.
 
     Attributes:
-        read_seconds: the same.
+        read_seconds, answer_seconds: the same.
         forgotten: is called with the identity of a model whose epoch another process has renewed.
     """
 
@@ -99,7 +110,7 @@ class ScoreStore:
         secret: bytes,
         seconds: float,
         read_seconds: float,
-        patience_seconds: float | None = None,
+        answer_seconds: float = 0.0,
         tick_seconds: float = TICK_SECONDS,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -108,8 +119,8 @@ class ScoreStore:
         self._backend = backend
         self._secret, self._seconds = secret, seconds
         self.read_seconds, self._tick_seconds = read_seconds, tick_seconds
-        self._patience_seconds = patience_seconds
-        self._found_share = 1.0  # of the last reads; at the start the scores of the last run
+        self.answer_seconds = answer_seconds
+        self._reads: set[asyncio.Task[Mapping[bytes, Kept]]] = set()
         self._clock = clock
         self._breaker = Breaker()
         self._refusal = ""  # the reason of the last write that a store refused, until one succeeds
@@ -126,15 +137,23 @@ class ScoreStore:
         """Return whether the epoch of a model is known, or there is no model."""
         return not self._breaker.is_open and (not identity or identity in self._epochs)
 
-    async def read(self, identity: bytes, keys: Sequence[bytes]) -> dict[bytes, Kept]:
-        """Return the valid scores of a model that the store has, as far as it answers in time."""
+    async def read(self, identity: bytes, keys: Sequence[bytes]) -> Reading:
+        """Return the valid scores of a model that come in time, and the read if it is late."""
+        if self.limit == self.read_seconds:
+            return Reading(await self._read(identity, keys), None)
+        reading = asyncio.create_task(self._read(identity, keys))
+        self._reads.add(reading)  # the event loop keeps no task alive by itself
+        reading.add_done_callback(self._reads.discard)
+        await asyncio.wait([reading], timeout=self.read_seconds)
+        return Reading(reading.result(), None) if reading.done() else Reading({}, reading)
+
+    async def _read(self, identity: bytes, keys: Sequence[bytes]) -> Mapping[bytes, Kept]:
         look = await self.look(identity, keys)
         return {} if look is None else self.count_read(keys, look)
 
     def count_read(self, keys: Sequence[bytes], look: Look) -> dict[bytes, Kept]:
         """Count the answer to a read, and return its scores."""
         found = dict(look.found)
-        self._found_share += _LEARNING_RATE * (len(found) / len(keys) - self._found_share)
         self._counts["found"] += len(found)
         self._counts["missing"] += len(keys) - len(found)
         return found
@@ -165,9 +184,8 @@ class ScoreStore:
 
     @property
     def limit(self) -> float:
-        """The longest time that the next read may take."""
-        patience = self._patience_seconds or 0.0
-        return self.read_seconds + self._found_share * max(0.0, patience - self.read_seconds)
+        """The longest time that a read may take."""
+        return max(self.read_seconds, self.answer_seconds)
 
     def _valid(self, sealed: Mapping[bytes, bytes], epoch: bytes | None) -> Look:
         """Return the scores of this epoch that are whole and not too old, and the claims."""

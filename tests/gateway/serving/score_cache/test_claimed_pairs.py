@@ -118,7 +118,7 @@ async def test_a_claim_of_a_dead_gateway_costs_one_wait(
         assert sources(await one.rerank()) == {"computed": 8}
         assert claims(one).run_out == 8
         await until(lambda: one.stores[0].written == 16)  # in the places of the claims
-        found, _ = await one.cache.read(identity, request_keys)
+        found = (await one.cache.read(identity, request_keys)).found
         assert len(found) == 8
 
 

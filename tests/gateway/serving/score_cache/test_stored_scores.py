@@ -2,7 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Iterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from gateway.config import ConfigError, ModelSettings, ModelSpec, Settings, model_specs
+from gateway.domain.errors import Overloaded
 from gateway.serving.score_cache.building import score_cache_of
 from gateway.serving.score_cache.score_cache import NO_USE, CacheUse, ScoreCache
 from shards.wire.messages import Canary
@@ -74,6 +76,61 @@ async def test_scores_outlive_the_gateway(settings: Settings) -> None:
         assert sources(await shared.rerank(["secret"])) == {"computed": 1}
         (counts,) = shared.cache.status(shared.fleet.models).models
         assert (counts.disk, counts.memory) == (9, 8)
+
+
+@asynccontextmanager
+async def late_disk(shared: Sharing) -> AsyncIterator[Callable[[], None]]:
+    """Keep the disk from answering until the call that is yielded; no request waits for it."""
+    (store,) = shared.cache.stores
+    store.read_seconds, store.answer_seconds = 0.0, 600.0
+    gate = threading.Event()
+    store._backend._reads.submit(gate.wait)  # type: ignore[attr-defined]
+    try:
+        yield gate.set
+    finally:
+        gate.set()
+
+
+async def test_a_request_computes_while_the_disk_is_late(settings: Settings) -> None:
+    async with storing(settings) as shared:
+        await shared.rerank()
+    async with storing(settings) as shared, late_disk(shared):
+        assert sources(await shared.rerank()) == {"computed": 8}
+
+
+async def test_late_scores_end_a_computation_and_make_a_failure_needless(
+    settings: Settings,
+) -> None:
+    slow = spec("a", "files=1&delay_ms=3000", default=True)
+    more = [f"more {number}" for number in range(8)]
+    async with storing(settings, slow) as shared:
+        await shared.rerank([*TEXTS, *more])
+    async with storing(settings, slow) as shared:
+        async with late_disk(shared) as answer:
+            request = asyncio.create_task(shared.rerank())
+            await shared.until_flying()
+            answer()
+            assert sources(await request) == {"disk": 8}
+        await shared.rerank(["new"])  # the speed is known now
+        busy = asyncio.create_task(shared.rerank(["other"]))
+        await shared.until_flying()
+        with pytest.raises(Overloaded):
+            await shared.rerank(["another"], seconds=1.0)
+        async with late_disk(shared) as answer:
+            asyncio.get_running_loop().call_later(0.1, answer)
+            assert sources(await shared.rerank(more, seconds=1.0)) == {"disk": 8}
+        await busy
+
+
+async def test_late_scores_end_no_job_that_scores_more(settings: Settings) -> None:
+    slow = spec("a", "files=1&delay_ms=500", default=True)
+    async with storing(settings, slow) as shared:
+        await shared.rerank()
+    async with storing(settings, slow) as shared, late_disk(shared) as answer:
+        request = asyncio.create_task(shared.rerank([*TEXTS, "new"]))
+        await shared.until_flying()
+        answer()
+        assert sources(await request)["computed"] >= 1
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ async def test_gateways_share_scores_and_forget_together(server: RedisServer) ->
         storing(backend(f"redis://127.0.0.1:{server.port}/0"), "shared") as second,
     ):
         await written(first, keys(100))
-        found = await second.read(IDENTITY, [*keys(100), b"n" * 16])
+        found = (await second.read(IDENTITY, [*keys(100), b"n" * 16])).found
         assert {key: kept.packed for key, kept in found.items()} == {
             key: kept.packed for key, kept in scores(keys(100)).items()
         }
@@ -66,9 +66,9 @@ async def test_gateways_share_scores_and_forget_together(server: RedisServer) ->
         first.forget(IDENTITY)
         await until(lambda: forgotten == [IDENTITY])
         for store in (first, second):
-            assert await store.read(IDENTITY, keys(100)) == {}
+            assert (await store.read(IDENTITY, keys(100))).found == {}
         await written(second, keys(1))
-        assert len(await first.read(IDENTITY, keys(100))) == 1
+        assert len((await first.read(IDENTITY, keys(100))).found) == 1
 
 
 async def test_a_server_that_was_emptied_costs_no_kept_score_in_memory(
@@ -79,10 +79,10 @@ async def test_a_server_that_was_emptied_costs_no_kept_score_in_memory(
         forgotten: list[bytes] = []
         store.forgotten = forgotten.append
         server.call("FLUSHALL")
-        assert await store.read(IDENTITY, keys(3)) == {}
+        assert (await store.read(IDENTITY, keys(3))).found == {}
         await until(lambda: server.call("EXISTS", PREFIX + b"epoch:" + IDENTITY) == b":1\r\n")
         await written(store, keys(3))
-        assert len(await store.read(IDENTITY, keys(3))) == 3
+        assert len((await store.read(IDENTITY, keys(3))).found) == 3
         assert forgotten == []
 
 
@@ -96,10 +96,10 @@ async def test_an_epoch_that_has_ended_does_not_come_back(server: RedisServer) -
         store.forget(IDENTITY)
         await until(lambda: old not in server.call("GET", place))
         server.call("SET", place, old)
-        assert await store.read(IDENTITY, keys(1)) == {}
+        assert (await store.read(IDENTITY, keys(1))).found == {}
         await until(lambda: old not in server.call("GET", place))
         assert old_score == server.call("DUMP", PREFIX + b"score:" + keys(1)[0])
-        assert await store.read(IDENTITY, keys(1)) == {}
+        assert (await store.read(IDENTITY, keys(1))).found == {}
 
 
 async def test_garbage_is_a_miss(server: RedisServer) -> None:
@@ -111,12 +111,12 @@ async def test_garbage_is_a_miss(server: RedisServer) -> None:
         server.call("COPY", names[2], names[3], "REPLACE")  # the score of another pair
         server.call("DEL", names[4])
         server.call("LPUSH", names[4], "a list")
-        found = await store.read(IDENTITY, keys(6))
+        found = (await store.read(IDENTITY, keys(6))).found
         assert set(found) == {keys(6)[2], keys(6)[5]}
         assert (store.status().damaged, store.status().state) == (3, "ok")
         server.call("DEL", PREFIX + b"epoch:" + IDENTITY)
         server.call("LPUSH", PREFIX + b"epoch:" + IDENTITY, "a list")
-        assert await store.read(IDENTITY, keys(6)) == {}
+        assert (await store.read(IDENTITY, keys(6))).found == {}
         await until_state(store, "degraded")
         server.call("DEL", PREFIX + b"epoch:" + IDENTITY)
         await until_state(store, "ok")
@@ -127,14 +127,14 @@ async def test_a_killed_server_is_left_alone_until_it_is_back(server: RedisServe
         await written(store, keys(1))
         for _ in range(3):
             server.kill()
-            assert await store.read(IDENTITY, keys(1)) == {}
+            assert (await store.read(IDENTITY, keys(1))).found == {}
             await until_state(store, "degraded")
             store.write(IDENTITY, scores(keys(2)))
             assert store.status().waiting == 0
             server.start()
             await until_state(store, "ok")
             await written(store, keys(1))
-            assert len(await store.read(IDENTITY, keys(1))) == 1
+            assert len((await store.read(IDENTITY, keys(1))).found) == 1
         assert store.status().dropped >= 6
 
 
@@ -155,13 +155,13 @@ async def test_a_server_that_does_not_answer_costs_its_limit(server: RedisServer
     store = store_on(backend(server.url), "shared", tick_seconds=3600.0)
     running = asyncio.create_task(store.run(lambda: {IDENTITY}))
     await written(store, keys(50))
-    assert len(await store.read(IDENTITY, keys(50))) == 50
+    assert len((await store.read(IDENTITY, keys(50))).found) == 50
     store.read_seconds = SHARED_READ_SECONDS
     server.stop()
     waits = []
     for key in keys(5):
         started = time.monotonic()
-        assert await store.read(IDENTITY, [key]) == {}
+        assert (await store.read(IDENTITY, [key])).found == {}
         waits.append(time.monotonic() - started)
     assert min(waits) < 0.5  # 5 ms on a machine that is not busy; a pause delays one of them
     assert (store.status().state, store.status().unread) == ("degraded", 5)
@@ -173,7 +173,7 @@ async def test_a_server_that_does_not_answer_costs_its_limit(server: RedisServer
     await until_state(store, "ok")
     store.read_seconds = PATIENCE_SECONDS
     for key in keys(50):  # on connections whose last answers were not waited for
-        found = await store.read(IDENTITY, [key])
+        found = (await store.read(IDENTITY, [key])).found
         assert [kept.packed for kept in found.values()] == [key + b"score"]
     assert store.status().damaged == 0
     running.cancel()
@@ -192,7 +192,7 @@ async def test_a_full_server_is_read_and_reported(tmp_path: Path) -> None:
                 await until(lambda: store.status().waiting == 0)
                 start += 1000
             assert "maxmemory" in store.status().reason
-            assert len(await store.read(IDENTITY, keys(10))) == 10
+            assert len((await store.read(IDENTITY, keys(10))).found) == 10
             assert (store.status().opened, store.status().dropped > 0) == (0, True)
             # A model whose scores are wrong is forgotten even now.
             place = PREFIX + b"epoch:" + IDENTITY
@@ -202,7 +202,7 @@ async def test_a_full_server_is_read_and_reported(tmp_path: Path) -> None:
             await until(lambda: server.call("GET", place) == b"$-1\r\n", store.status)
             server.call("CONFIG", "SET", "maxmemory", "100mb")
             await until(lambda: server.call("GET", place) not in (b"$-1\r\n", old))
-            assert await store.read(IDENTITY, keys(10)) == {}
+            assert (await store.read(IDENTITY, keys(10))).found == {}
             await written(store, keys(10))
             assert store.status().state == "ok"
 
@@ -216,7 +216,7 @@ async def test_users_and_tls(tmp_path: Path) -> None:
         url = f"rediss://gateway:secret@{place}?ssl_ca_certs={ca}"
         async with storing(backend(url), "shared") as store:
             await written(store, keys(3))
-            assert len(await store.read(IDENTITY, keys(3))) == 3
+            assert len((await store.read(IDENTITY, keys(3))).found) == 3
             assert store.status().place == f"rediss://gateway@{place}"
         await assert_claims(url)
         wrong = {
@@ -230,7 +230,7 @@ async def test_users_and_tls(tmp_path: Path) -> None:
                 # On a busy machine its first reason may be that the server took long.
                 await until(partial(_is_degraded_for, store, reason), store.status)
                 assert "hidden" not in str(store.status())
-                assert await store.read(IDENTITY, keys(1)) == {}
+                assert (await store.read(IDENTITY, keys(1))).found == {}
 
 
 def _is_degraded_for(store: ScoreStore, reason: str) -> bool:
@@ -258,7 +258,10 @@ async def test_the_master_behind_sentinels_is_found_again(tmp_path: Path) -> Non
                 await until(lambda: b"role:master" in replica.call("INFO", "replication"))
                 await until_state(store, "ok")
                 await written(store, keys(1, 100))
-                assert set(await store.read(IDENTITY, keys(200))) == {*keys(3), *keys(1, 100)}
+                assert set((await store.read(IDENTITY, keys(200))).found) == {
+                    *keys(3),
+                    *keys(1, 100),
+                }
 
 
 async def test_a_cluster_shares_scores(tmp_path: Path) -> None:
@@ -277,12 +280,12 @@ async def test_a_cluster_shares_scores(tmp_path: Path) -> None:
         url = f"redis+cluster://127.0.0.1:{first.port}"
         async with storing(backend(url), "shared") as store:
             await written(store, keys(300))
-            assert len(await store.read(IDENTITY, keys(300))) == 300
+            assert len((await store.read(IDENTITY, keys(300))).found) == 300
             assert all(int(node.call("DBSIZE")[1:]) > 100 for node in (first, second))
             await assert_claims(url)
             store.forget(IDENTITY)
             await written(store, keys(3))
-            assert set(await store.read(IDENTITY, keys(300))) == set(keys(3))
+            assert set((await store.read(IDENTITY, keys(300))).found) == set(keys(3))
             second.kill()
-            found = await store.read(IDENTITY, keys(300))
+            found = (await store.read(IDENTITY, keys(300))).found
             assert set(found) <= set(keys(3))

@@ -23,6 +23,7 @@ from typing import Literal, NamedTuple, TypeVar
 from gateway.serving.score_cache.stores.backend import Backend, Entry, StoreFailed, StoreFull
 from gateway.serving.score_cache.stores.bounded import settle, wait, within
 from gateway.serving.score_cache.stores.breaker import Breaker
+from gateway.serving.score_cache.stores.reading import Look, Reading
 from gateway.serving.score_cache.stores.sealed_claim import holder_of
 from gateway.serving.score_cache.stores.sealed_score import (
     EPOCH_BYTES,
@@ -49,30 +50,6 @@ _PROBED = bytes(32)  # the identity that is probed while no model is loaded
 StoreSource = Literal["disk", "shared"]
 
 _Answer = TypeVar("_Answer")
-
-
-class Look(NamedTuple):
-    """The answer of a store.
-
-    Attributes:
-        found: the valid scores, by key.
-        holders: the gateways that compute a score now, by key, see `claims`.
-    """
-
-    found: Mapping[bytes, Kept]
-    holders: Mapping[bytes, bytes]
-
-
-class Reading(NamedTuple):
-    """A read for a request.
-
-    Attributes:
-        found: the valid scores that came in time, by key.
-        late: the read of the rest, which goes on while the request computes.
-    """
-
-    found: Mapping[bytes, Kept]
-    late: asyncio.Task[Mapping[bytes, Kept]] | None
 
 
 class _Waiting(NamedTuple):

@@ -217,6 +217,7 @@ def test_a_stale_pid_file_harms_no_foreign_process(background: Background) -> No
 def test_it_survives_the_end_of_its_terminal(background: Background) -> None:
     pid, terminal = pty.fork()
     if pid == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which `nohup` has a child ignore
         line = shlex.join([sys.executable, "-m", "gateway", *background.words()])
         words = ["sh", "-c", f"{line}; echo code $?; read line"]
         os.execve("/bin/sh", words, {**CLEAN, **background.environ})

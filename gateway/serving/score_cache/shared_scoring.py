@@ -140,12 +140,12 @@ class SharedScoring:
             return
         try:
             async with asyncio.TaskGroup() as group:
-                spawn = group.create_task
-                waits = {spawn(self._own(scoring, flight)): flight.keys for flight in own}
+                begin = group.create_task
+                waits = {begin(self._own(scoring, flight)): flight.keys for flight in own}
                 for flight, keys in joined.items():
-                    waits[spawn(_join(scoring, flight, keys))] = keys
+                    waits[begin(_join(scoring, flight, keys))] = keys
                 if away:
-                    waits[spawn(self._wait(scoring, away))] = list(away)
+                    waits[begin(self._wait(scoring, away))] = list(away)
                 if late is not None:
                     late.add_done_callback(lambda read: self._take_late(scoring, read, waits))
         except ExceptionGroup as failed:

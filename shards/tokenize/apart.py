@@ -52,7 +52,7 @@ class ApartTokenizer:
         expected = [tokenizer.ids(prompt) for prompt in prompts]
         if guard_special_tokens:
             tokenizer = guard(tokenizer)
-        self._backend = tokenizer.backend
+        self._backend, self._ids = tokenizer.backend, tokenizer.text_ids
         self.warnings = tokenizer.warnings
         for prompt, ids in zip(prompts, expected, strict=True):
             _expect_same(prompt, ids, tokenizer.ids(prompt))
@@ -132,10 +132,6 @@ class ApartTokenizer:
 
     def _framed(self, text: list[int]) -> list[int]:
         return [*self._before, *text, *self._after] or [0]  # no text, and no special tokens
-
-    def _ids(self, texts: list[str]) -> list[list[int]]:
-        encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
-        return [encoding.ids for encoding in encodings]
 
 
 def _expect_same(prompt: str, expected: list[int], found: list[int]) -> None:

@@ -50,7 +50,7 @@ class LateTokenizer:
         self.skipped = frozenset(unknown if id is None else id for id in words) - {None}
         if guard_special_tokens:
             tokenizer = guard(tokenizer)
-        self._backend = tokenizer.backend
+        self._backend, self._ids = tokenizer.backend, tokenizer.text_ids
         self.warnings = tokenizer.warnings
         self._query = lru_cache(_KEPT_QUERIES)(self._encoded_query)
 
@@ -113,10 +113,6 @@ class LateTokenizer:
     def _framed(self, text: Sequence[int], prefix: Sequence[int]) -> list[int]:
         whole = [*self._before, *text, *self._after]
         return [*whole[:1], *prefix, *whole[1:]] or [self.fill_id]
-
-    def _ids(self, texts: list[str]) -> list[list[int]]:
-        encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
-        return [encoding.ids for encoding in encodings]
 
 
 def _ids_of(backend: object, token: str) -> tuple[int, ...]:

@@ -62,7 +62,7 @@ class PairTokenizer:
         self._frame = _frame_of(tokenizer, is_bordered=is_bordered)
         if guard_special_tokens:
             tokenizer = guard(tokenizer)
-        self._backend = tokenizer.backend
+        self._backend, self._ids = tokenizer.backend, tokenizer.text_ids
         self.warnings = tokenizer.warnings
 
     @property
@@ -80,10 +80,7 @@ class PairTokenizer:
         keep_end: bool = False,
     ) -> list[TokenizedPair]:
         """See `shards.engines.base.Tokenizer`."""
-        encodings = self._backend.encode_batch_fast(
-            [f"{self._before_query}{query}", *documents], add_special_tokens=False
-        )
-        query_ids, *texts = (encoding.ids for encoding in encodings)
+        query_ids, *texts = self._ids([f"{self._before_query}{query}", *documents])
         frame = self._frame
         start = [*frame.before, *query_ids, *frame.middle]
         room = self.max_length - len(start) - len(frame.after)

@@ -63,6 +63,11 @@ class LoadedTokenizer:
         """Return the ids of text of ours, in which special tokens are meant."""
         return self.backend.encode(text, add_special_tokens=False).ids
 
+    def text_ids(self, texts: list[str]) -> list[list[int]]:
+        """Return the ids of texts, each without the tokenizer's own special tokens."""
+        encodings = self.backend.encode_batch_fast(texts, add_special_tokens=False)
+        return [encoding.ids for encoding in encodings]
+
 
 def load_tokenizer(folder: Path) -> LoadedTokenizer:
     """Load the tokenizer of a checkpoint folder as plain transformers would; no remote code.

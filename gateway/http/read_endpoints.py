@@ -21,6 +21,7 @@ from gateway.http.openapi import document, page
 from gateway.http.request_context import context_of
 from gateway.http.responses import reply
 from gateway.http.routes import READS, Alive, HealthReport, Index, ReadyReport, Version
+from gateway.http.vector_models import gives_vectors
 from gateway.http.web import PAGE, WebFile, web_files
 from gateway.telemetry.request_figures import Figures
 from gateway.telemetry.status import CascadeStatus, GatewayStatus, ModelStatus, SplitStatus
@@ -110,10 +111,11 @@ class ReadEndpoints:
 
     async def status(self, request: Request) -> Response:
         """Report the full status, as `gateway status` shows it."""
+        models = self._fleet.status()
         status = GatewayStatus(
             version=__version__,
             uptime_seconds=self._uptime_seconds(),
-            models=self._fleet.status(),
+            models=models,
             reload=self._state.reloads.status(),
             keys=self._state.gate.status(),
             splits=self._fleet.splits_status(),
@@ -121,14 +123,15 @@ class ReadEndpoints:
             shadows=self._state.shadows.status(),
             warnings=self._state.warnings,
             score_cache=self._state.score_cache.status(self._fleet.models),
-            figures=self._figures(),
+            figures=self._figures(models),
         )
         return reply(request.scope, status)
 
     async def metrics(self, request: Request) -> Response:
         """Return the metrics, in the format that the scraper accepts; the figures as JSON."""
         if prefers_json(request.headers.get("accept", "")):
-            return reply(request.scope, self._figures(), headers={"vary": "accept"})
+            figures = self._figures(self._fleet.status())
+            return reply(request.scope, figures, headers={"vary": "accept"})
         body, content_type = self._state.metrics.render(request.headers.get("accept", ""))
         return Response(body, headers={"content-type": content_type, "vary": "accept"})
 
@@ -214,6 +217,7 @@ class ReadEndpoints:
         return next(model for model in self._fleet.status() if model.name == public)
 
     def _card(self, model: ModelStatus) -> ModelCard:
+        encodes = gives_vectors(self._fleet, model.name)
         return ModelCard(
             id=model.name,
             model_name=model.name,
@@ -223,14 +227,10 @@ class ReadEndpoints:
             aliases=model.aliases,
             demonstration=model.demonstration,
             max_model_len=model.max_length or UNSET,  # unknown until a shard has loaded the model
-            model_ability=("rerank", "embed") if self._gives_vectors(model) else ("rerank",),
+            model_ability=("rerank", "embed") if encodes else ("rerank",),
             weights=model.weights or UNSET,
             calibrated=model.calibration.made if model.calibration else UNSET,
         )
-
-    def _gives_vectors(self, model: ModelStatus) -> bool:
-        facts = self._fleet.model(model.name).replicas.facts
-        return facts is not None and facts.vector_width > 0
 
     def _splits_of_key(self, request: Request) -> Iterator[tuple[SplitStatus, list[ModelStatus]]]:
         """Yield each split of which the key may use a model, with the models that it may use."""
@@ -281,9 +281,9 @@ class ReadEndpoints:
             if {cascade.first, cascade.then} <= status.keys():
                 yield self._cascade_card(cascade, [status[cascade.first], status[cascade.then]])
 
-    def _figures(self) -> Figures:
+    def _figures(self, models: Sequence[ModelStatus]) -> Figures:
         return self._state.requests.figures(
-            self._fleet.status(),
+            models,
             version=__version__,
             uptime_seconds=self._uptime_seconds(),
             cached_scores=self._state.score_cache.entries,

@@ -28,10 +28,10 @@ def encoding_candidates(
             that have some.
     """
     several = candidates.split or (candidates.cascade and candidates.cascade.spec)
-    if not several and _gives_vectors(fleet, candidates.names[0]) is not False:
+    if not several and gives_vectors(fleet, candidates.names[0]) is not False:
         return candidates
-    able = [one for one in reachable(fleet, key) if _gives_vectors(fleet, one)]
-    coming = [one for one in reachable(fleet, key) if _gives_vectors(fleet, one) is None]
+    able = [one for one in reachable(fleet, key) if gives_vectors(fleet, one)]
+    coming = [one for one in reachable(fleet, key) if gives_vectors(fleet, one) is None]
     if name is None and (able or coming):
         chosen = (able or coming)[0]
         note = f"no model was named: {chosen!r} encoded, the first one that gives vectors"
@@ -52,7 +52,7 @@ def _remedy(able: list[str]) -> str:
     return 'no model here gives vectors; a bi-encoder does, with `scorer = "cosine"`'
 
 
-def _gives_vectors(fleet: Fleet, name: str) -> bool | None:
+def gives_vectors(fleet: Fleet, name: str) -> bool | None:
     """Return whether a model gives vectors; `None` while it is not loaded."""
     facts = fleet.model(name).replicas.facts
     return None if facts is None else facts.vector_width > 0

@@ -10,7 +10,9 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from gateway.domain.errors import GatewayError
 from gateway.domain.job import Job
+from gateway.domain.pair_faults import PairFault, client_error
 from gateway.domain.request import (
     ANONYMOUS,
     UNCALIBRATED,
@@ -23,6 +25,8 @@ from gateway.domain.request import (
 )
 from gateway.domain.timeline import Timeline
 from gateway.scheduling.token_estimate import Capacity, TokenEstimate
+from gateway.serving.result_warnings import limit
+from shards.wire.facts import Facts
 from shards.wire.messages import MAX_JOB_BYTES, MAX_JOB_DOCUMENTS, Score, Scores
 
 _SMALLEST_JOB_TOKENS = 512  # below it, splitting costs more than it gains
@@ -234,3 +238,10 @@ def rank(scored: Sequence[Scored], top_n: int | None) -> tuple[Scored, ...]:
     """Return the best `top_n` documents (all if `None`): by margin, ties by index."""
     order = sorted(scored, key=lambda document: (-document.margin, document.index))
     return tuple(order if top_n is None else order[:top_n])
+
+
+def pair_error(
+    fault: PairFault, request: RerankRequest, job: Job, facts: Facts | None
+) -> GatewayError:
+    """Return the error that a client gets for a pair of one of its jobs."""
+    return client_error(fault, request, job.indices[fault.place], limit(request, facts))

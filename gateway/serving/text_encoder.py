@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.job import Job
-from gateway.domain.pair_faults import PairFault, client_error
+from gateway.domain.pair_faults import PairFault
 from gateway.domain.request import (
     ANONYMOUS,
     UNCALIBRATED,
@@ -25,8 +25,8 @@ from gateway.domain.timeline import Timeline
 from gateway.scheduling.admission import AdmissionRequest
 from gateway.scheduling.model import Model
 from gateway.serving.reranker import refuse_quarantined, too_late
-from gateway.serving.result_warnings import limit, warnings_of
-from gateway.serving.scatter_gather import gather, scatter
+from gateway.serving.result_warnings import warnings_of
+from gateway.serving.scatter_gather import gather, pair_error, scatter
 from gateway.serving.shadow_traffic import Shadows
 from shards.wire.facts import Facts
 from shards.wire.messages import Scores
@@ -110,9 +110,7 @@ async def _score(request: RerankRequest, model: Model, job: Job) -> Scores:
     try:
         return await model.scorer.score(job)
     except PairFault as fault:
-        index = job.indices[fault.place]
-        limits = limit(request, model.replicas.facts)
-        raise client_error(fault, request, index, limits) from None
+        raise pair_error(fault, request, job, model.replicas.facts) from None
 
 
 def refuse_dimensions(request: RerankRequest, model: Model) -> None:

@@ -16,11 +16,10 @@ from msgspec.structs import replace
 
 from gateway.domain.errors import GatewayError
 from gateway.domain.job import Job
-from gateway.domain.pair_faults import PairFault, client_error
+from gateway.domain.pair_faults import PairFault
 from gateway.domain.request import Scored
 from gateway.scheduling.admission import AdmissionRequest
-from gateway.serving.result_warnings import limit
-from gateway.serving.scatter_gather import cost, is_small, scatter
+from gateway.serving.scatter_gather import cost, is_small, pair_error, scatter
 from gateway.serving.score_cache.flights import Flight, Landing
 from gateway.serving.score_cache.score_cache import NO_USE, LateScores, ScoreCache
 from gateway.serving.score_cache.scoring import Scoring
@@ -230,9 +229,8 @@ class SharedScoring:
         try:
             landing = await flight.landing()
         except PairFault as fault:
-            index = flight.job.indices[fault.place]
-            limits = limit(scoring.request, scoring.model.replicas.facts)
-            raise client_error(fault, scoring.request, index, limits) from None
+            facts = scoring.model.replicas.facts
+            raise pair_error(fault, scoring.request, flight.job, facts) from None
         scoring.answers.append(landing.answer)
         scoring.found |= landing.scored
 

@@ -36,9 +36,9 @@ def _fail(checkout: Path, failing: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("failing", "mended", "code", "flaky"), [(2, True, 0, 2), (2, False, 1, 0), (4, True, 1, 0)]
+    ("failing", "mended", "code", "flaky"), [(2, True, 0, 2), (2, False, 1, 0), (9, True, 1, 0)]
 )
-def test_up_to_three_failed_tests_get_a_second_run(
+def test_up_to_eight_failed_tests_get_a_second_run(
     checkout: Path, failing: int, mended: bool, code: int, flaky: int
 ) -> None:
     _fail(checkout, failing)

@@ -190,7 +190,7 @@ def _starting(background: Background) -> "subprocess.Popen[str]":
     """Return a start whose model loads for an hour, once the gateway waits for it."""
     words = background.words(source="fake?load_ms=3600000")
     starting = subprocess.Popen(
-        [sys.executable, "-m", "gateway", *words],
+        ["env", "--default-signal=HUP", sys.executable, "-m", "gateway", *words],  # as above
         env={**CLEAN, **background.environ},
         stderr=subprocess.PIPE,
         text=True,

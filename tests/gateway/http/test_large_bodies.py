@@ -41,10 +41,10 @@ def freeze() -> Iterator[None]:
 
 @pytest.mark.parametrize("recipe", [*BY_CHANCE, *IN_DOCUMENTS], ids=str)
 def test_time_grows_with_the_bytes(recipe: Recipe) -> None:
-    """Four times the bytes take less than ten times as long, once both bodies are read whole.
+    """Four times the bytes take less than ten times as long.
 
-    A body may take a step of its own, as a small harmless one is not counted. So one of two steps in
-    a row must be small, while time that grows with the square of the bytes makes both large.
+    A body may take a step of its own, as a small harmless one is not counted. So one of two steps
+    in a row must be small; time that grows with the square of the bytes makes both large.
     """
     taken = [_least_seconds(recipe, size) for size in (SMALL, 4 * SMALL)]
     if not _is_in_proportion(*taken):

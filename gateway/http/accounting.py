@@ -1,17 +1,18 @@
-"""Accounting of a finished rerank request: metrics, figures, its span, and its key's use."""
+"""Accounting of a finished request for scores or vectors: metrics, figures, span, and key."""
 
 import time
 
+from gateway.dialects import VectorDialect
 from gateway.http.gateway_state import GatewayState
 from gateway.http.request_context import RequestContext
-from gateway.telemetry.span_attributes import conventional_attributes
+from gateway.telemetry.span_attributes import Attributes, embedding_attributes, rerank_attributes
 from gateway.telemetry.tracing import Tracing
 
 _FAILURE = 400
 
 
 def request_finished(state: GatewayState, context: RequestContext) -> None:
-    """Count a rerank request, however it ended; other requests are not counted."""
+    """Count a request for scores or vectors, however it ended; other requests are not counted."""
     if not context.is_rerank:
         return
     state.metrics.request_finished(
@@ -34,7 +35,9 @@ def request_finished(state: GatewayState, context: RequestContext) -> None:
 
 
 def _trace(tracing: Tracing, context: RequestContext) -> None:
+    conventional = _conventional(context)
     tracing.request_finished(
+        name=str(conventional["gen_ai.operation.name"]),
         started=context.started,
         now=time.monotonic(),
         traceparent=context.trace.header if context.trace else None,
@@ -46,11 +49,21 @@ def _trace(tracing: Tracing, context: RequestContext) -> None:
             "api": context.dialect.name,
             "documents": context.documents,
             "tokens": context.tokens,
-            **conventional_attributes(
-                model=context.model,
-                tokens=context.tokens,
-                top_n=context.top_n,
-                error=str(context.status) if context.status >= _FAILURE else "",
-            ),
+            **conventional,
         },
     )
+
+
+def _conventional(context: RequestContext) -> Attributes:
+    """Return the attributes by convention; the path alone decides on those of a refused request."""
+    model, tokens = context.model, context.tokens
+    error = str(context.status) if context.status >= _FAILURE else ""
+    if isinstance(context.dialect, VectorDialect):
+        return embedding_attributes(
+            model=model,
+            tokens=tokens,
+            encoding=context.encoding,
+            width=context.vector_width,
+            error=error,
+        )
+    return rerank_attributes(model=model, tokens=tokens, top_n=context.top_n, error=error)

@@ -111,6 +111,7 @@ class RerankEndpoint:
             scoring = self._scoring(request, route, score, deadline, on_deadline)
         result = await _unless_client_leaves(context, scoring)
         context.documents, context.tokens = len(result.scored), result.tokens
+        context.vector_width = len(result.vectors[0]) // 4 if result.vectors else 0
         if result.degraded:
             context.log_fields["degraded"] = ", ".join(result.degraded)
         rendering = partial(_render, context, request, result, media_type)
@@ -159,7 +160,8 @@ class RerankEndpoint:
     def _route(
         self, context: RequestContext, request: RerankRequest, candidates: Candidates | None
     ) -> Route:
-        """Choose the model that scores a request, and note it for log and metrics."""
+        """Choose the model that scores a request, and note both for log, metrics and trace."""
+        context.top_n, context.encoding = request.top_n, request.encoding
         # While the body was read, a reload may have removed what the path named.
         if candidates is None or not self.fleet.serves(*candidates.names):
             candidates = resolve(self.fleet, context.key, request.model)
@@ -168,7 +170,7 @@ class RerankEndpoint:
         route = choose(
             self.fleet, context.key, candidates, name=request.model, queries=request.queries
         )
-        context.model, context.top_n = route.name, request.top_n
+        context.model = route.name
         if route.split:
             context.log_fields["split"] = route.split
             self.metrics.request_dealt(route.split, context.model)

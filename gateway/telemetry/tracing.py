@@ -14,11 +14,11 @@ hold no text of a request.
 import os
 import re
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gateway.domain.timeline import Timeline, spans
+from gateway.telemetry.span_attributes import Attributes
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -93,19 +93,23 @@ class Tracing:
     def request_finished(
         self,
         *,
+        name: str,
         started: float,
         now: float,
         traceparent: str | None,
         timeline: Timeline,
         code: int,
-        attributes: Mapping[str, str | int],
+        attributes: Attributes,
     ) -> None:
-        """Send the spans of a request that took from `started` to `now`, monotonic seconds."""
+        """Send the spans of a request, the first of them by this name.
+
+        It took from `started` to `now`, monotonic seconds.
+        """
         from opentelemetry.trace import SpanKind, Status, StatusCode
 
         clock = _Clock()
         server = self._tracer.start_span(
-            "rerank",
+            name,
             context=_parent(traceparent),
             kind=SpanKind.SERVER,
             start_time=clock.at(started),

@@ -15,6 +15,7 @@ from tests.system.running import Gateway, running
 _TRACE, _CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 _PARENT = f"00-{_TRACE}-{_CALLER}-01"
 _FAKE = '[models.fake]\nsource = "fake?delay_ms=20"\nengine = "fake"\n'
+_VECTORS = '[models.fake]\nsource = "fake?vectors=16"\nengine = "fake"\n'
 _PATIENCE_SECONDS = 120.0
 
 
@@ -107,6 +108,45 @@ async def test_a_request_becomes_spans_below_the_callers(
         assert server.start_time_unix_nano <= span.start_time_unix_nano
         assert span.end_time_unix_nano <= server.end_time_unix_nano
     assert not any(b"secret" in span.SerializeToString() for span in collector.spans)
+
+
+@pytest.mark.parametrize(
+    ("path", "field"), [("/v1/embeddings", "input"), ("/embed", "inputs"), ("/tei/embed", "inputs")]
+)
+async def test_a_request_for_vectors_is_a_span_of_embeddings(
+    tmp_path: Path, collector: Collector, path: str, field: str
+) -> None:
+    async with running("tracing = true\n" + _VECTORS, tmp_path) as gateway:
+        await gateway.until_ready()
+        body = {field: ["a secret", "another"], "input_type": "query", "dimensions": 8}
+        async with gateway.session.post(f"{gateway.url}{path}", json=body) as reply:
+            assert reply.status == 200, await reply.text()
+        span = await collector.until("embeddings")
+    about = {each.key: each.value for each in span.attributes}
+    assert about["gen_ai.operation.name"].string_value == "embeddings"
+    assert about["openinference.span.kind"].string_value == "EMBEDDING"
+    assert about["embedding.model_name"].string_value == "fake"
+    assert about["gen_ai.embeddings.dimension.count"].int_value == 8
+    formats = about["gen_ai.request.encoding_formats"].array_value.values
+    assert [each.string_value for each in formats] == ["float"]
+    tokens = about["gen_ai.usage.input_tokens"].int_value
+    assert tokens == about["llm.token_count.prompt"].int_value > 0
+    assert not any(name.startswith("reranker.") for name in about)
+    assert not any(b"secret" in span.SerializeToString() for span in collector.spans)
+
+
+async def test_a_refused_request_for_vectors_is_one_too(
+    tmp_path: Path, collector: Collector
+) -> None:
+    async with running("tracing = true\n" + _FAKE, tmp_path) as gateway:
+        await gateway.until_ready()
+        body = {"input": ["a text"]}  # the model gives no vectors
+        async with gateway.session.post(f"{gateway.url}/v1/embeddings", json=body) as reply:
+            assert reply.status == 400
+        span = await collector.until("embeddings")
+    about = {each.key: each.value for each in span.attributes}
+    assert about["openinference.span.kind"].string_value == "EMBEDDING"
+    assert about["error.type"].string_value == "400"
 
 
 async def test_an_absent_collector_delays_no_request(

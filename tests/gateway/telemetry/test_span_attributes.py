@@ -1,12 +1,25 @@
 """Names of attributes, as OpenTelemetry's and OpenInference's packages have them."""
 
+import json
+
 import pytest
 
-from gateway.telemetry.span_attributes import conventional_attributes
+from gateway.domain.request import Encoding
+from gateway.telemetry.span_attributes import embedding_attributes, rerank_attributes
+
+_OPENINFERENCE = {  # constants of openinference-semantic-conventions 0.1.42
+    "openinference.span.kind",
+    "reranker.model_name",
+    "reranker.top_k",
+    "embedding.model_name",
+    "embedding.invocation_parameters",
+    "llm.token_count.prompt",
+    "llm.token_count.total",
+}
 
 
 def test_a_request_has_the_attributes_of_both_conventions() -> None:
-    assert conventional_attributes(model="m", tokens=9, top_n=3, error="") == {
+    assert rerank_attributes(model="m", tokens=9, top_n=3, error="") == {
         "gen_ai.operation.name": "rerank",
         "gen_ai.provider.name": "rerank-gateway",
         "gen_ai.request.model": "m",
@@ -18,17 +31,62 @@ def test_a_request_has_the_attributes_of_both_conventions() -> None:
 
 
 def test_a_failure_has_its_type_and_a_request_for_all_no_number() -> None:
-    found = conventional_attributes(model="m", tokens=0, top_n=None, error="503")
+    found = rerank_attributes(model="m", tokens=0, top_n=None, error="503")
     assert found["error.type"] == "503"
     assert "reranker.top_k" not in found
+
+
+def test_a_request_for_vectors_has_those_of_embeddings() -> None:
+    encoding = Encoding(side="query", dimensions=8, is_unit=False, is_base64=True)
+    found = dict(embedding_attributes(model="m", tokens=9, encoding=encoding, width=8, error=""))
+    parameters = found.pop("embedding.invocation_parameters")
+    assert isinstance(parameters, str)
+    assert json.loads(parameters) == {
+        "encoding_format": "base64",
+        "input_type": "query",
+        "normalize": False,
+        "dimensions": 8,
+    }
+    assert found == {
+        "gen_ai.operation.name": "embeddings",
+        "gen_ai.provider.name": "rerank-gateway",
+        "gen_ai.request.model": "m",
+        "gen_ai.request.encoding_formats": ["base64"],
+        "gen_ai.usage.input_tokens": 9,
+        "gen_ai.embeddings.dimension.count": 8,
+        "openinference.span.kind": "EMBEDDING",
+        "embedding.model_name": "m",
+        "llm.token_count.prompt": 9,
+        "llm.token_count.total": 9,
+    }
+
+
+def test_a_body_that_could_not_be_read_has_no_parameters() -> None:
+    found = embedding_attributes(model="unknown", tokens=0, encoding=None, width=0, error="400")
+    assert found["gen_ai.operation.name"] == "embeddings"
+    assert found["error.type"] == "400"
+    assert "embedding.invocation_parameters" not in found
+    assert "gen_ai.embeddings.dimension.count" not in found
+
+
+def _both() -> dict[str, object]:
+    return {
+        **rerank_attributes(model="m", tokens=0, top_n=1, error="500"),
+        **embedding_attributes(model="m", tokens=0, encoding=Encoding(), width=8, error="500"),
+    }
 
 
 def test_the_names_are_those_of_opentelemetry() -> None:
     names = pytest.importorskip("opentelemetry.semconv._incubating.attributes.gen_ai_attributes")
     known = {value for name, value in vars(names).items() if name.startswith("GEN_AI_")}
-    found = conventional_attributes(model="m", tokens=0, top_n=1, error="")
-    assert {name for name in found if name.startswith("gen_ai.")} <= known
+    assert {name for name in _both() if name.startswith("gen_ai.")} <= known
+    assert names.GenAiOperationNameValues.EMBEDDINGS.value == "embeddings"
     # A rerank operation in a new version is to be used here, with its attributes.
     assert not [
         operation for operation in names.GenAiOperationNameValues if "rank" in operation.value
     ]
+
+
+def test_the_names_are_those_of_openinference() -> None:
+    found = {name for name in _both() if not name.startswith(("gen_ai.", "error."))}
+    assert found == _OPENINFERENCE

@@ -38,8 +38,8 @@ FILES = (
 TLS_FILES = ("certificate", "key")
 """Keys that name a file."""
 
-NOT_SETTINGS = frozenset({"GATEWAY_CONFIG", "GATEWAY_URL"})
-"""Variables of the command line that are no settings."""
+NOT_SETTINGS = frozenset({"GATEWAY_CONFIG", "GATEWAY_CPU", "GATEWAY_URL"})
+"""Variables of the command line and of shards that are no settings."""
 
 MESSAGES = {
     "string_pattern_mismatch": "this is none of the allowed forms",

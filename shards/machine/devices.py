@@ -9,6 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from shards.machine.instructions import WrongLimit, limit_libraries
 from shards.machine.process import prefer_memory_of
 from shards.refusal import Refusal, Report
 from shards.wire.exit_codes import ExitCode
@@ -33,9 +34,15 @@ _TOKEN_BUDGETS = {"cpu": 2048, "mps": 8192, "cuda": 16384}
 def prepare(spec: ShardSpec) -> None:
     """Pin this process and set the variables that its libraries read at import.
 
+    `GATEWAY_CPU` limits the instructions of them all, see `shards.machine.instructions`.
+
     Threads spin a little before they sleep: waking one takes longer than most steps of a small
     batch. But shards that share cores must not spin against each other.
     """
+    try:
+        limit_libraries(os.environ)
+    except WrongLimit as error:
+        raise Refusal(str(error), ExitCode.SPEC) from error
     if spec.cores and hasattr(os, "sched_setaffinity"):
         _pin(spec)
     if spec.memory_nodes and (problem := prefer_memory_of(spec.memory_nodes)):

@@ -4,9 +4,10 @@ Run when the package is installed (`hatch_build.py`), by `scripts/setup` and bef
 does nothing when the library is up to date. The library holds a digest of its sources, so one that
 was compiled from other sources is never loaded. `CC` names another compiler.
 
-`cpu.c` tests whether the other files may run; these are compiled for AVX-512 with BF16 and VNNI.
-They are not linked with an OpenMP of their own: its threads would compete with those of PyTorch's,
-which is in the process already and is found there (`threads.c`).
+`cpu.c` tests which of the other files may run. `threads.c` runs on every CPU, `int16_product.c` is
+compiled for AVX2, and all others for AVX-512 with BF16 and VNNI. They are not linked with an OpenMP
+of their own: its threads would compete with those of PyTorch's, which is in the process already and
+is found there (`threads.c`).
 """
 
 import hashlib
@@ -24,7 +25,6 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 LIBRARY = FOLDER / "kernels.so"
 MACHINES = frozenset({"x86_64", "AMD64"})
-ANY_CPU = "cpu.c"
 _IN_CHECKOUT = Path(FOLDER.parents[1], "scripts", "setup").is_file()
 COMMAND = "scripts/setup" if _IN_CHECKOUT else f"{sys.executable} -m shards.native.build"
 """The command that compiles the kernels of this installation: a wheel has no `scripts`."""
@@ -38,10 +38,13 @@ FLAGS = (
     "-Wextra",
     "-Werror=implicit",
 )
-INSTRUCTIONS = (
+AVX2 = ("-mavx2", "-mfma")
+AVX512 = (
     *("-mavx2", "-mfma", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq"),
     *("-mavx512bf16", "-mavx512vnni", "-mprefer-vector-width=512"),
 )
+INSTRUCTIONS = {"cpu.c": (), "threads.c": (), "int16_product.c": AVX2}
+"""The flags of files for other CPUs than those with AVX-512."""
 
 
 class BuildError(Exception):
@@ -55,7 +58,7 @@ def sources(folder: Path = FOLDER) -> list[Path]:
 
 def digest(folder: Path = FOLDER) -> str:
     """Return the digest of these sources and flags, which their library holds."""
-    made_of = hashlib.sha256(repr((FLAGS, INSTRUCTIONS)).encode())
+    made_of = hashlib.sha256(repr((FLAGS, INSTRUCTIONS, AVX512)).encode())
     for source in sources(folder):
         made_of.update(source.name.encode() + b"\0" + source.read_bytes())
     return made_of.hexdigest()
@@ -109,7 +112,7 @@ def compiled(scratch: Path, folder: Path = FOLDER, extra: Sequence[str] = ()) ->
 
     def compile_source(source: Path) -> Path:
         made = scratch / f"{source.stem}.o"
-        flags = [*FLAGS, *(() if source.name == ANY_CPU else INSTRUCTIONS), *extra]
+        flags = [*FLAGS, *INSTRUCTIONS.get(source.name, AVX512), *extra]
         _run([*flags, f'-DSOURCES="{digest(folder)}"', "-c", str(source), "-o", str(made)])
         return made
 

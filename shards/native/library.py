@@ -1,12 +1,18 @@
-"""Loading of the compiled kernels, or the reason why they cannot be loaded."""
+"""Loading of the compiled kernels, or the reason why they cannot be loaded.
+
+Kernels come in tiers, by the instructions that they need. The best tier that the CPU has is used;
+the variable `GATEWAY_CPU` names a lower one, for tests and benchmarks.
+"""
 
 import ctypes
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from shards.machine.instructions import AVX2, AVX512, LIMIT, limit_of
 from shards.native.build import COMMAND, LIBRARY, is_current, obstacle
 
 _REMEDY = f"{COMMAND} compiles them or says why it cannot"
@@ -21,11 +27,13 @@ class Found:
         library: the kernels; `None` if they cannot be used.
         summary: whether they are used, or the reason why not.
         remedy: the way to get them; empty for none.
+        tier: the instructions that may be used; empty for none.
     """
 
     library: ctypes.CDLL | None
     summary: str
     remedy: str = ""
+    tier: str = ""
 
     def __str__(self) -> str:
         return f"{self.summary}; {self.remedy}" if self.remedy else self.summary
@@ -35,8 +43,15 @@ _left_out: list[None] = []
 
 
 def kernels() -> ctypes.CDLL | None:
-    """Return the kernels; `None` where PyTorch's operations take their place."""
-    return found_kernels().library
+    """Return the kernels for AVX-512; `None` where PyTorch's operations take their place."""
+    found = found_kernels()
+    return found.library if found.tier == AVX512 else None
+
+
+def avx2_kernels() -> ctypes.CDLL | None:
+    """Return the kernels where those for AVX2 are the best that the CPU has; else `None`."""
+    found = found_kernels()
+    return found.library if found.tier == AVX2 else None
 
 
 def found_kernels() -> Found:
@@ -82,9 +97,17 @@ def _loaded(path: Path) -> Found:
         library = ctypes.CDLL(str(path))
     except OSError as error:
         return _not_used(f"they cannot be loaded ({error})", _REMEDY)
-    if not library.native_runs_here():
-        return _not_used("this CPU lacks AVX-512 with BF16 and VNNI")
-    return Found(library, "kernels of our own are used, for AVX-512 with BF16 and VNNI")
+    limit = limit_of(os.environ)
+    lacks = "this CPU lacks AVX-512 with BF16 and VNNI"
+    if library.native_runs_here():
+        if limit != AVX2:
+            summary = "kernels of our own are used, for AVX-512 with BF16 and VNNI"
+            return Found(library, summary, tier=AVX512)
+        lacks = f"{LIMIT}={AVX2} leaves out those for AVX-512"
+    if library.native_runs_avx2():
+        summary = f"kernels of our own are used for int8 alone, with AVX2: {lacks}"
+        return Found(library, summary, tier=AVX2)
+    return _not_used(lacks)
 
 
 def _not_used(why: str, remedy: str = "") -> Found:

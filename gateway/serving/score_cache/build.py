@@ -22,7 +22,10 @@ _LIBRARIES = (
 _SOURCES = frozenset({".py", ".c", ".h"})
 _OTHERS = frozenset({"models", "__pycache__"})  # the files of a model have a fingerprint
 _INSTRUCTIONS = re.compile(r"(avx|amx|fma|f16c|sse|neon|asimd|sve|sme|bf16|fp16|i8mm)", re.I)
-_VARIABLES = ("ATEN_", "CUBLAS_", "DNNL_", "MKL_", "NVIDIA_TF32", "ONEDNN_", "PYTORCH_", "TORCH")
+_VARIABLES = (
+    *("ATEN_", "CUBLAS_", "DNNL_", "GATEWAY_CPU", "MKL_", "NVIDIA_TF32", "ONEDNN_"),
+    *("PYTORCH_", "TORCH"),
+)
 
 
 def build_of(

@@ -83,6 +83,7 @@ def test_an_unknown_variable_is_reported_and_ignored(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("GATEWAY_PROT", "9")
     monkeypatch.setenv("GATEWAY_SERVICE_HOST", "10.0.0.1")
     monkeypatch.setenv("GATEWAY_URL", "http://127.0.0.1:8080")
+    monkeypatch.setenv("GATEWAY_CPU", "avx2")
     prot, service = unknown_variables()
     assert load().port == 8080
     assert "GATEWAY_PROT" in prot

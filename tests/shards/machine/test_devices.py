@@ -65,6 +65,16 @@ def test_prepare_takes_threads_before_cores() -> None:
     assert found["environment"].get("HF_HUB_OFFLINE") == os.environ.get("HF_HUB_OFFLINE")
 
 
+def test_prepare_limits_the_instructions_of_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_CPU", "avx2")
+    monkeypatch.delenv("ATEN_CPU_CAPABILITY", raising=False)
+    assert prepared()["environment"]["ATEN_CPU_CAPABILITY"] == "avx2"
+    monkeypatch.setenv("GATEWAY_CPU", "pentium")
+    with pytest.raises(Refusal, match="GATEWAY_CPU is 'pentium'") as refusal:
+        devices.prepare(spec_of())
+    assert refusal.value.exit_code is ExitCode.SPEC
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="pinning needs Linux")
 def test_absent_cores_are_refused() -> None:
     with pytest.raises(

@@ -5,17 +5,29 @@ from pathlib import Path
 
 import pytest
 
-from shards.native.library import kernels
+from shards.native.library import find_kernels, kernels
 
 NEEDED = {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_bf16", "avx512_vnni"}
 
 _lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-CPU_TAKES_THEM = any(line.startswith("flags") and set(line.split()) >= NEEDED for line in _lines)
+_flags = {flag for line in _lines if line.startswith("flags") for flag in line.split()}
+CPU_TAKES_THEM = _flags >= NEEDED
+CPU_TAKES_AVX2 = _flags >= {"avx2", "fma"}
 
 needs_kernels = pytest.mark.skipif(
     not CPU_TAKES_THEM, reason="this CPU lacks AVX-512 with BF16 and VNNI"
 )
 """Mark of tests of kernels. A missing compiler does not skip them: it fails `test_library`."""
+
+needs_avx2 = pytest.mark.skipif(not CPU_TAKES_AVX2, reason="this CPU lacks AVX2")
+"""Mark of tests of the kernels for AVX2, which run on CPUs with AVX-512 as well."""
+
+
+def avx2_library() -> ctypes.CDLL:
+    """Return the kernels for AVX2, whether or not the CPU has better ones."""
+    found = find_kernels().library
+    assert found is not None
+    return found
 
 
 def library() -> ctypes.CDLL:

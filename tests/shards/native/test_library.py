@@ -1,5 +1,6 @@
 """The kernels are compiled, loaded and used where possible; elsewhere the reason is reported."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -8,18 +9,28 @@ from pathlib import Path
 
 import pytest
 
+from shards.machine.instructions import AVX2, AVX512, LIMIT, limit_of
 from shards.native.build import (
+    FLAGS,
     FOLDER,
+    INSTRUCTIONS,
     LIBRARY,
     BuildError,
     build,
+    compiler,
     digest,
     is_current,
     obstacle,
     sources,
 )
-from shards.native.library import find_kernels, found_kernels, kernels, without_kernels
-from tests.shards.native.here import CPU_TAKES_THEM
+from shards.native.library import (
+    avx2_kernels,
+    find_kernels,
+    found_kernels,
+    kernels,
+    without_kernels,
+)
+from tests.shards.native.here import CPU_TAKES_AVX2, CPU_TAKES_THEM
 
 THREADS = """
 import os, threading, torch
@@ -49,20 +60,46 @@ print(alone, three, len(libraries), *new)
 """
 
 
+def tier_here(limit: str = AVX512) -> str:
+    """Return the best tier of this CPU within a limit."""
+    if CPU_TAKES_THEM and limit == AVX512:
+        return AVX512
+    return AVX2 if CPU_TAKES_AVX2 else ""
+
+
 @pytest.mark.skipif(obstacle() is not None, reason=str(obstacle()))
-def test_the_kernels_are_used_where_there_is_a_compiler_and_the_cpu_takes_them() -> None:
+def test_the_best_kernels_that_the_cpu_takes_are_used() -> None:
     assert is_current()
-    found = find_kernels()
-    assert (found.library is not None) == CPU_TAKES_THEM
-    assert found.summary == (
-        "kernels of our own are used, for AVX-512 with BF16 and VNNI"
-        if CPU_TAKES_THEM
-        else "kernels of our own are not used: this CPU lacks AVX-512 with BF16 and VNNI"
+    found, tier = find_kernels(), tier_here(limit_of(os.environ))
+    assert found.tier == tier
+    assert (found.library is not None) == (tier != "")
+    assert found.summary.startswith(
+        {
+            AVX512: "kernels of our own are used, for AVX-512 with BF16 and VNNI",
+            AVX2: "kernels of our own are used for int8 alone, with AVX2: ",
+            "": "kernels of our own are not used: this CPU lacks AVX-512 with BF16 and VNNI",
+        }[tier]
     )
     with without_kernels():
         assert kernels() is None
+        assert avx2_kernels() is None
         assert str(found_kernels()).endswith("not used: they are left out on purpose")
-    assert kernels() is found.library
+    assert kernels() is (found.library if tier == AVX512 else None)
+    assert avx2_kernels() is (found.library if tier == AVX2 else None)
+
+
+@pytest.mark.skipif(obstacle() is not None, reason=str(obstacle()))
+@pytest.mark.parametrize("limit", ["", AVX2, AVX512])
+def test_the_variable_limits_the_tier(limit: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from shards.native.library import *; print(find_kernels().tier)"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=FOLDER.parents[1],
+        env=os.environ | {LIMIT: limit},
+    )
+    assert done.stdout.strip() == tier_here(limit or AVX512)
 
 
 @pytest.mark.skipif(not CPU_TAKES_THEM, reason="this CPU lacks the instructions")
@@ -142,6 +179,22 @@ def test_an_error_of_the_compiler_is_reported(tmp_path: Path) -> None:
 def test_the_sources_give_no_warning(tmp_path: Path) -> None:
     assert build(tmp_path / "strict.so", extra=("-Werror",))
     assert not build(tmp_path / "strict.so", extra=("-Werror",))
+
+
+REGISTERS_ABOVE = {"cpu.c": ("%ymm", "%zmm"), "threads.c": ("%ymm", "%zmm")} | {
+    "int16_product.c": ("%zmm", "%k1")
+}
+"""Registers that the code of a file must not touch, where it runs on lesser CPUs."""
+
+
+@pytest.mark.parametrize("name", REGISTERS_ABOVE)
+@pytest.mark.skipif(obstacle() is not None, reason=str(obstacle()))
+def test_no_file_takes_instructions_of_a_higher_tier(name: str) -> None:
+    flags = [*FLAGS, *INSTRUCTIONS[name], '-DSOURCES=""']
+    command = [*compiler(), *flags, "-S", "-o", "-", str(FOLDER / name)]
+    code = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "native_" in code or "in_parts" in code
+    assert not [register for register in REGISTERS_ABOVE[name] if register in code]
 
 
 @pytest.mark.skipif(obstacle() is not None, reason=str(obstacle()))

@@ -13,22 +13,13 @@ from pathlib import Path
 import pytest
 
 from shards.native.build import FOLDER, build, compiler, obstacle
-from tests.shards.native.here import needs_kernels
-
-pytestmark = needs_kernels
+from tests.shards.native.here import needs_avx2, needs_kernels
 
 FLAGS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1")
 
-CALLS = """
+GUARDED = """
 import ctypes, math, mmap, sys
 import torch
-from shards.native.attention import SegmentAttention
-from shards.native.int8_product import Int8Product
-from shards.native.encoder import Codes, Finish, Projection, Rest
-from shards.native.normed import Norm, Norms
-from shards.native.rows import Scaled, row_adder, row_converter, row_gate
-from shards.native.split import QkvBuffers, qkv_splitter
-from shards.native.bf16_product import Bf16Product
 
 library = ctypes.CDLL(sys.argv[1])
 torch.set_num_threads(2)
@@ -44,6 +35,16 @@ def ones(*shape: int, form: torch.dtype = torch.bfloat16) -> torch.Tensor:
     return whole[pages - size : pages].view(form).view(shape).fill_(1)
 
 torch.empty = lambda *shape, dtype=torch.float32: ones(*shape, form=dtype)  # the results of kernels
+"""
+
+CALLS = """
+from shards.native.attention import SegmentAttention
+from shards.native.int8_product import Int8Product
+from shards.native.encoder import Codes, Finish, Projection, Rest
+from shards.native.normed import Norm, Norms
+from shards.native.rows import Scaled, row_adder, row_converter, row_gate
+from shards.native.split import QkvBuffers, qkv_splitter
+from shards.native.bf16_product import Bf16Product
 
 def attend(
     length: int, past: int, share: int, dim: int, causal: bool, reach: int | None = None
@@ -117,15 +118,41 @@ for form in forms:
 print("sound")
 """
 
+AVX2_CALLS = """
+from shards.native.int16_product import Int16Product
 
+torch.zeros = lambda *shape, dtype=torch.float32: ones(*shape, form=dtype).zero_()
+for form in (torch.float32, torch.bfloat16):
+    for rows, inputs, outputs in ((1, 1, 1), (5, 17, 16), (13, 60, 70), (300, 131, 128)):
+        weights = [ones(outputs, inputs, form=form), ones(3, inputs, form=form)]
+        product = Int16Product(library, weights, ones(outputs + 3, form=torch.float32))
+        found = product(ones(rows, inputs, form=torch.float32))
+        torch.testing.assert_close(found, torch.full_like(found, inputs + 1))
+        assert bool(product(ones(rows, inputs, form=torch.float32) * math.nan).isnan().all())
+print("sound")
+"""
+
+
+@needs_kernels
 @pytest.mark.skipif(obstacle() is not None, reason=str(obstacle()))
 def test_no_address_is_wrong_and_no_arithmetic_undefined(tmp_path: Path) -> None:
+    are_sound(tmp_path, GUARDED + CALLS)
+
+
+@needs_avx2
+@pytest.mark.skipif(obstacle() is not None, reason=str(obstacle()))
+def test_neither_is_any_of_the_kernels_for_avx2(tmp_path: Path) -> None:
+    are_sound(tmp_path, GUARDED + AVX2_CALLS)
+
+
+def are_sound(tmp_path: Path, calls: str) -> None:
+    """Run calls of kernels that are compiled with the sanitizers."""
     preloaded = sanitizer()
     if not preloaded.is_absolute():
         pytest.skip("this compiler has no address sanitizer")
     build(tmp_path / "sanitised.so", extra=FLAGS)
     done = subprocess.run(
-        [sys.executable, "-c", CALLS, tmp_path / "sanitised.so"],
+        [sys.executable, "-c", calls, tmp_path / "sanitised.so"],
         capture_output=True,
         text=True,
         cwd=FOLDER.parents[1],

@@ -27,6 +27,7 @@ from gateway.http.accounting import request_finished
 from gateway.http.admin_endpoints import AdminEndpoints
 from gateway.http.auth import Auth
 from gateway.http.gateway_state import GatewayState
+from gateway.http.history import look_at_jobs
 from gateway.http.keys import Gate, keys_of
 from gateway.http.middleware import BodyLimit, Errors, Observe
 from gateway.http.read_endpoints import ReadEndpoints
@@ -248,11 +249,12 @@ def _lifespan(state: GatewayState) -> Callable[[Starlette], AbstractAsyncContext
         storing = asyncio.create_task(
             state.score_cache.run(lambda: state.fleet.models), name="score stores"
         )
+        looking = asyncio.create_task(look_at_jobs(state), name="history")
         try:
             yield
         finally:
             state.stopping = True
-            for task in (reloading, storing):
+            for task in (reloading, storing, looking):
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task

@@ -25,6 +25,7 @@ ALLOWED = {
     "gateway/serving/score_cache/stores/chain.py": "when a score was made, for other processes",
     "gateway/serving/score_cache/stores/disk.py": "which scores have expired, by that time",
     "gateway/serving/score_cache/stores/score_store.py": "the same",
+    "gateway/http/history.py": "the times of the history, as people read them",
     "gateway/http/read_endpoints.py": "the `unix` of /health, as infinity's clients read it",
     "gateway/telemetry/tracing.py": "when a span began, as traces have it",
     "shards/worker/startup.py": "whether a file was changed since the load, by its own time",

@@ -1,4 +1,4 @@
-"""Accounting of a finished request for scores or vectors: metrics, figures, span, and key."""
+"""Accounting of a finished request: metrics, figures, history, span, and key."""
 
 import time
 
@@ -18,13 +18,22 @@ def request_finished(state: GatewayState, context: RequestContext) -> None:
     state.metrics.request_finished(
         context.model, context.dialect.name, context.status, context.seconds
     )
+    now = time.monotonic()
     state.requests.add(
         context.model,
         context.status,
         wait=context.timeline.longest_wait_seconds,
         work=context.timeline.compute_seconds,
         total=context.seconds,
-        now=time.monotonic(),
+        now=now,
+    )
+    state.history.add(
+        context.model,
+        context.status,
+        documents=context.documents,
+        tokens=context.tokens,
+        seconds=context.seconds,
+        now=now,
     )
     if state.tracing is not None:
         _trace(state.tracing, context)

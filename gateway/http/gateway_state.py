@@ -9,6 +9,7 @@ from gateway.serving.fleet import Fleet
 from gateway.serving.reload import Reloads
 from gateway.serving.score_cache.score_cache import ScoreCache
 from gateway.serving.shadow_traffic import Shadows
+from gateway.telemetry.history import History
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.request_log import RequestLog
 from gateway.telemetry.tracing import Tracing
@@ -21,6 +22,7 @@ class GatewayState:
     Attributes:
         gate: authenticates requests.
         requests: counts and times of rerank requests by model.
+        history: their figures since the start, step by step.
         tracing: sends spans, where tracing is configured.
         limits: the limits of one request.
         connections: the most connections at a time.
@@ -42,6 +44,7 @@ class GatewayState:
     limits: Limits
     connections: int
     requests: RequestLog = field(default_factory=RequestLog)
+    history: History = field(default_factory=lambda: History(time.monotonic()))
     tracing: Tracing | None = None
     ready_when_idle: bool = True
     warnings: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from gateway.dialects.tei import TeiInfo, reranker
 from gateway.domain.errors import NotFound, Unauthorized, UnknownModel
 from gateway.http import health
 from gateway.http.gateway_state import GatewayState
+from gateway.http.history import history_of
 from gateway.http.keys.sent import sent_key
 from gateway.http.model_access import reachable, resolve
 from gateway.http.openapi import document, page
@@ -110,7 +111,8 @@ class ReadEndpoints:
         return reply(request.scope, report, 200 if scores else 503)
 
     async def status(self, request: Request) -> Response:
-        """Report the full status, as `gateway status` shows it."""
+        """Report the full status, as `gateway status` shows it, with a history if it is asked."""
+        history = history_of(self._state, request.query_params)
         models = self._fleet.status()
         status = GatewayStatus(
             version=__version__,
@@ -124,6 +126,7 @@ class ReadEndpoints:
             warnings=self._state.warnings,
             score_cache=self._state.score_cache.status(self._fleet.models),
             figures=self._figures(models),
+            history=history,
         )
         return reply(request.scope, status)
 

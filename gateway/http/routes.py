@@ -165,7 +165,15 @@ READS: dict[str, Endpoint] = {
     "/v1/health/ready": _READY,
     "/version": Endpoint("version", "The version of the gateway.", Version, needs=Need.NOTHING),
     "/status": Endpoint(
-        "status", "The full status, as `gateway status` shows it.", GatewayStatus, needs=Need.ADMIN
+        "status",
+        "The full status, as `gateway status` shows it.",
+        GatewayStatus,
+        (200, 400, 404),
+        query={
+            "history": "`hour` or `day`: the requests in steps of 10 s, or of a minute, as well.",
+            "model": "The name of which the history is shown; all requests if it is missing.",
+        },
+        needs=Need.ADMIN,
     ),
     "/metrics": Endpoint(
         "metrics",

@@ -46,12 +46,10 @@ class Tally:
         self._forget(now)
         return sum(documents for _, documents in self._recent) / _RATE_SECONDS
 
-    def latency_seconds(self, quantile: float) -> float:
-        """Return a quantile of the last latencies; 0 before the first."""
-        if not self._latencies:
-            return 0.0
-        ordered = sorted(self._latencies)
-        return ordered[min(len(ordered) - 1, int(quantile * len(ordered)))]
+    def latency_seconds(self, *quantiles: float) -> tuple[float, ...]:
+        """Return quantiles of the last latencies, which are sorted once; 0 before the first."""
+        ordered = sorted(self._latencies) or [0.0]
+        return tuple(ordered[min(len(ordered) - 1, int(each * len(ordered)))] for each in quantiles)
 
     def _forget(self, now: float) -> None:
         while self._recent and self._recent[0][0] <= now - _RATE_SECONDS:

@@ -103,6 +103,11 @@ class Model:
         return not self.presence.is_wanted and not self.is_draining
 
     @property
+    def jobs(self) -> tuple[int, int]:
+        """The jobs in its queue, and those inside its shards."""
+        return len(self._dispatch), sum(shard.replica.queue for shard in self.replicas)
+
+    @property
     def capacity(self) -> Capacity:
         """The values by which a request is cut into jobs."""
         return Capacity(

@@ -95,6 +95,7 @@ def shard_status(supervisor: Supervisor, tally: Tally, max_shard_memory_mb: int 
     """Return the status of a shard."""
     replica, spec, now = supervisor.replica, supervisor.spec, time.monotonic()
     facts = replica.facts
+    p50, p95 = tally.latency_seconds(0.5, 0.95)
     return ShardStatus(
         name=spec.name,
         pid=supervisor.pid,
@@ -112,8 +113,8 @@ def shard_status(supervisor: Supervisor, tally: Tally, max_shard_memory_mb: int 
         documents=tally.documents,
         tokens=tally.tokens,
         documents_per_second=round(tally.documents_per_second(now), 1),
-        p50_ms=round(1000 * tally.latency_seconds(0.5), 2),
-        p95_ms=round(1000 * tally.latency_seconds(0.95), 2),
+        p50_ms=round(1000 * p50, 2),
+        p95_ms=round(1000 * p95, 2),
         memory_bytes=supervisor.memory_bytes,
         last_error=supervisor.last_error,
         warnings=(

@@ -5,6 +5,7 @@ These are the keys of the JSON behind `gateway status`; keys may be added, none 
 
 from dataclasses import dataclass, field
 
+from gateway.telemetry.history_figures import HistoryFigures
 from gateway.telemetry.model_agreement import Agreement
 from gateway.telemetry.request_figures import Figures
 from gateway.telemetry.score_cache_status import ScoreCacheStatus
@@ -277,7 +278,10 @@ class ShadowStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayStatus:
-    """The whole gateway: models, other names, shadows and keys, in the order of their files."""
+    """The whole gateway: models, other names, shadows and keys, in the order of their files.
+
+    `history` is there if the query asks for it.
+    """
 
     version: str
     uptime_seconds: float
@@ -290,3 +294,4 @@ class GatewayStatus:
     warnings: tuple[str, ...] = ()
     score_cache: ScoreCacheStatus = field(default_factory=ScoreCacheStatus)
     figures: Figures = field(default_factory=Figures)
+    history: HistoryFigures | None = None

@@ -5,12 +5,11 @@ from gateway.scheduling.accounting import Tally
 
 def test_counts_and_latencies() -> None:
     tally = Tally()
-    assert tally.latency_seconds(0.95) == 0.0
+    assert tally.latency_seconds(0.5, 0.95) == (0.0, 0.0)
     for place in range(100):
         tally.add(documents=2, tokens=10, seconds=place / 100, now=float(place))
     assert (tally.documents, tally.tokens) == (200, 1000)
-    assert tally.latency_seconds(0.5) == 0.5
-    assert tally.latency_seconds(0.95) == 0.95
+    assert tally.latency_seconds(0.5, 0.95) == (0.5, 0.95)
 
 
 def test_the_rate_is_that_of_the_last_ten_seconds() -> None:

@@ -50,7 +50,10 @@ def main() -> int:
 def playground(browser: Browser, url: str) -> None:
     """Two models and a Russian example, in the light."""
     page = _open(browser, f"{url}/#playground", "light")
+    unfold = page.locator("#options summary")
+    unfold.click()
     page.get_by_label("Compare with").select_option("embedded-qwen3")
+    unfold.click()
     for _ in range(2):  # the first one pays for what is done once
         page.get_by_role("button", name="Столица Франции").click()
         expect(page.locator("#outcome")).not_to_have_attribute("aria-busy", "true", timeout=30_000)

@@ -1,8 +1,9 @@
 // The page: the current view, the health of the gateway, and the form for a key.
 
-import { find, setText } from "./dom.js";
+import { bringIntoView, find, setText } from "./dom.js";
 import { ask, key } from "./gateway.js";
-import { readModels, startPlayground } from "./playground.js";
+import { readModels } from "./models.js";
+import { rankFirstExample, repeatRefused, startPlayground } from "./playground.js";
 import { startStatus, stopStatus } from "./status.js";
 
 const HEALTH_EVERY_MS = 3000;
@@ -11,6 +12,7 @@ const HEALTH_TIMEOUT_SECONDS = 3;
 let view = "playground";
 let readStates = null; // the states of the models when their list was last read
 let isKeyNeeded = false;
+let refusedView = null; // the view for which the present key is not enough
 
 // -- views -----------------------------------------------------------------------------------------
 
@@ -24,6 +26,8 @@ function showView() {
     else link.removeAttribute("aria-current");
   }
   document.title = view === "status" ? "Status · Rerank gateway" : "Rerank gateway";
+  if (refusedView !== null && refusedView !== view) hideKeyForm();
+  rankFirstExample();
   watch();
 }
 
@@ -58,29 +62,78 @@ function showHealth(state, words) {
 
 async function models(states) {
   if (states === readStates || isKeyNeeded) return;
+  const sent = key.get();
   try {
     await readModels();
     readStates = states;
+    rankFirstExample();
   } catch (refusal) {
-    if (refusal.needsKey) askForKey(refusal);
+    if (refusal.needsKey && key.get() === sent) askForKey(refusal);
   }
 }
 
 // -- the key ---------------------------------------------------------------------------------------
 
+const REASONS = {
+  missing_api_key: "This gateway needs an API key.",
+  forbidden: "The status is for operators: use an API key with admin = true.",
+};
+
 function askForKey(refusal, { byHand = false } = {}) {
-  isKeyNeeded = true;
-  find("key-form").hidden = false;
-  setText(find("key-reason"), refusal.message);
-  if (byHand) find("key").focus();
+  isKeyNeeded = refusal.needsKey;
+  refusedView = refusal.needsKey ? null : view;
+  showKeyForm(REASONS[refusal.code] ?? refusal.message);
+  if (byHand) focusKey();
 }
 
-function useKey(value) {
-  if (value) key.set(value);
-  else key.forget();
-  find("key").value = "";
+function focusKey() {
+  find("key").focus({ preventScroll: true });
+  bringIntoView(find("key-form"));
+}
+
+function showKeyForm(reason) {
+  setText(find("key-reason"), reason);
+  find("key-form").hidden = false;
+  showKeyButtons();
+}
+
+function hideKeyForm() {
   find("key-form").hidden = true;
+  refusedView = null;
+  showKeyButtons();
+}
+
+function showKeyButtons() {
+  find("key-forget").hidden = find("key-open").hidden = !key.get();
+  find("key-open").setAttribute("aria-expanded", String(!find("key-form").hidden));
+}
+
+/** Tries a key; the form stays open while the gateway refuses it. */
+async function useKey(value) {
+  key.set(value);
+  find("key").value = "";
+  try {
+    await readModels();
+  } catch (refusal) {
+    if (refusal.needsKey) key.forget();
+    askForKey(refusal, { byHand: true });
+    return;
+  }
   isKeyNeeded = false;
+  hideKeyForm();
+  find("main").focus({ preventScroll: true });
+  readAgain();
+  repeatRefused();
+}
+
+function forgetKey() {
+  key.forget();
+  hideKeyForm();
+  isKeyNeeded = false;
+  readAgain();
+}
+
+function readAgain() {
   readStates = null;
   health();
   stopStatus();
@@ -91,10 +144,16 @@ find("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
   useKey(find("key").value.trim());
 });
-find("key-forget").addEventListener("click", () => useKey(""));
+find("key-forget").addEventListener("click", forgetKey);
+find("key-open").addEventListener("click", () => {
+  if (!find("key-form").hidden) return hideKeyForm();
+  showKeyForm("");
+  focusKey();
+});
 window.addEventListener("hashchange", showView);
 document.addEventListener("visibilitychange", watch);
 
 startPlayground(askForKey);
+showKeyButtons();
 showView();
 pollHealth();

@@ -34,3 +34,19 @@ export function showProblem(node, problem) {
   setText(node, problem);
   node.hidden = !problem;
 }
+
+/** Shows the problem of a field below it, or removes it if the problem is empty. */
+export function showFault(field, problem) {
+  showProblem(find(`${field.id}-problem`), problem);
+  if (problem) field.setAttribute("aria-invalid", "true");
+  else field.removeAttribute("aria-invalid");
+}
+
+/**
+ * Jumps to the start of an element, unless its start is in the upper half of the window. A smooth
+ * scroll would go on below what is shown next.
+ */
+export function bringIntoView(node) {
+  const { top } = node.getBoundingClientRect();
+  if (top < 0 || top > innerHeight / 2) node.scrollIntoView({ behavior: "instant", block: "start" });
+}

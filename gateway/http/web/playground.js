@@ -1,49 +1,108 @@
-// The playground: sends requests from the form, and shows their replies in columns.
+// The playground: the form, its requests, examples, and copies of a request for programs.
 
 import { asCurl, asPython } from "./copies.js";
-import { documentsOf, linesOf } from "./documents.js";
-import { element, find, setText, showProblem } from "./dom.js";
+import { documents, fillDocuments, faultOfDocuments, startDocuments } from "./document_field.js";
+import { bringIntoView, element, find, setText, showFault } from "./dom.js";
 import { EXAMPLES } from "./examples.js";
 import { ask, key } from "./gateway.js";
-import { placesOf, ranking } from "./ranking.js";
+import { areReady, chosenModels, startModels } from "./models.js";
+import { clearOutcome, showOutcome, showWaiting, startOutcome } from "./outcome.js";
 
 const PATH = "rerank";
-let opened = null; // documents of a file, which replace the typed ones
 let running = null; // the controller that aborts the open requests
+let isRefused = false; // the last request lacked a valid key
+let untouched = []; // fields whose text is that of an example
+let wasFilled = false; // by hand or with an example
+let reportLackOfKey; // called with the refusal of a request
 
 /** Connects the form; `askForKey` is called with a refusal for the lack of a valid key. */
 export function startPlayground(askForKey) {
+  reportLackOfKey = askForKey;
+  startDocuments();
+  startModels();
+  startOutcome(() => running?.abort());
   find("ask").addEventListener("submit", (event) => {
     event.preventDefault();
-    rerank(askForKey);
+    rerank();
   });
-  find("ask").addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) find("ask").requestSubmit();
-  });
-  find("stop").addEventListener("click", () => running?.abort());
+  find("ask").addEventListener("keydown", submitByKey);
   find("copy-curl").addEventListener("click", () => copy("curl", asCurl));
   find("copy-python").addEventListener("click", () => copy("Python", asPython));
   find("examples").append(...EXAMPLES.map(exampleButton));
-  find("columns").addEventListener("pointerover", showTwins);
-  find("columns").addEventListener("pointerleave", () => markTwins(null));
-  startFiles();
+  find("clear").addEventListener("click", clear);
+  for (const field of [find("query"), find("documents")]) {
+    field.addEventListener("input", typed);
+    field.addEventListener("focus", selectExample);
+  }
 }
 
-/** Reads the list of models; keeps the chosen ones. */
-export async function readModels() {
-  const { data } = await ask("v1/models", { seconds: 5 });
-  const preferred = data.find((model) => model.default) ?? data[0];
-  offer(find("model"), data.map(choice), find("model").value || preferred?.id);
-  offer(find("other"), [["", "no other"], ...data.map(choice)], find("other").value);
+/** Ranks the first example if nothing was filled in yet and the model is ready. */
+export function rankFirstExample() {
+  const isEmpty = !find("query").value && !find("documents").value && !documents().length;
+  if (wasFilled || !isEmpty || !areReady() || find("view-playground").hidden) return;
+  fill(EXAMPLES[0]);
+  send();
 }
 
-function choice(model) {
-  return [model.id, model.state === "ready" ? model.id : `${model.id} (${model.state})`];
+/** Sends the last request again if it was refused for the lack of a valid key. */
+export function repeatRefused() {
+  if (isRefused) rerank();
 }
 
-function offer(select, choices, chosen) {
-  select.replaceChildren(...choices.map(([value, text]) => element("option", { value }, text)));
-  if (choices.some(([value]) => value === chosen)) select.value = chosen;
+// -- the form --------------------------------------------------------------------------------------
+
+function submitByKey(event) {
+  const isBare = event.target === find("query") && !event.shiftKey && !event.isComposing;
+  if (event.key !== "Enter" || !(isBare || event.ctrlKey || event.metaKey)) return;
+  event.preventDefault();
+  find("ask").requestSubmit();
+}
+
+function exampleButton(example) {
+  const button = element("button", { type: "button", class: "small", lang: example.language }, example.label);
+  button.addEventListener("click", () => {
+    fill(example);
+    find("ask").requestSubmit();
+  });
+  return button;
+}
+
+function fill(example) {
+  find("query").value = example.query;
+  fillDocuments(example.documents.join("\n"));
+  showFault(find("query"), "");
+  untouched = [find("query"), find("documents")];
+  wasFilled = true;
+}
+
+function clear() {
+  running?.abort();
+  running = null;
+  fill({ query: "", documents: [] });
+  clearOutcome();
+  find("query").focus();
+}
+
+function typed({ target }) {
+  untouched = untouched.filter((field) => field !== target);
+  wasFilled = true;
+  if (target === find("query")) showFault(target, "");
+}
+
+/** Selects the text of an example, so that typing replaces it. */
+function selectExample({ target }) {
+  if (untouched.includes(target)) target.select();
+}
+
+/** Shows what is missing below its field; returns whether anything is. */
+function isIncomplete() {
+  showFault(find("query"), find("query").value.trim() ? "" : "Write a query: what should the documents be ranked for?");
+  showFault(find("documents"), faultOfDocuments());
+  const field = document.querySelector("#ask [aria-invalid]");
+  if (!field) return false;
+  (field.hidden ? find("file") : field).focus();
+  bringIntoView(field.closest(".field"));
+  return true;
 }
 
 // -- the request -----------------------------------------------------------------------------------
@@ -54,19 +113,22 @@ function request(model) {
   return {
     ...(model ? { model } : {}),
     query: find("query").value,
-    documents: opened ?? linesOf(find("documents").value),
+    documents: documents(),
     ...(instruction ? { instruction } : {}),
     ...(find("long").value ? { long_documents: find("long").value } : {}),
     ...(top ? { top_n: /^\d+$/.test(top) ? Number(top) : top } : {}), // the gateway reports an invalid one
   };
 }
 
-function chosenModels() {
-  const [model, other] = [find("model").value, find("other").value];
-  return other ? [model, other] : [model];
+async function rerank() {
+  if (isIncomplete()) return;
+  const sent = send();
+  bringIntoView(find("outcome"));
+  if (await sent) bringIntoView(find("outcome"));
 }
 
-async function rerank(askForKey) {
+/** Sends the request and shows its outcome; returns whether it is shown. */
+async function send() {
   running?.abort();
   const mine = (running = new AbortController());
   const models = chosenModels();
@@ -75,134 +137,16 @@ async function rerank(askForKey) {
   const asked = bodies.map((body) => ask(PATH, { body: { ...body, return_details: true }, signal: mine.signal }));
   const answers = await Promise.allSettled(asked);
   stopClock();
-  if (running !== mine) return; // a later request has replaced this one
+  if (running !== mine) return false; // a later request has replaced this one
   running = null;
-  find("stop").hidden = true;
-  find("outcome").removeAttribute("aria-busy");
-  show(models, bodies[0].documents, answers);
-  bringIntoView(find("outcome"));
   const refused = answers.find(({ reason }) => reason?.needsKey);
-  if (refused) askForKey(refused.reason, { byHand: true });
-}
-
-function showWaiting(models) {
-  const names = models.map((model) => model || "the default model").join(" and ");
-  const started = performance.now();
-  const clock = element("span", { "aria-hidden": "true" });
-  find("outcome").setAttribute("aria-busy", "true");
-  find("summary").replaceChildren(`Asking ${names} … `, clock);
-  find("stop").hidden = false;
-  const tick = setInterval(() => setText(clock, `${Math.round((performance.now() - started) / 1000)} s`), 1000);
-  return () => clearInterval(tick);
-}
-
-function bringIntoView(node) {
-  const hasReducedMotion = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  const { top } = node.getBoundingClientRect();
-  if (top > innerHeight * 0.7) node.scrollIntoView({ behavior: hasReducedMotion ? "instant" : "smooth", block: "start" });
-}
-
-// -- the replies -----------------------------------------------------------------------------------
-
-function show(models, documents, answers) {
-  const first = answers[0].status === "fulfilled" ? placesOf(answers[0].value) : null;
-  find("columns").classList.toggle("two", models.length > 1);
-  find("columns").replaceChildren(
-    ...answers.map((answer, place) => column(models[place], answer, documents, place ? first : null)),
-  );
-  const failed = answers.filter(({ status }) => status === "rejected").length;
-  const stopped = answers.every(({ reason }) => reason?.name === "AbortError");
-  setText(find("summary"), stopped ? "Stopped." : failed ? `No ranking from ${failed} of ${models.length}.` : summaryOf(documents, answers));
-}
-
-function summaryOf(documents, answers) {
-  const count = `${documents.length} ${documents.length === 1 ? "document" : "documents"}`;
-  const models = answers.map(({ value }) => `${value.model} in ${value.processing_time_ms.toFixed(0)} ms`);
-  const marks = answers.length > 1 ? ` The marks ▲ ▼ are places gained and lost against ${answers[0].value.model}.` : "";
-  return `${count} ranked by ${models.join(", by ")}.${marks}`;
-}
-
-function column(model, answer, documents, before) {
-  if (answer.status === "rejected") {
-    return element("section", { class: "column" }, element("h2", {}, model || "default"), problem(answer.reason));
+  isRefused = Boolean(refused);
+  if (!refused) showOutcome(models, bodies[0].documents, answers);
+  else {
+    clearOutcome();
+    reportLackOfKey(refused.reason, { byHand: true });
   }
-  const reply = answer.value;
-  return element(
-    "section",
-    { class: "column", "aria-label": `Ranking by ${reply.model}` },
-    element("h2", {}, reply.model),
-    element("p", { class: "hint" }, `${reply.usage.total_tokens} tokens, ${reply.processing_time_ms.toFixed(1)} ms`),
-    ...(reply.meta.warnings ?? []).map((line) => element("p", { class: "notice" }, line)),
-    ...ranking(reply, documents, before),
-  );
-}
-
-function problem(refusal) {
-  if (refusal.name === "AbortError") return element("p", { class: "hint" }, "Stopped before the reply.");
-  const where = [refusal.status || "", refusal.code, refusal.id && `request ${refusal.id}`].filter(Boolean).join(" · ");
-  return element(
-    "div",
-    { class: "notice problem", role: "alert" },
-    element("p", {}, refusal.message),
-    where ? element("p", { class: "hint" }, where) : null,
-  );
-}
-
-function showTwins(event) {
-  markTwins(event.target.closest(".result")?.dataset.index ?? null);
-}
-
-function markTwins(index) {
-  for (const result of document.querySelectorAll(".columns.two .result")) {
-    result.classList.toggle("twin", result.dataset.index === index);
-  }
-}
-
-// -- files, examples, copies -----------------------------------------------------------------------
-
-function startFiles() {
-  const [drop, file] = [find("drop"), find("file")];
-  file.addEventListener("change", () => file.files.length && open(file.files[0]));
-  find("opened-close").addEventListener("click", () => {
-    useFile(null);
-    find("documents").focus();
-  });
-  for (const name of ["dragover", "dragleave", "drop"]) {
-    drop.addEventListener(name, (event) => {
-      event.preventDefault();
-      drop.classList.toggle("over", name === "dragover");
-      if (name === "drop" && event.dataTransfer.files.length) open(event.dataTransfer.files[0]);
-    });
-  }
-}
-
-async function open(file) {
-  try {
-    useFile(file.name, documentsOf(file.name, await file.arrayBuffer()));
-    showProblem(find("file-error"), "");
-  } catch (error) {
-    showProblem(find("file-error"), error.message);
-  }
-  find("file").value = ""; // or the same file could not be opened again
-}
-
-function useFile(name, documents = null) {
-  opened = documents;
-  find("opened").hidden = !documents;
-  find("documents").hidden = Boolean(documents);
-  setText(find("opened-name"), name ?? "");
-  setText(find("opened-count"), documents ? `${documents.length.toLocaleString("en")} documents` : "");
-}
-
-function exampleButton(example) {
-  const button = element("button", { type: "button", class: "small", lang: example.language }, example.label);
-  button.addEventListener("click", () => {
-    useFile(null);
-    find("query").value = example.query;
-    find("documents").value = example.documents.join("\n");
-    find("ask").requestSubmit();
-  });
-  return button;
+  return !refused;
 }
 
 async function copy(language, write) {

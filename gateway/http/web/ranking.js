@@ -1,9 +1,11 @@
 // One model's reply as a ranked list: bars, scores, margins, marks.
 
-import { element } from "./dom.js";
+import { bringIntoView, element } from "./dom.js";
 
+const SHOWN_AT_FIRST = 10;
+const FEW = 2; // more, for which a button is not worth its place
 const SHOWN_AT_ONCE = 100;
-const LONG_TEXT = 400;
+const LONG_TEXT = 300;
 const AROUND = 120;
 
 /** Returns the place of every document, from 1, by its index: first the results, then by score. */
@@ -15,19 +17,48 @@ export function placesOf(reply) {
   return places;
 }
 
-/** Returns the list of a reply; `before` has the places by the model that it is compared with. */
-export function ranking(reply, documents, before) {
+/**
+ * Returns the list of a reply, folded. `before` has the places by the model that it is compared
+ * with; `folds` collects the lists that are folded and unfolded together.
+ */
+export function ranking(reply, documents, before, folds) {
   const list = element("ol", { class: "ranking" });
-  const rows = reply.results.map((result, rank) => () => row(result, rank + 1, documents[result.index], before));
-  const more = element("button", { type: "button" });
-  const extend = () => {
-    list.append(...rows.splice(0, SHOWN_AT_ONCE).map((make) => make()));
-    more.textContent = `Show ${Math.min(SHOWN_AT_ONCE, rows.length)} of ${rows.length} more`;
-    more.hidden = !rows.length;
+  const total = reply.results.length;
+  const atFirst = total > SHOWN_AT_FIRST + FEW ? SHOWN_AT_FIRST : total;
+  const show = (count) => {
+    const shown = list.children.length;
+    const added = reply.results.slice(shown, count);
+    list.append(...added.map((result, place) => row(result, shown + place + 1, documents[result.index], before)));
+    list.replaceChildren(...[...list.children].slice(0, count));
   };
-  more.addEventListener("click", extend);
-  extend();
-  return [list, more];
+  show(atFirst);
+  return total > atFirst ? [list, foldButtons({ list, show, atFirst, total }, folds)] : [list];
+}
+
+function foldButtons({ list, show, atFirst, total }, folds) {
+  const more = element("button", { type: "button" });
+  const fewer = element("button", { type: "button" }, `Show the first ${atFirst} only`);
+  const fold = (count) => {
+    show(count);
+    const rest = total - list.children.length;
+    more.textContent = rest > SHOWN_AT_ONCE ? `Show ${SHOWN_AT_ONCE} of ${rest.toLocaleString("en")} more` : `Show ${rest} more`;
+    more.hidden = !rest;
+    fewer.hidden = count === atFirst;
+  };
+  more.addEventListener("click", () => {
+    const shown = list.children.length;
+    folds.forEach((other) => other(shown + SHOWN_AT_ONCE));
+    list.children[shown].tabIndex = -1; // the button may be gone, and the focus with it
+    list.children[shown].focus();
+  });
+  fewer.addEventListener("click", () => {
+    folds.forEach((other) => other(atFirst));
+    more.focus({ preventScroll: true });
+    bringIntoView(list.closest(".column"));
+  });
+  folds.push(fold);
+  fold(atFirst);
+  return element("div", { class: "row" }, more, fewer);
 }
 
 function row(result, place, text, before) {

@@ -3,7 +3,7 @@
 import json
 import shutil
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +122,19 @@ def save(folder: Path, name: str, text: str) -> Path:
     file = folder / name
     file.write_text(text, encoding="utf-8")
     return file
+
+
+def fill(page: Page, query: str, documents: Sequence[str]) -> None:
+    """Write a query, and documents one per line."""
+    page.get_by_label("Query").fill(query)
+    page.get_by_label("Documents", exact=True).fill("\n".join(documents))
+
+
+def options(page: Page) -> Page:
+    """Unfold the options."""
+    if not page.locator("#options").evaluate("node => node.open"):
+        page.locator("#options summary").click()
+    return page
 
 
 def submit(page: Page) -> Locator:

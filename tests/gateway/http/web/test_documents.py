@@ -14,7 +14,8 @@ def test_a_file_is_opened_and_closed_again(visit: Visit, tmp_path: Path) -> None
     page.get_by_label("Query").fill("second line")
     lines = '"first\\nsecond line"\n\n{"text": "other", "title": "A title"}\n'
     page.get_by_label("Open a file").set_input_files(save(tmp_path, "some.jsonl", lines))
-    expect(page.locator("#opened")).to_contain_text("some.jsonl2 documents")
+    expect(page.locator("#opened")).to_contain_text("some.jsonl")
+    expect(page.locator("#documents-hint")).to_have_text("2 documents, JSON lines.")
     assert len(indices(submit(page))) == 2
     assert last_body(visit)["documents"] == ["first\nsecond line", "A title\nother"]
     page.get_by_role("button", name="Close the file").click()
@@ -36,7 +37,8 @@ def test_documents_in_json_are_those_of_the_command(
     page.get_by_label("Query").fill("q")
     file = save(tmp_path, name, content)
     page.get_by_label("Open a file").set_input_files(file)
-    expect(page.locator("#opened")).to_contain_text(f"{name}2 documents")
+    expect(page.locator("#opened")).to_contain_text(name)
+    expect(page.locator("#documents-hint")).to_contain_text("2 documents, JSON")
     submit(page)
     read = [document.text for document in read_documents([str(file)], [])]
     assert last_body(visit)["documents"] == read == ["one", "A title\ntwo"]
@@ -53,7 +55,7 @@ def test_a_file_is_dropped(visit: Visit) -> None:
         }"""
     )
     page.dispatch_event("#drop", "drop", {"dataTransfer": dropped})
-    expect(page.locator("#opened")).to_contain_text("2 documents")
+    expect(page.locator("#documents-hint")).to_have_text("2 documents, one per line.")
     submit(page)
     assert last_body(visit)["documents"] == ["one", "two"]
 

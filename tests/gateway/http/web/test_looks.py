@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.gateway.cli.conftest import Serving
-from tests.gateway.http.web.conftest import Visit, needs_chromium, visiting
+from tests.gateway.http.web.conftest import Visit, needs_chromium, options, visiting
 
 VIEWS = ("playground", "status")
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
@@ -62,7 +62,7 @@ def full(visit: Visit, view: str) -> Page:
     """Open a view with every kind of content."""
     page = visit.open(view)
     if view == "playground":
-        page.get_by_label("Compare with").select_option("broken")
+        options(page).get_by_label("Compare with").select_option("broken")
         page.get_by_role("button", name="Столица Франции").click()
         expect(page.locator(".result")).to_have_count(5)
         expect(page.locator("#columns").get_by_role("alert")).to_be_visible()
@@ -112,7 +112,7 @@ def test_a_request_can_be_sent_by_keyboard_alone(visit: Visit) -> None:
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     expect(page.get_by_role("button", name="Password")).to_be_focused()
-    for _ in range(4):
+    for _ in range(5):
         page.keyboard.press("Tab")
     expect(page.get_by_label("Query")).to_be_focused()
     page.keyboard.type("Что варят?")
@@ -129,6 +129,7 @@ def test_a_request_can_be_sent_by_keyboard_alone(visit: Visit) -> None:
 
 def test_the_focus_follows_the_page_and_is_visible(visit: Visit) -> None:
     page = visit.open()
+    page.evaluate("document.getElementById('options').open = true")
     order: list[dict[str, Any]] = []
     for _ in range(30):
         page.keyboard.press("Tab")
@@ -138,7 +139,8 @@ def test_the_focus_follows_the_page_and_is_visible(visit: Visit) -> None:
                 if (node === document.body) return { name: "the end" };
                 const ring = getComputedStyle(node.closest(".button") ?? node).outlineStyle;
                 const { top, left } = (node.closest(".button") ?? node).getBoundingClientRect();
-                return { name: node.id || node.textContent, ring, top: top + scrollY, left };
+                const name = node.id || node.closest("details")?.id || node.textContent;
+                return { name, ring, top: top + scrollY, left };
             }"""
         )
         if place["name"] == "the end":
@@ -147,8 +149,8 @@ def test_the_focus_follows_the_page_and_is_visible(visit: Visit) -> None:
     names = [place["name"] for place in order]
     assert names[:4] == ["Skip to content", "Playground", "Status", "API"]
     assert names[8:] == [
-        *("query", "file", "documents", "model", "other", "instruction", "long", "top"),
-        *("rerank", "copy-curl", "copy-python"),
+        *("clear", "query", "file", "documents", "rerank", "options"),
+        *("model", "other", "instruction", "long", "top", "copy-curl", "copy-python"),
     ]
     assert all(place["ring"] == "solid" for place in order), order
 

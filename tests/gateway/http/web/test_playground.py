@@ -7,13 +7,15 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
 from tests.gateway.cli.conftest import CLEAN, Serving
 from tests.gateway.http.web.conftest import (
     Visit,
+    fill,
     indices,
     last_body,
+    options,
     rerank,
     submit,
     visiting,
@@ -26,11 +28,6 @@ DOCUMENTS = [
     "Париж — столица Франции.",
     "Франция граничит с Испанией и Италией.",
 ]
-
-
-def fill(page: Page, query: str = QUERY, documents: list[str] = DOCUMENTS) -> None:
-    page.get_by_label("Query").fill(query)
-    page.get_by_label("Documents", exact=True).fill("\n".join(documents))
 
 
 def test_a_russian_query_is_typed_and_the_order_is_read(visit: Visit) -> None:
@@ -60,10 +57,11 @@ def test_two_models_stand_side_by_side_with_the_places_that_changed(visit: Visit
     words = ("чай", "Сена", "Рейн", "Лион", "кошка", "поезд", "сыр", "море", "снег", "роман")
     documents = [*DOCUMENTS, *(f"Здесь есть {word}." for word in words)]
     fill(page, QUERY, documents)
-    page.get_by_label("Model").select_option("embedded")
+    options(page).get_by_label("Model").select_option("embedded")
     page.get_by_label("Compare with").select_option("embedded-qwen3")
     columns = submit(page)
     expect(columns.get_by_role("heading")).to_have_text(["embedded", "embedded-qwen3"])
+    page.get_by_role("button", name="Show 4 more").first.click()  # in both columns
     before, after = indices(columns.nth(0)), indices(columns.nth(1))
     assert sorted(before) == sorted(after) == list(range(14))
     moves = [before.index(index) - place for place, index in enumerate(after)]
@@ -88,7 +86,7 @@ def test_places_are_right_for_documents_that_top_n_has_cut(visit: Visit) -> None
     page = visit.open()
     documents = [f"document about {word}" for word in ("tea", "coffee", "milk", "juice", "water")]
     fill(page, "what do cows give?", documents)
-    page.get_by_label("Compare with").select_option("embedded-qwen3")
+    options(page).get_by_label("Compare with").select_option("embedded-qwen3")
     page.get_by_label("Top n").fill("1")
     columns = submit(page)
     assert len(indices(columns.nth(1))) == 1
@@ -103,8 +101,8 @@ def test_places_are_right_for_documents_that_top_n_has_cut(visit: Visit) -> None
 
 def test_what_is_chosen_is_what_is_sent(visit: Visit) -> None:
     page = visit.open()
-    fill(page)
-    page.get_by_label("Model").select_option("embedded-qwen3")
+    fill(page, QUERY, DOCUMENTS)
+    options(page).get_by_label("Model").select_option("embedded-qwen3")
     page.get_by_label("Instruction").fill("Find the passage that answers the question")
     page.get_by_label("Top n").fill("2")
     assert len(indices(submit(page))) == 2
@@ -119,20 +117,17 @@ def test_what_is_chosen_is_what_is_sent(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "documents", "top", "said"),
+    ("top", "said"),
     [
-        ("", ["a"], "", "query is empty"),
-        ("q", [], "", "documents is empty"),
-        ("q", ["a"], "many", "top_n: "),
-        ("q", ["a"], "-3", "top_n"),
+        ("many", "top_n: "),
+        ("-3", "top_n"),
     ],
 )
 def test_an_error_is_shown_with_the_message_of_the_gateway(
-    visit: Visit, query: str, documents: list[str], top: str, said: str
+    visit: Visit, top: str, said: str
 ) -> None:
     page = visit.open()
-    fill(page, query, documents)
-    page.get_by_label("Top n").fill(top)
+    options(page).get_by_label("Top n").fill(top)
     with page.expect_response("**/rerank") as refusal:
         submit(page)
     error = refusal.value.json()
@@ -143,8 +138,8 @@ def test_an_error_is_shown_with_the_message_of_the_gateway(
 
 def test_one_model_may_fail_beside_the_other(visit: Visit) -> None:
     page = visit.open()
-    fill(page)
-    page.get_by_label("Compare with").select_option("embedded-qwen3")
+    fill(page, QUERY, DOCUMENTS)
+    options(page).get_by_label("Compare with").select_option("embedded-qwen3")
     page.evaluate("document.querySelector('#other option:checked').value = 'gone'")
     columns = submit(page)
     assert len(indices(columns.nth(0))) == 4
@@ -175,7 +170,7 @@ LONG = (
 def test_a_document_that_was_cut_has_a_mark_and_a_warning(visit: Visit) -> None:
     page = visit.open()
     fill(page, QUERY, [LONG, "Париж — столица Франции."])
-    page.get_by_label("Long documents").select_option("truncate")
+    options(page).get_by_label("Long documents").select_option("truncate")
     ranking = submit(page)
     cut = ranking.locator(".result").filter(has_text="#0")
     whole = ranking.locator(".result").filter(has_text="#1")
@@ -187,7 +182,7 @@ def test_a_document_that_was_cut_has_a_mark_and_a_warning(visit: Visit) -> None:
 def test_the_passage_that_decided_is_highlighted(visit: Visit) -> None:
     page = visit.open()
     fill(page, QUERY, [LONG, "Берлин — крупнейший город Германии."])
-    page.get_by_label("Long documents").select_option("passages")
+    options(page).get_by_label("Long documents").select_option("passages")
     ranking = submit(page)
     assert indices(ranking) == [0, 1]
     (said,) = (
@@ -207,7 +202,7 @@ def test_the_passage_that_decided_is_highlighted(visit: Visit) -> None:
 def test_long_documents_may_be_refused(visit: Visit) -> None:
     page = visit.open()
     fill(page, QUERY, [LONG])
-    page.get_by_label("Long documents").select_option("error")
+    options(page).get_by_label("Long documents").select_option("error")
     expect(submit(page).get_by_role("alert")).to_contain_text("documents[0]")
 
 
@@ -216,8 +211,11 @@ def test_a_long_document_is_opened_and_a_long_ranking_is_continued(visit: Visit)
     long = "Париж — столица Франции. " * 60
     fill(page, QUERY, [long, *(f"document {number}" for number in range(149))])
     ranking = submit(page)
-    assert len(indices(ranking)) == 100
-    page.get_by_role("button", name="Show 50 of 50 more").click()
+    assert len(indices(ranking)) == 10
+    page.get_by_role("button", name="Show 100 of 140 more").click()
+    expect(ranking.locator(".result").nth(10)).to_be_focused()
+    assert len(indices(ranking)) == 110
+    page.get_by_role("button", name="Show 40 more").click()
     assert sorted(indices(ranking)) == list(range(150))
     whole = page.get_by_role("button", name="Whole document")
     text = ranking.locator(".text.cut")
@@ -228,6 +226,10 @@ def test_a_long_document_is_opened_and_a_long_ranking_is_continued(visit: Visit)
     assert low
     assert high
     assert high["height"] > low["height"]
+    page.get_by_role("button", name="Show the first 10 only").click()
+    assert len(indices(ranking)) == 10
+    expect(page.get_by_role("button", name="Show 100 of 140 more")).to_be_focused()
+    expect(page.locator("#summary")).to_be_in_viewport()
 
 
 @pytest.fixture
@@ -245,7 +247,7 @@ def test_what_is_copied_runs_and_ranks_alike(copying: Visit, language: str) -> N
         "Whose 'quotes' \\ and \"these\"?",
         ["It's Ann's.", "Борщ варят из свёклы.", "$HOME `ls`"],
     )
-    page.get_by_label("Top n").fill("2")
+    options(page).get_by_label("Top n").fill("2")
     expected = indices(submit(page))
     page.get_by_role("button", name=f"Copy as {language}").click()
     expect(page.get_by_text(f"Copied for {language}.")).to_be_visible()
@@ -261,7 +263,7 @@ def test_what_is_copied_runs_and_ranks_alike(copying: Visit, language: str) -> N
 
 def test_where_there_is_no_clipboard_the_text_is_shown(visit: Visit) -> None:
     page = visit.open()
-    fill(page)
+    fill(page, QUERY, DOCUMENTS)
     page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
     page.get_by_role("button", name="Copy as curl").click()
     text = page.get_by_role("textbox", name="Copy this")

@@ -35,6 +35,7 @@ from gateway.http.request_context import context_of
 from gateway.http.rerank_endpoint import RerankEndpoint
 from gateway.http.responses import error_reply, on_http_error
 from gateway.http.routes import READS
+from gateway.scheduling.memory_check import refuse_too_large
 from gateway.scheduling.policy import FleetPolicy
 from gateway.serving.fleet import Fleet
 from gateway.serving.reload import Reloads
@@ -76,7 +77,8 @@ def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -
     reload serves `settings` again.
 
     Raises:
-        ConfigError: the file of keys cannot be used, or tracing is configured and not installed.
+        ConfigError: the file of keys cannot be used, a model can never fit into memory, or tracing
+            is configured and not installed.
     """
     state = _state(settings, read or (lambda: settings))
     rerank = _rerank_endpoint(state, settings)
@@ -89,9 +91,11 @@ def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -
 
 def _state(settings: Settings, read: Callable[[], Settings]) -> GatewayState:
     metrics = Metrics()
+    specs, policy = model_specs(settings), FleetPolicy.of(settings)
+    refuse_too_large(policy.room, specs)
     fleet = Fleet(
-        model_specs(settings),
-        FleetPolicy.of(settings),
+        specs,
+        policy,
         metrics,
         splits=split_specs(settings),
         cascades=cascade_specs(settings),

@@ -254,6 +254,14 @@ class ModelSettings(Section):
     """Time without a request after which the model is unloaded, in seconds; 0 for never. The next
     request loads it again, and waits for that. Answers of the score cache alone do not count."""
 
+    memory_mb: int = Field(default=0, ge=0, le=100_000_000)
+    """Memory of one shard at the peak of its load, in MiB, for `memory_budget`, until its first
+    load has been measured; 0 for an estimate from its files."""
+
+    gpu_memory_mb: int = Field(default=0, ge=0, le=100_000_000)
+    """Memory of one shard on its GPU, in MiB, for `memory_budget.gpu_mb`; 0 for an estimate from
+    its files. It is not measured."""
+
     scorer: Literal["auto", "cosine", "maxsim"] = "auto"
     """Computation of a score. `auto` serves rerankers, and refuses embedders. `cosine` serves a
     bi-encoder of sentence-transformers on purpose: query and document are encoded apart, and the

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from gateway.config.cascades import CascadeSettings
 from gateway.config.http_sections import HttpSettings, LimitSettings, TlsSettings
+from gateway.config.memory_section import MemoryBudgetSettings
 from gateway.config.model_sections import (
     CanarySettings,
     ModelSettings,
@@ -53,6 +54,7 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("`[http]`", "http", HttpSettings),
     ("`[tls]`", "tls", TlsSettings),
     ("`[supervision]`", "supervision", SupervisionSettings),
+    ("`[memory_budget]`", "memory_budget", MemoryBudgetSettings),
     ("`[models.NAME]`", "models.NAME", ModelSettings),
     ("`[[models.NAME.canaries]]`", "models.NAME.canaries", CanarySettings),
     ("`[models.NAME.shadow]`", "models.NAME.shadow", ShadowSettings),

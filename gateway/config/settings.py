@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from gateway.config import checks
 from gateway.config.cascades import CascadeSettings, cascade_problems
 from gateway.config.http_sections import HttpSettings, LimitSettings, TlsSettings
+from gateway.config.memory_section import MemoryBudgetSettings
 from gateway.config.model_sections import ModelSettings, SplitSettings, SupervisionSettings
 from gateway.config.problems import Problem
 from gateway.config.sections import InstructionName, InstructionText, Name, Seconds
@@ -142,6 +143,7 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     tls: TlsSettings = TlsSettings()
     supervision: SupervisionSettings = SupervisionSettings()
+    memory_budget: MemoryBudgetSettings = MemoryBudgetSettings()
 
     models: dict[Name, ModelSettings] = Field(default=EMBEDDED, min_length=1)
     """Models by public name, `[models.NAME]`. Unset, or `{}`: the two embedded ones. A reload of a

@@ -47,6 +47,8 @@ class ModelSpec:
         on_deadline: the answer to a request whose deadline passes, unless it chooses.
         load: time of the first load, at the start or with the first request.
         idle_seconds: time without a request after which it is unloaded; 0 for never.
+        memory_mb: stated memory of one shard at the peak of its load, in MiB; 0 for unknown.
+        gpu_memory_mb: stated memory of one shard on its GPU, in MiB; 0 for unknown.
         calibration: map from margins to relevance scores, and its data; `None` if not calibrated.
     """
 
@@ -64,7 +66,14 @@ class ModelSpec:
     on_deadline: OnDeadline = "fail"
     load: LoadAt = "start"
     idle_seconds: float = 0.0
+    memory_mb: int = 0
+    gpu_memory_mb: int = 0
     calibration: CalibrationEntry | None = None
+
+    @property
+    def stays_loaded(self) -> bool:
+        """True if it is loaded from the start on, and never unloaded by itself."""
+        return self.load == "start" and not self.idle_seconds
 
     @property
     def scale(self) -> Calibration:
@@ -171,6 +180,8 @@ def model_specs(settings: Settings, machine: Machine | None = None) -> tuple[Mod
             on_deadline=model.on_deadline,
             load=model.load,
             idle_seconds=model.idle_seconds,
+            memory_mb=model.memory_mb,
+            gpu_memory_mb=model.gpu_memory_mb,
             fallback=tuple(model_name(settings.models, one) or one for one in model.fallback),
             calibration=calibrations.get(name),
             shards=tuple(

@@ -207,6 +207,35 @@ def loading(model: str, allowed_seconds: float, left_seconds: float) -> ModelUna
     )
 
 
+def never_fits(model: str, pool: str, needed: int, budget: int, reason: str) -> ModelUnavailable:
+    """Return the error of a model for which a pool of memory has no room at any time."""
+    return ModelUnavailable(
+        f"model {model!r} takes {needed >> 20} MiB, and the {pool} has {budget >> 20} MiB for all "
+        "models (memory_budget), less than that beside those that stay loaded: its operator raises "
+        "the budget, unloads others, or lets them be idle (idle_seconds)",
+        retry_after_seconds=_UNAVAILABLE_SECONDS,
+        cause=reason,
+    )
+
+
+def waiting_for_room(
+    model: str, pool: str, needed: int, budget: int, others: int, seconds: float, reason: str
+) -> ModelUnavailable:
+    """Return the error of a request that cannot wait until there is room for its model.
+
+    Other models are counted, not named: the key of the request may not be for them.
+    """
+    count = f"{others} other{'' if others == 1 else 's'}"
+    return ModelUnavailable(
+        f"model {model!r} waits for {needed >> 20} MiB of the {pool}'s {budget >> 20} MiB for all "
+        f"models (memory_budget), held by {count}, for about {seconds:.0f} s: try "
+        "again later, or allow more time (X-Request-Timeout-Ms). `gateway status` shows its "
+        "operator who holds it",
+        retry_after_seconds=max(1, math.ceil(seconds)),
+        cause=reason,
+    )
+
+
 def retry_budget_spent(model: str, reason: str) -> RetryBudgetSpent:
     """Return the error of a lost job that is not scored again; `reason` is that of the loss."""
     return RetryBudgetSpent(

@@ -48,6 +48,8 @@ class Holding:
         last_use: seconds when a request was last inside.
         is_busy: whether a request is inside.
         is_fixed: whether it is never evicted.
+        is_kept: whether it is not evicted now, since its next revision is coming.
+        beside: the holdings that it has to fit beside, as they go only after it is loaded.
         may_evict: whether others are evicted for it.
         is_guess: whether its sizes are estimates, which count as what there is at most.
         least: what it takes for certain, in spite of a wrong estimate.
@@ -61,6 +63,8 @@ class Holding:
     last_use: float = 0.0
     is_busy: bool = False
     is_fixed: bool = False
+    is_kept: bool = False
+    beside: frozenset[str] = frozenset()
     may_evict: bool = True
     is_guess: bool = False
     least: Sizes = field(default_factory=dict)
@@ -133,7 +137,11 @@ class _Look:
         self._room = {pool: size - self._held(pool) for pool, size in budgets.items()}
         self._coming = {pool: self._held(pool, phase="leaving") for pool in budgets}
         self._unevicted = sorted(
-            (one for one in self._holdings if one.phase == "loaded" and not one.is_fixed),
+            (
+                one
+                for one in self._holdings
+                if one.phase == "loaded" and not (one.is_fixed or one.is_kept)
+            ),
             key=lambda one: one.last_use,
         )
         self._not_evicting: set[str] = set()  # pools: the first in line waits for models with work
@@ -158,7 +166,7 @@ class _Look:
 
     def place(self, one: Holding) -> None:
         """Decide about the next model in line."""
-        left = {pool: self._left_by_fixed(pool) for pool in self._budgets}
+        left = {pool: self._left_by_fixed(pool, one.beside) for pool in self._budgets}
         needs = {pool: size for pool, size in one.sizes.items() if pool in self._budgets and size}
         if one.is_guess:
             least = {pool: max(1, one.least.get(pool, 0)) for pool in needs}
@@ -183,8 +191,12 @@ class _Look:
         else:
             self._make_room(one, needs, short[0])
 
-    def _left_by_fixed(self, pool: str) -> int:
-        fixed = (one for one in self._holdings if one.is_fixed and one.phase == "loaded")
+    def _left_by_fixed(self, pool: str, beside: frozenset[str]) -> int:
+        fixed = (
+            one
+            for one in self._holdings
+            if one.phase == "loaded" and (one.is_fixed or one.name in beside)
+        )
         return self._budgets[pool] - sum(one.sizes.get(pool, 0) for one in fixed)
 
     def _with_coming(self) -> dict[str, int]:

@@ -53,6 +53,7 @@ class Model:
         quarantine: its suspected pairs, and those that are refused because they ended shards.
         accounting: the counts of its answers.
         presence: its loads, and its use.
+        occupant: its place in the memory for all models.
         is_draining: whether it rejects new requests.
     """
 
@@ -84,6 +85,8 @@ class Model:
             metrics,
             on_answer=self._on_answer,
         )
+        self.occupant = policy.room.occupant(self, revision)
+        self._room = policy.room
         self.replicas.unload()
         if spec.load == "start":
             self.load()
@@ -121,10 +124,17 @@ class Model:
         """Run all shards until `stop`."""
         await self.replicas.run(lambda: self.spec.max_shard_memory_mb)
 
-    def load(self) -> None:
-        """Load the model unless it is loaded; one that was given up is tried again."""
-        self.presence.want(time.monotonic())
-        self.replicas.load()
+    def load(self, *, may_evict: bool = True) -> None:
+        """Load the model unless it is loaded; one that was given up is tried again.
+
+        Args:
+            may_evict: whether others make room for it; if not, it is not loaded without room.
+        """
+        now = time.monotonic()
+        if self.presence.want(now):
+            self.occupant.ask(now, may_evict=may_evict)
+        elif self.occupant.waits_since is None:
+            self.replicas.load()
 
     def unload(self) -> None:
         """Unload the model as soon as it is empty, unless another request comes before that."""
@@ -134,7 +144,7 @@ class Model:
     def unload_if_due(self) -> None:
         """Unload the model if it is empty, and is to leave by its idle time or its operator."""
         is_leaving, now = self.presence.is_leaving, time.monotonic()
-        if self.is_draining or not self._is_empty:
+        if self.is_draining or not self.is_empty:
             return
         if is_leaving or (self.can_score and self.presence.is_due(now, self.spec.idle_seconds)):
             self.presence.leave()
@@ -143,9 +153,11 @@ class Model:
             self.replicas.unload()
 
     @property
-    def _is_empty(self) -> bool:
+    def is_empty(self) -> bool:
         """True if no request, and no job of a shadow, is inside."""
-        inside = self._entered or self._admission.tokens or len(self._dispatch)
+        inside = (
+            self._entered > self.occupant.held_back or self._admission.tokens or len(self._dispatch)
+        )
         return not inside and not any(shard.replica.queue for shard in self.replicas)
 
     def stop(self) -> None:
@@ -172,6 +184,7 @@ class Model:
             queue=len(self._dispatch),
             is_draining=self.is_draining,
             presence=self.presence,
+            occupant=self.occupant,
         )
 
     def seconds_of(self, tokens: int) -> float:
@@ -237,16 +250,19 @@ class Model:
         """Load the model for a request; a request that cannot wait so long is refused.
 
         Raises:
-            ModelUnavailable: the load takes longer than the request may wait.
+            ModelUnavailable: the load takes longer than the request may wait, or there is no room.
         """
         now = time.monotonic()
         if self.presence.want(now):
             _logger.info("model is loaded for a request", extra={"model": self.spec.name})
-            self.replicas.load()
+            self.occupant.ask(now)
         if self.replicas.ready:
             return
+        seconds = request.remaining_seconds - self.seconds_of(request.tokens)
+        if refusal := self.occupant.refusal(now, seconds):
+            raise refusal
         left = self.presence.seconds_left(now)
-        if left and left + self.seconds_of(request.tokens) > request.remaining_seconds:
+        if self.occupant.waits_since is None and left > seconds:
             raise loading(self.spec.name, request.remaining_seconds, left)
 
     def _has_left(self) -> None:
@@ -254,6 +270,7 @@ class Model:
         self._stop_if_drained()
         if self.presence.is_leaving:
             self.unload_if_due()
+        self._room.look_soon()
 
     def _out_of_service(self, *, has_entered: bool = False) -> GatewayError | None:
         if self.is_draining and not has_entered:
@@ -296,6 +313,7 @@ class Model:
             _logger.info("model is ready", extra={"model": name, "seconds": round(seconds, 2)})
         if not self._dispatch.is_alive:
             self.presence.end_load(time.monotonic())
+        self._room.look_soon()
         self._dispatch.serve()
 
     def _on_answer(self, queued: QueuedJob, scores: Scores) -> None:

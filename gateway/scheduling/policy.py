@@ -3,9 +3,12 @@
 from dataclasses import dataclass, field
 
 from gateway.config import Settings
+from gateway.scheduling.memory_plan import Rules
+from gateway.scheduling.memory_room import Room
 from gateway.scheduling.retry_budget import RetryPolicy
 from gateway.supervision.canary_log import CanaryLog
 from gateway.supervision.lifecycle import RestartPolicy, Times
+from gateway.supervision.machine_memory import usable_memory
 from gateway.supervision.oom_kills import OomKills
 from gateway.supervision.outlier_detection import EjectionPolicy
 
@@ -21,6 +24,7 @@ class FleetPolicy:
         ejection: the ejection of a replica that errs.
         oom: the kernel's count of processes that it killed for lack of memory.
         canaries: the canary results of all shards, through all their generations.
+        room: the memory for all models.
         queue_tokens: the most estimated tokens of one model's admitted requests.
         reload_seconds: the time limit of a new revision until it can serve.
     """
@@ -31,6 +35,7 @@ class FleetPolicy:
     ejection: EjectionPolicy = field(default_factory=EjectionPolicy)
     oom: OomKills = field(default_factory=OomKills)
     canaries: CanaryLog = field(default_factory=CanaryLog)
+    room: Room = field(default_factory=Room)
     queue_tokens: int = 2_000_000
     reload_seconds: float = 1800.0
 
@@ -48,6 +53,27 @@ class FleetPolicy:
             times=times,
             retries=RetryPolicy(supervision.retry_share, supervision.retries_per_second),
             ejection=EjectionPolicy(supervision.ejection_seconds),
+            room=room_of(settings),
             queue_tokens=settings.limits.queue_tokens,
             reload_seconds=supervision.reload_timeout_seconds,
         )
+
+
+def room_of(settings: Settings) -> Room:
+    """Return the room for the models of the settings, on this machine."""
+    section = settings.memory_budget
+    machine_mb = section.machine_mb
+    if machine_mb is None:
+        machine_mb = 0
+        unloads = any(one.load != "start" or one.idle_seconds for one in settings.models.values())
+        if unloads and (usable := usable_memory()):
+            machine_mb = max(1, (usable >> 20) - section.reserve_mb)
+    return Room(
+        machine_mb << 20,
+        section.gpu_mb << 20,
+        Rules(
+            stay_seconds=section.stay_seconds,
+            cool_seconds=section.cool_seconds,
+            patience_seconds=section.patience_seconds,
+        ),
+    )

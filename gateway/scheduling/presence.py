@@ -29,6 +29,8 @@ class Presence:
         cold_requests: the requests that had to wait for one.
         cold_seconds: the time that they have waited.
         load_seconds: the time of the last load until its first shard was ready; 0 if unknown.
+        loaded_since: seconds when the last load ended.
+        last_use: seconds when a request was last inside.
     """
 
     is_wanted: bool
@@ -37,21 +39,36 @@ class Presence:
     cold_requests: int = 0
     cold_seconds: float = 0.0
     load_seconds: float = 0.0
+    loaded_since: float = 0.0
+    last_use: float = 0.0
     _loading_since: float | None = None
-    _last_use: float = 0.0
     _cold: dict[int, float] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def want(self, now: float) -> bool:
         """Have the model loaded; return whether that is a change."""
         self.is_leaving = False
-        self._last_use = now
+        self.last_use = now
         if self.is_wanted:
             return False
         self.is_wanted = True
         self.loads += 1
         self._loading_since = now
         return True
+
+    @property
+    def is_loading(self) -> bool:
+        """True from the time when it is wanted until its first shard is ready."""
+        return self._loading_since is not None
+
+    def begin_load(self, now: float) -> None:
+        """Note that a load begins, maybe after a wait for room."""
+        self._loading_since = now
+
+    def withdraw(self) -> None:
+        """Note that it is wanted no longer, before its load has begun."""
+        self.loads -= 1
+        self.leave()
 
     def is_loaded(self, now: float) -> float | None:
         """Note that a shard is ready; return the time of the load if this one ended it."""
@@ -64,6 +81,7 @@ class Presence:
     def end_load(self, now: float) -> None:
         """Note that a load has ended or was given up, whose time is then not that of a load."""
         self._loading_since = None
+        self.loaded_since = now
         for number in list(self._cold):
             self.depart(number, now)
         self.used(now)
@@ -75,7 +93,7 @@ class Presence:
 
     def used(self, now: float) -> None:
         """Note that a request was inside until now."""
-        self._last_use = max(self._last_use, now)
+        self.last_use = max(self.last_use, now)
 
     def arrive(self, now: float) -> int:
         """Count a request, if it is cold; return its number for `depart`."""
@@ -95,7 +113,7 @@ class Presence:
         """Return whether an empty model that is ready is to leave now; 0 seconds mean never."""
         if not self.is_wanted or self._loading_since is not None:
             return False
-        return bool(idle_seconds) and now - self._last_use >= idle_seconds
+        return bool(idle_seconds) and now - self.last_use >= idle_seconds
 
     def seconds_left(self, now: float) -> float:
         """Return the time until a load that was begun ends; 0 if that is unknown."""

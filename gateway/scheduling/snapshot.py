@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from gateway.config import CalibrationEntry, ModelSpec
 from gateway.scheduling.accounting import Accounting, Tally
+from gateway.scheduling.memory_room import Occupant
 from gateway.scheduling.presence import Presence
 from gateway.scheduling.quarantine import Quarantine
 from gateway.scheduling.replica_set import ReplicaSet
@@ -27,6 +28,7 @@ def model_status(
     queue: int,
     is_draining: bool,
     presence: Presence,
+    occupant: Occupant,
 ) -> ModelStatus:
     """Return the status of a model in whose queue so many jobs wait."""
     facts = replicas.last_facts
@@ -57,6 +59,11 @@ def model_status(
         load_seconds=round(presence.load_seconds, 3),
         cold_requests=presence.cold_requests,
         cold_seconds=round(presence.cold_seconds, 3),
+        waits_for_room=occupant.reason(),
+        makes_way=occupant.makes_way,
+        room_waits=occupant.waits,
+        room_wait_seconds=round(occupant.wait_seconds, 3),
+        evictions=dict(occupant.evictions),
         shards=tuple(
             shard_status(shard, accounting.tallies[shard], spec.max_shard_memory_mb)
             for shard in replicas

@@ -40,6 +40,7 @@ class Fleet:
         specs: the served models.
         names: their public names.
         accepts_any_model: whether a name that nothing has means the default model.
+        room: the memory for all models.
         stops_process: whether a bug of supervision ends the process.
     """
 
@@ -55,7 +56,7 @@ class Fleet:
         self.stops_process = True
         self.dealt: Counter[tuple[str, str]] = Counter()
         self.cascaded: Counter[tuple[str, str]] = Counter()
-        self._policy = policy
+        self._policy, self.room = policy, policy.room
         self._metrics = metrics
         self._coming: dict[str, Model] = {}
         self._revisions: Counter[str] = Counter()  # by model, since the start
@@ -94,7 +95,8 @@ class Fleet:
         """Start all shards; they load in the background."""
         for model in self._models.values():
             self._run(model)
-        self._unloading = asyncio.create_task(unload_idle(lambda: self._models.values()))
+        unloading = unload_idle(lambda: self._models.values(), self.room)
+        self._unloading = asyncio.create_task(unloading)
         self._unloading.add_done_callback(self._stop_gateway_if_failed)
 
     def _run(self, model: Model) -> None:

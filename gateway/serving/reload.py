@@ -22,6 +22,7 @@ from gateway.config import (
     run_abandonable,
     split_specs,
 )
+from gateway.scheduling.memory_check import refuse_too_large
 from gateway.serving.fleet import Fleet
 from gateway.serving.renewals import KeyReloads, Renew, Renewal
 from gateway.serving.revision_check import RevisionFailed
@@ -189,8 +190,10 @@ class Reloads:
     def _read_all(self) -> tuple[Settings, tuple[ModelSpec, ...], list[Renewal]]:
         """Return the new settings, all checked; the first renewal is that of the keys."""
         settings = self._read()
+        specs = model_specs(settings)
+        refuse_too_large(self._fleet.room, specs)
         renews = [self.keys.renew or _renew_nothing, *self.renewed]
-        return settings, model_specs(settings), [renew(settings) for renew in renews]
+        return settings, specs, [renew(settings) for renew in renews]
 
     async def _bring(self, settings: Settings, renewals: Sequence[Renewal]) -> None:
         """Bring everything beside the models into effect.

@@ -145,6 +145,8 @@ def refuse_quarantined(request: RerankRequest, model: Model, now: float) -> None
 
 def too_late(model: Model, seconds: float) -> GatewayError:
     """Return the error of a request whose deadline has passed."""
+    if refusal := model.occupant.too_late():
+        return refusal
     if not model.replicas.ready:
         return ModelUnavailable(
             f"model {model.spec.name!r} did not become ready within {seconds:g} s: try again, or "

@@ -48,6 +48,8 @@ async def _until_complete(model: Model) -> None:
     while not model.replicas.is_complete:
         if failure := model.replicas.failure:
             raise _failed(model, failure)
+        if (wait := model.occupant.wait) and wait.is_for_ever:
+            raise _failed(model, f"there is no room for it: {model.occupant.reason()}")
         await asyncio.sleep(_LOOK_SECONDS)
 
 

@@ -136,7 +136,7 @@ class Shadows:
             return
         pair = self._pair(spec)
         if pair.second.is_idle:
-            pair.second.load()  # for the next ones; this one is dropped
+            pair.second.load(may_evict=False)  # for the next ones; this one is dropped
         if pair.waiting >= _MOST_WAITING or not pair.second.can_score or _is_large(request):
             self._count(pair, "dropped")
             return

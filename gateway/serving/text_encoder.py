@@ -90,6 +90,8 @@ class TextEncoder:
         timeline: Timeline | None,
     ) -> tuple[Sequence[Job], Sequence[Scores]]:
         """Return the jobs of a request and their answers; the first job that fails ends all."""
+        with model.entered():
+            await model.occupant.turn()
         jobs = scatter(request, model.capacity, deadline, caller, timeline)
         admission = AdmissionRequest(
             tokens=sum(job.tokens for job in jobs),

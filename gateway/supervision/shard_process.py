@@ -35,6 +35,7 @@ class ShardProcess:
         was_ready: whether its shard became ready.
         token_budget: the most tokens of its batches, once it is ready.
         first_memory_bytes: its resident memory when it became ready.
+        load_peak_bytes: the most resident memory that it had until then.
         retired: monotonic seconds when it was asked to finish, to be replaced.
         kill_reason: the gateway's reason to kill it, or its own reason to refuse; empty for
             neither.
@@ -53,6 +54,7 @@ class ShardProcess:
     was_ready: bool = False
     token_budget: int = 0
     first_memory_bytes: int = 0
+    load_peak_bytes: int = 0
     retired: float | None = None
     kill_reason: str = ""
     was_stopped: bool = False
@@ -83,6 +85,7 @@ class ShardProcess:
         self.was_ready = True
         self.token_budget = token_budget
         self.first_memory_bytes = self.child.memory_bytes()
+        self.load_peak_bytes = self.child.peak_bytes()
 
     # -- watching ----------------------------------------------------------------------------------
 

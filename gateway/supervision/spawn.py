@@ -110,6 +110,15 @@ class Child:
             return 0
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
+    def peak_bytes(self) -> int:
+        """Return the most resident memory that it ever had; 0 where it is unknown."""
+        try:
+            status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii", errors="replace")
+        except OSError:
+            return 0
+        found = status.partition("\nVmHWM:")[2].split(maxsplit=1)
+        return 1024 * int(found[0]) if found else 0
+
 
 class _Inherited:
     """A descriptor for the spawned process, which gets a duplicate."""

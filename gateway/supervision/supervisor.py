@@ -137,6 +137,11 @@ class Supervisor:
         return self._process.first_memory_bytes if self._process else 0
 
     @property
+    def load_peak_bytes(self) -> int:
+        """The most resident memory until it became ready; 0 before that."""
+        return self._process.load_peak_bytes if self._process else 0
+
+    @property
     def is_coming(self) -> bool:
         """True if the shard will be ready without an operator's help."""
         is_replaced = self.state is State.DRAINING

@@ -3,6 +3,7 @@
 These are the keys of the JSON behind `gateway status`; keys may be added, none is renamed.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.telemetry.history_figures import HistoryFigures
@@ -116,6 +117,11 @@ class ModelStatus:
     times, the last time in `load_seconds`; `cold_requests` have waited for that, `cold_seconds` in
     all. `load` and `idle_seconds` are those of its configuration. It `is_leaving` while its
     operator unloads it and requests are still inside.
+
+    `waits_for_room` is the reason why it waits for memory before its load; empty if it does not.
+    `room_waits` loads have waited for that, `room_wait_seconds` in all. While it `makes_way` new
+    requests wait, until those inside have left and it is evicted. `evictions` are counts by reason:
+    `room` that another model needed, `excess` over the budget.
     """
 
     name: str
@@ -144,6 +150,11 @@ class ModelStatus:
     is_leaving: bool = False
     cold_requests: int = 0
     cold_seconds: float = 0.0
+    waits_for_room: str = ""
+    makes_way: bool = False
+    room_waits: int = 0
+    room_wait_seconds: float = 0.0
+    evictions: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

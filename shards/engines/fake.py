@@ -5,6 +5,7 @@ the expected one. The source holds options, `fake?delay_ms=5&load_ms=200`:
 
     delay_ms=N       each batch takes this long
     load_ms=N        loading takes this long
+    memory_mb=N      it holds so much memory, and load_memory_mb=N more while it loads
     refuse=CODE      loading ends in a refusal with this exit code
     crash_on_load=1  loading ends the process at once
     judged=1         its canaries are judged as if its scores had a meaning
@@ -29,7 +30,7 @@ from shards.wire.spec import ShardSpec
 
 _OPTIONS = (
     *("delay_ms", "load_ms", "refuse", "crash_on_load", "judged", "inverted", "files"),
-    "vectors",
+    *("vectors", "memory_mb", "load_memory_mb"),
 )
 _MAX_LENGTH = 8192
 _CUT_FROM = 8
@@ -112,8 +113,11 @@ class FakeTextTokenizer(FakeTokenizer):
 class FakeEngine:
     """Returns the margins that its tokenizer put into the token ids."""
 
-    def __init__(self, facts: Facts, delay_seconds: float, sign: int = 1) -> None:
+    def __init__(
+        self, facts: Facts, delay_seconds: float, sign: int = 1, memory: bytes = b""
+    ) -> None:
         self.facts = facts
+        self._memory = memory
         self._sign = sign
         self.tokenizer = (
             FakeTextTokenizer(facts.max_length, facts.vector_width)
@@ -139,7 +143,10 @@ def load(spec: ShardSpec, report: Report) -> FakeEngine:
     """Load with the options of the source; see `shards.engines.base.Load`."""
     options = parse_options(spec.source)
     report("loading nothing")
+    memory = _resident(options["memory_mb"])
+    while_loading = _resident(options["load_memory_mb"])
     time.sleep(options["load_ms"] / 1000)
+    del while_loading
     if options["crash_on_load"]:
         os._exit(1)
     if options["refuse"]:
@@ -158,7 +165,13 @@ def load(spec: ShardSpec, report: Report) -> FakeEngine:
         vector_width=options["vectors"],
         any_vector_size=options["vectors"] >= _CUT_FROM,
     )
-    return FakeEngine(facts, options["delay_ms"] / 1000, -1 if options["inverted"] else 1)
+    sign = -1 if options["inverted"] else 1
+    return FakeEngine(facts, options["delay_ms"] / 1000, sign, memory)
+
+
+def _resident(mib: int) -> bytes:
+    """Return so much memory, each page of which was written to."""
+    return b"\x01" * (mib << 20)
 
 
 def parse_options(source: str) -> dict[str, int]:

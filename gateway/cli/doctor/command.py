@@ -79,9 +79,9 @@ def _findings(file: Path | None, machine: "Machine") -> "Iterator[Finding]":
 def _serving(settings: "Settings", machine: "Machine") -> "Iterator[Finding]":
     from huggingface_hub import constants
 
-    from gateway.cli.doctor.host import available_memory
     from gateway.cli.doctor.serving import cache_finding, model_findings, port_finding
     from gateway.config import model_specs
+    from gateway.supervision.machine_memory import available_memory
 
     yield port_finding(settings.host, settings.port, _port_problem(settings))
     yield from model_findings(settings, model_specs(settings, machine), available_memory(ROOT))

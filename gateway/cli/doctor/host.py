@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.cli.doctor.finding import Finding, bad, good, note
-from gateway.supervision.machine import Machine, group_folders, read_text
+from gateway.supervision.machine import Machine, read_text
+from gateway.supervision.machine_memory import available_memory, memory_limit
 
 _GIB = 1 << 30
 _LEAST_MEMORY = 2 * _GIB
@@ -98,19 +99,6 @@ def _descriptors(number: int) -> Finding:
             "limits", found, f"ulimit -n {_LEAST_DESCRIPTORS * 16}, or LimitNOFILE= of systemd"
         )
     return good("limits", found)
-
-
-def available_memory(root: Path) -> int | None:
-    """Return the bytes of memory available to programs, if the kernel reports them."""
-    found = re.search(r"^MemAvailable:\s+(\d+) kB$", read_text(root / "proc/meminfo"), re.MULTILINE)
-    return int(found[1]) * 1024 if found else None
-
-
-def memory_limit(root: Path) -> int | None:
-    """Return the tightest memory limit of this cgroup and those above it, in bytes."""
-    limits = [read_text(folder / "memory.max") for folder in group_folders(root)]
-    known = [int(text) for text in limits if text.isdigit()]
-    return min(known) if known else None
 
 
 def _count(number: int, word: str) -> str:

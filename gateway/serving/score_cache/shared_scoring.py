@@ -47,6 +47,7 @@ class SharedScoring:
         """
         with scoring.model.entered():
             try:
+                await scoring.model.occupant.turn()
                 await self._score(scoring)
             finally:  # as it was refused, or its client has left before its jobs began
                 flights = self._cache.flights

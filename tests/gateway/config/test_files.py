@@ -77,12 +77,12 @@ def test_generated_files_that_differ_are_found_and_written(tmp_path: Path) -> No
 def test_the_schema_refuses_unknown_keys_everywhere() -> None:
     schema = json.loads(json_schema())
     sections = [schema, *schema["$defs"].values()]
-    assert len(sections) == 10
+    assert len(sections) == 11
     assert all(section["additionalProperties"] is False for section in sections)
 
 
 def test_the_page_explains_every_key() -> None:
-    page = configuration_page()
+    page, maps = configuration_page(), ("models", "splits", "cascades")
     entry = re.compile(
         r"^- `(\w+)`: (.+); (required|unset by default|default `.+`)\.\n  (\S.+)", re.M
     )
@@ -98,8 +98,9 @@ def test_the_page_explains_every_key() -> None:
             SplitSettings,
             CascadeSettings,
             type(Settings().limits),
+            type(Settings().memory_budget),
             type(Settings().http),
             type(Settings().tls),
             type(Settings().supervision),
         )
-    ) - len(("limits", "http", "tls", "supervision", "models", "splits", "cascades"))
+    ) - len(("limits", "http", "tls", "supervision", "memory_budget", *maps))

@@ -93,6 +93,15 @@ def test_fixed_models_are_never_evicted_and_what_cannot_fit_beside_them_never_wa
     assert found.loads == ["v"]
 
 
+def test_a_new_revision_has_to_fit_beside_the_one_that_serves() -> None:
+    old = holding("m#1", "loaded", 6, is_kept=True)
+    new = holding("m#2", "waiting", 5, beside=frozenset({"m#1"}))
+    found = planned(10, old, new, holding("v", "waiting", 6, since=1.0))
+    assert found.evictions == []
+    assert found.waits["m#2"].is_for_ever
+    assert not found.waits["v"].is_for_ever, "the old one may go later"
+
+
 def test_an_estimate_counts_as_what_there_is_at_most() -> None:
     fixed = holding("f", "loaded", 6, is_fixed=True)
     guess = holding("w", "waiting", 100, is_guess=True)
@@ -136,6 +145,7 @@ def holdings(draw: st.DrawFn) -> list[Holding]:
             last_use=draw(st.floats(0, 100)),
             is_busy=draw(st.booleans()),
             is_fixed=draw(st.booleans()),
+            is_kept=draw(st.booleans()),
             may_evict=draw(st.booleans()),
             is_guess=draw(st.booleans()),
             evicted=draw(st.sampled_from([-math.inf, 50.0, 95.0])),
@@ -158,6 +168,7 @@ def test_the_promises_hold_for_any_holdings(found: list[Holding], host: int, gpu
     for name in (*decided.evictions, *decided.excess, *decided.yields):
         assert by_name[name].phase == "loaded"
         assert not by_name[name].is_fixed
+        assert not by_name[name].is_kept
     for name in (*decided.evictions, *decided.excess):
         assert not by_name[name].is_busy
     for name in (*decided.evictions, *decided.yields):

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.doctor.finding import Finding, State
-from gateway.cli.doctor.host import available_memory, host_findings, memory_limit
+from gateway.cli.doctor.host import host_findings
 from gateway.supervision.machine import Machine
+from gateway.supervision.machine_memory import available_memory, memory_limit
 
 TWO_CORES = Machine(sockets=((0, 1),))
 

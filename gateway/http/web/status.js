@@ -1,19 +1,12 @@
-// The status, polled while it is shown: tiles, models with their shards, keys, problems.
+// The status, polled while it is shown: history, models with their shards, keys, problems.
 
 import { element, find, setText, showProblem } from "./dom.js";
 import { ask } from "./gateway.js";
-import { draw, plot } from "./plot.js";
-import { Series } from "./series.js";
+import { buildHistory, forgetModel, historyQuery, showHistory } from "./history.js";
 
 const POLL_MS = 2000;
+const HISTORY_EVERY = 5; // polls
 const TIMEOUT_SECONDS = 3;
-
-const TILES = [
-  { name: "Documents per second", figure: "documents", digits: 1, unit: "", lists: ["documents"] },
-  { name: "Tokens per second", figure: "tokens", digits: 0, unit: "", lists: ["tokens"] },
-  { name: "Latency of jobs, p95 and p50", figure: "p95", digits: 1, unit: " ms", lists: ["p95", "p50"] },
-  { name: "Jobs waiting or inside", figure: "queue", digits: 0, unit: "", lists: ["queue"] },
-];
 
 const COLUMNS = [
   ["state", (shard) => element("span", { class: "pill", "data-state": shard.state }, stateOf(shard))],
@@ -50,9 +43,8 @@ const STORE_COLUMNS = [
   ...["found", "missing", "unread", "damaged", "written", "dropped"].map(count),
 ];
 
-const series = new Series();
 let timer = null;
-let tiles = [];
+let polls = 0;
 let lastReply = null; // the time of the last reply
 let shownModels = "";
 let shownKeys = "[]";
@@ -61,7 +53,11 @@ let shownScores = "";
 /** Starts to poll; `askForKey` is called with a refusal for the lack of a valid key. */
 export function startStatus(askForKey) {
   if (timer !== null) return;
-  if (!tiles.length) find("tiles").append(...(tiles = TILES.map(tile)).map(({ node }) => node));
+  buildHistory(() => {
+    stopStatus();
+    startStatus(askForKey);
+  });
+  polls = 0;
   timer = setTimeout(() => poll(askForKey), 0);
 }
 
@@ -74,7 +70,8 @@ export function stopStatus() {
 async function poll(askForKey) {
   const mine = timer;
   try {
-    const status = await ask("status", { seconds: TIMEOUT_SECONDS });
+    const query = polls % HISTORY_EVERY ? "" : `?${historyQuery()}`;
+    const status = await ask(`status${query}`, { seconds: TIMEOUT_SECONDS });
     if (timer === mine) show(status);
   } catch (refusal) {
     if (timer === mine) showRefusal(refusal, askForKey);
@@ -84,11 +81,11 @@ async function poll(askForKey) {
 
 function show(status) {
   lastReply = new Date();
-  series.add(status);
+  polls += 1;
   showProblem(find("status-problem"), "");
   find("view-status").classList.remove("stale");
   setText(find("status-facts"), `version ${status.version}, up ${duration(status.uptime_seconds)}${reloading(status)}`);
-  drawTiles();
+  if (status.history) showHistory(status.history);
   showModels(status);
   showScores(status.score_cache);
   showKeys(status.keys ?? []);
@@ -96,33 +93,13 @@ function show(status) {
 }
 
 function showRefusal(refusal, askForKey) {
-  series.add(null);
-  drawTiles();
+  polls = 0; // the history is asked for again
+  if (refusal.status === 404 && forgetModel()) return; // a restarted gateway has no history of it yet
   const since = lastReply ? ` Last seen at ${lastReply.toLocaleTimeString("en-GB")}; the figures below are from then.` : "";
   const again = ` Trying again every ${POLL_MS / 1000} s.`;
   showProblem(find("status-problem"), refusal.status ? refusal.message : refusal.message + since + again);
   find("view-status").classList.add("stale");
   if (refusal.status === 401 || refusal.status === 403) askForKey(refusal);
-}
-
-// -- tiles -----------------------------------------------------------------------------------------
-
-function tile(described) {
-  const parts = { figure: element("p", { class: "figure" }, "–"), drawn: plot(), scale: element("p", { class: "scale" }, "\u00a0") };
-  const node = element("figure", { class: "tile" }, element("figcaption", {}, described.name), ...Object.values(parts));
-  return { ...described, ...parts, node };
-}
-
-function drawTiles() {
-  for (const [place, { figure, lists, digits, unit }] of TILES.entries()) {
-    const parts = tiles[place];
-    const peak = draw(parts.drawn, ...lists.map((name) => series.lists[name]));
-    const now = series.lists[figure].at(-1);
-    const written = (value) => value.toLocaleString("en", { maximumFractionDigits: digits }) + unit;
-    setText(parts.figure, now == null ? "–" : written(now));
-    const seconds = (series.lists[figure].length * POLL_MS) / 1000;
-    setText(parts.scale, `peak ${written(peak)}, last ${duration(seconds)}`.replaceAll(/(\d) /g, "$1\u00a0"));
-  }
 }
 
 // -- models ----------------------------------------------------------------------------------------
@@ -152,8 +129,14 @@ function modelCard(model) {
       element("span", { class: "pill", "data-state": state }, state),
     ),
     element("p", { class: "hint facts" }, factsOf(model)),
+    ...reasonsOf(model).map((reason) => element("p", { class: "reason" }, reason)),
     shardTable(model),
   );
+}
+
+/** Returns the different reasons for which shards of a model do not score. */
+function reasonsOf({ shards }) {
+  return [...new Set(shards.filter(({ state }) => state !== "ready").map((shard) => shard.last_error))].filter(Boolean);
 }
 
 function factsOf(model) {

@@ -86,6 +86,8 @@ def test_nothing_serious_is_found(visit: Visit, state: Callable[[Page], None]) -
 def test_nothing_serious_is_found_on_the_status(visit: Visit) -> None:
     page = visit.open("status")
     expect(page.get_by_role("table", name="Shards of demo")).to_be_visible()
+    page.get_by_role("slider").first.focus()
+    expect(page.locator(".tip").first).to_be_visible()
     assert faults(page) == []
 
 

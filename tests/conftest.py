@@ -1,9 +1,13 @@
 """The common setup of all tests."""
 
+import os
 import signal
 from contextlib import suppress
 
+from shards.machine.instructions import limit_libraries
 from shards.native.build import BuildError, build
+
+limit_libraries(os.environ)  # GATEWAY_CPU limits tests as well; PyTorch is not imported yet
 
 # Tests that run in the background ignore Ctrl-C, and so would the processes that they start; some
 # tests send Ctrl-C to a command.

@@ -174,7 +174,7 @@ class ModelSettings(Section):
 
     dtype: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
     """Number format of the computation. `auto` measures fp32 and bf16 on a CPU; `int8` serves
-    there if it is faster and ranks as bf16 does."""
+    there if it is faster and ranks as bf16 does, or fp32 where bf16 is slow."""
 
     int8_anyway: bool = False
     """Permission for int8 to serve even where it does not rank as bf16 does, as with random

@@ -1,10 +1,11 @@
-"""The choice between int8 and bf16: int8 serves where it is faster and agrees with bf16.
+"""The choice between int8 and floats: int8 serves where it is faster and agrees with them.
 
 int8 rounds weights and states, and its effect on the order depends on the checkpoint. So agreement
 is measured on known pairs with the served checkpoint, when it is loaded.
 
 `auto` never chooses int8, since it changes scores: it measures int8 and notes the gain. Where int8
-is requested, the model is made in bf16 as well, both score the known pairs, and one of them stays.
+is requested, the model is made in floats as well, both score the known pairs, and one of them
+stays. These floats are bf16, or fp32 on CPUs that have no fast bf16 (`instead`).
 An operator may have int8 in any case (random weights have no order to agree on).
 """
 
@@ -22,7 +23,7 @@ from shards.canary import Pair, known_pairs
 from shards.engines.base import Tokenizer
 from shards.engines.layers import varlen
 from shards.engines.layers.elementwise import steps_for
-from shards.engines.layers.int8 import int8_works
+from shards.engines.layers.int8 import has_int8, takes_16_bits
 from shards.engines.layers.linear import FORMATS, pack
 from shards.machine.process import give_back_memory
 from shards.native.library import found_kernels
@@ -30,14 +31,12 @@ from shards.native.rows import Rows
 from shards.pairs import Batch
 from shards.refusal import Report
 
-INSTEAD = "bf16 is used; `int8_anyway = true` serves int8 all the same"
 LEAST_SPEARMAN = 0.995
 
 _LANGUAGES = ("en", "ru", "zh")
 _LEAST_GAIN = 1.15
-_ROWS = 256
+_ROWS = {"bf16": 256, "fp32": 64}  # by the format beside int8; fp32 takes some ten times as long
 _ROUNDS = 3
-_NOT_TAKEN = "this kind of model has no int8 form: bf16 is used"
 
 T = TypeVar("T")
 Score = Callable[[Batch], Sequence[float]]
@@ -75,10 +74,10 @@ class Agreement:
         )
 
 
-def disagreement(found: Agreement) -> str:
+def disagreement(found: Agreement, other: str = "bf16") -> str:
     """Return the reason against int8, for messages."""
     return (
-        f"int8 does not agree with bf16 ({found}; Spearman {LEAST_SPEARMAN} and the same best "
+        f"int8 does not agree with {other} ({found}; Spearman {LEAST_SPEARMAN} and the same best "
         "documents are needed)"
     )
 
@@ -144,6 +143,19 @@ def _correlation(first: Sequence[float], second: Sequence[float]) -> float:
 # -- the choice ------------------------------------------------------------------------------------
 
 
+def instead() -> str:
+    """Return the format of floats that int8 is compared with, and that serves in its place."""
+    return "fp32" if takes_16_bits() else "bf16"
+
+
+def refusal_of(found: Agreement, other: str = "bf16") -> str:
+    """Return the warning that another format serves than int8, with the reason."""
+    return (
+        f"{disagreement(found, other)}: {other} is used; `int8_anyway = true` serves int8 all the "
+        "same"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Settled(Generic[T]):
     """The model that serves, and the reasons for its format.
@@ -162,11 +174,12 @@ class Settled(Generic[T]):
 
 
 def int8_gain(hidden_size: int, intermediate_size: int) -> float:
-    """Return the speed of a feed-forward block in int8 over bf16; 0 if int8 does not work."""
-    if not int8_works():
+    """Return the speed of a feed-forward block in int8 over `instead`; 0 if it does not work."""
+    if not has_int8():
         return 0.0
-    blocks = [_block(dtype, hidden_size, intermediate_size) for dtype in ("bf16", "int8")]
-    states = torch.full((_ROWS, hidden_size), 0.5, dtype=torch.bfloat16)
+    other = instead()
+    blocks = [_block(dtype, hidden_size, intermediate_size) for dtype in (other, "int8")]
+    states = torch.full((_ROWS[other], hidden_size), 0.5, dtype=FORMATS[other])
     best = [float("inf")] * 2
     with _one_thread():
         for _ in range(_ROUNDS + 1):  # in turn; the first one warms up
@@ -207,8 +220,8 @@ def int8_note(sizes: tuple[int, int]) -> str:
     if gain < _LEAST_GAIN:
         return "int8 is no faster here"
     return (
-        f"int8 measured {gain:.1f} times as fast as bf16; it changes scores, so it has to be "
-        "requested by name"
+        f"int8 measured {gain:.1f} times as fast as {instead()}; it changes scores, so it has to "
+        "be requested by name"
     )
 
 
@@ -230,7 +243,7 @@ def settle(
     report: Report,
     exact_margins: Callable[[], Sequence[float]] | None = None,
 ) -> Settled[T]:
-    """Make a model in `dtype`; in int8 only if that is faster here and agrees with bf16.
+    """Make a model in `dtype`; in int8 only if that is faster here and agrees with `instead`.
 
     Args:
         make: makes the model in a format.
@@ -238,17 +251,19 @@ def settle(
         takes_int8: whether it can be made in int8 at all.
         sizes: hidden and intermediate size, for the measurement.
         anyway: whether int8 serves even if it does not agree.
-        exact_margins: returns the margins of bf16 without a whole model in bf16; `None` where that
-            is impossible: then a model is made first, and both lie in memory for a moment.
+        exact_margins: returns the margins of `instead` without a whole model in that format;
+            `None` where that is impossible: then a model is made first, and both lie in memory for
+            a moment.
     """
     if dtype != "int8":
         return Settled(make(dtype), dtype)
     if not takes_int8:
-        return Settled(make("bf16"), "bf16", (), (_NOT_TAKEN,))
-    return _int8_or_bf16(make, margins, exact_margins, sizes, anyway, report)
+        why = f"this kind of model has no int8 form: {instead()} is used"
+        return Settled(make(instead()), instead(), (), (why,))
+    return _int8_or_floats(make, margins, exact_margins, sizes, anyway, report)
 
 
-def _int8_or_bf16(
+def _int8_or_floats(
     make: Callable[[str], T],
     margins: Callable[[T], Sequence[float]],
     exact_margins: Callable[[], Sequence[float]] | None,
@@ -256,22 +271,22 @@ def _int8_or_bf16(
     anyway: bool,
     report: Report,
 ) -> Settled[T]:
-    gain = int8_gain(*sizes)
-    measured = f"int8 measured {gain:.1f} times as fast as bf16 at this model's size"
+    other, gain = instead(), int8_gain(*sizes)
+    measured = f"int8 measured {gain:.1f} times as fast as {other} at this model's size"
     if gain < _LEAST_GAIN:
-        return Settled(make("bf16"), "bf16", (), (f"{measured}: bf16 is used",))
+        return Settled(make(other), other, (), (f"{measured}: {other} is used",))
     report(measured)
-    exact = [] if exact_margins else [make("bf16")]
+    exact = [] if exact_margins else [make(other)]
     expected = exact_margins() if exact_margins else margins(exact[0])
     quick = make("int8")
     found = compare(expected, margins(quick))
-    notes = (measured, f"int8 against bf16: {found}")
+    notes = (measured, f"int8 against {other}: {found}")
     report(notes[-1])
     if found.suffices or anyway:
         exact.clear()
         give_back_memory()
         return Settled(quick, "int8", notes)
-    refused = f"{disagreement(found)}: {INSTEAD}"
+    refused = refusal_of(found, other)
     del quick
     give_back_memory()
-    return Settled(exact[0] if exact else make("bf16"), "bf16", notes, (refused,))
+    return Settled(exact[0] if exact else make(other), other, notes, (refused,))

@@ -8,7 +8,7 @@ import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -39,7 +39,7 @@ class Found:
         return f"{self.summary}; {self.remedy}" if self.remedy else self.summary
 
 
-_left_out: list[None] = []
+_limits: list[str] = []  # tiers; empty for no kernels
 
 
 def kernels() -> ctypes.CDLL | None:
@@ -56,17 +56,28 @@ def avx2_kernels() -> ctypes.CDLL | None:
 
 def found_kernels() -> Found:
     """Return the kernels in use now, or the reason for none."""
-    return _not_used("they are left out on purpose") if _left_out else find_kernels()
+    limit = _limits[-1] if _limits else AVX512
+    if not limit:
+        return _not_used("they are left out on purpose")
+    found = find_kernels()
+    return replace(found, tier=AVX2) if (limit, found.tier) == (AVX2, AVX512) else found
 
 
 @contextmanager
 def without_kernels() -> Iterator[None]:
     """Make layers with PyTorch's operations inside this block, for comparison."""
-    _left_out.append(None)
+    with limited_to(""):
+        yield
+
+
+@contextmanager
+def limited_to(tier: str) -> Iterator[None]:
+    """Make layers with kernels of no higher tier inside this block, for comparison."""
+    _limits.append(tier)
     try:
         yield
     finally:
-        _left_out.pop()
+        _limits.pop()
 
 
 @cache

@@ -29,7 +29,13 @@ from shards.engines.decoder.body import (
 )
 from shards.engines.decoder.generic import Decoder, decoder_of
 from shards.engines.decoder.qwen3 import sizes_of
-from shards.engines.formats import int8_note, kernel_notes, margins_of_known_pairs, settle
+from shards.engines.formats import (
+    instead,
+    int8_note,
+    kernel_notes,
+    margins_of_known_pairs,
+    settle,
+)
 from shards.engines.layers.async_copy import is_asynchronous, read_later
 from shards.engines.layers.fused import fusing
 from shards.engines.pair_setup import (
@@ -161,11 +167,11 @@ def load(spec: ShardSpec, report: Report) -> CausalEngine:
         sizes=checkpoint.sizes,
         anyway=spec.int8_anyway,
         report=report,
-        exact_margins=lambda: known(passing_body(weights)),
+        exact_margins=lambda: known(passing_body(weights, instead())),
     )
     head_dim = weights.shape.head_dim if weights.shape else decoder.head_dim if decoder else None
     notes += _kernel_notes(weights, checkpoint, device, settled.dtype, head_dim)
-    if decoder is None and (spec.dtype, settled.dtype, device) == ("auto", "bf16", "cpu"):
+    if decoder is None and (spec.dtype, settled.dtype, device) == ("auto", instead(), "cpu"):
         notes.append(int8_note(checkpoint.sizes))
     doubts = (*recipe.warnings, *pairs.warnings)
     decoder_notes = decoder.notes if decoder else ()
@@ -235,7 +241,7 @@ def _decoder(
     body.norm = torch.nn.Identity()  # only the last tokens meet it, see `final_norm`
     return decoder_of(
         body,
-        dtype="bf16" if dtype == "int8" else dtype,
+        dtype=instead() if dtype == "int8" else dtype,
         device=device,
         max_length=max_length,
         cache=PrefixCache(spec.prefix_cache_mb << 20),

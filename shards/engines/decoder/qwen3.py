@@ -23,7 +23,7 @@ from shards.engines.layers.attention import attention_for
 from shards.engines.layers.elementwise import Steps, rotations
 from shards.engines.layers.fused import Sizes, steps_on
 from shards.engines.layers.kv_pool import Heads, Pool, rows_and_one
-from shards.engines.layers.linear import FORMATS, takes_any_rows
+from shards.engines.layers.linear import format_of, takes_any_rows
 from shards.engines.layers.packed_layout import STEP, Plan, plan_batch
 from shards.engines.prefix_cache import PrefixCache
 from shards.machine.devices import moved
@@ -121,7 +121,7 @@ class Qwen3:
         powers = torch.arange(0, shape.head_dim, 2, dtype=torch.float32) / shape.head_dim
         speeds = (1.0 / shape.theta**powers).to(device)
         steps = steps_on(device, dtype, sizes_of(shape, table.shape[1]))
-        self._setting = _Setting(shape, steps, speeds, FORMATS[dtype], device)
+        self._setting = _Setting(shape, steps, speeds, format_of(dtype), device)
         self._step = STEP if device == "cpu" and not takes_any_rows(layers[0].vkq) else 1
 
     def warm_up(self) -> None:

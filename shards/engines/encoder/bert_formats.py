@@ -16,7 +16,7 @@ from shards.engines.encoder.bert_int8 import Ranges, int8_layer, recorded
 from shards.engines.encoder.bert_weights import float_layer, weights_of
 from shards.engines.encoder.cross_encoder import Unpadded
 from shards.engines.encoder.pooled import HeadedBody, pooled_rows
-from shards.engines.layers.linear import FORMATS
+from shards.engines.layers.linear import format_of
 from shards.engines.layers.packed_encoder_layout import PackedBatch
 from shards.pairs import TokenizedPair, side_texts
 
@@ -46,7 +46,7 @@ def _with_layers(model: Any, layers: Sequence[Layer], dtype: str) -> Unpadded:
         logits: torch.Tensor = model.classifier(pooler(sequences) if pooler else sequences)
         return logits
 
-    encoder = Encoder(body, layers, FORMATS[dtype])
+    encoder = Encoder(body, layers, format_of(dtype))
     pooling = model.pooling if isinstance(model, HeadedBody) else "cls"
 
     def pooled(batch: PackedBatch) -> torch.Tensor:

@@ -8,7 +8,7 @@ import torch
 
 from shards.engines.encoder.bert import FAMILIES, FloatLayer
 from shards.engines.layers.encoder_elementwise import sum_norm_for
-from shards.engines.layers.linear import FORMATS, pack
+from shards.engines.layers.linear import format_of, pack
 from shards.native.normed import Norm
 
 
@@ -77,7 +77,7 @@ def _norm(norm: Any) -> Norm:
 def float_layer(weights: LayerWeights, dtype: str) -> FloatLayer:
     """Pack a layer for a number format, on the device where its weights are."""
     device = str(weights.qkv.weight.device)
-    between = sum_norm_for(device, FORMATS[dtype], len(weights.norm.weight))
+    between = sum_norm_for(device, format_of(dtype), len(weights.norm.weight))
 
     def linear(matrix: Matrix, activation: str = "none") -> Any:
         return pack(matrix.weight, matrix.bias, dtype, device, activation)

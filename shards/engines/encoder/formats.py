@@ -1,8 +1,8 @@
 """Cross-encoders in the number format that is asked for: the forward pass of each family.
 
 A family has one or more ways to int8. They are tried from the fastest on: where the order of scores
-differs from that of bf16, the next way is tried, and where none agrees, bf16 serves. A family in no
-table has no forward pass of ours: its transformers model runs, padded, in floats alone.
+differs from that of floats, the next way is tried, and where none agrees, floats serve. A family in
+no table has no forward pass of ours: its transformers model runs, padded, in floats alone.
 """
 
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from shards.engines.encoder import bert_formats, bert_weights, modernbert_weight
 from shards.engines.encoder.cross_encoder import CrossEncoder, Padded
 from shards.engines.encoder.pooled import HeadedBody
 from shards.engines.formats import Settled, margins_of_known_pairs, settle
+from shards.engines.layers.int8 import takes_16_bits
 from shards.pairs import Batch
 from shards.recipe import JINA_FLASH, TRANSFORMERS, Recipe
 from shards.refusal import Report
@@ -29,7 +30,8 @@ class Family:
     Attributes:
         fits: whether the pass computes models of a transformers config.
         in_floats: makes a cross-encoder of a loaded transformers model, in a format of floats.
-        in_int8: make one in int8, each in its own way, the fastest first.
+        in_int8: make one in int8, each in its own way, the fastest first. The last one quantises
+            each row as it comes.
         layers: the attribute with transformers' own layers, in its model without the head.
     """
 
@@ -124,7 +126,7 @@ def settled_in(
             report=report,
         )
 
-    ways = family.in_int8 or (None,)
+    ways = (family.in_int8[-1:] if takes_16_bits() else family.in_int8) or (None,)
     found = settled(ways[0])
     for way in ways[1:]:
         if dtype == "int8" and found.dtype != "int8" and len(found.notes) > 1:

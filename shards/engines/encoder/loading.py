@@ -9,7 +9,7 @@ from shards.engines.encoder.formats import family_for, settled_in
 from shards.engines.encoder.models import load_body_and_head
 from shards.engines.encoder.setup import PairSetup
 from shards.engines.formats import int8_note, kernel_notes
-from shards.engines.layers.linear import FORMATS
+from shards.engines.layers.linear import format_of
 from shards.machine import devices
 from shards.pairs import Batch
 from shards.refusal import Report, notes_of
@@ -43,7 +43,7 @@ def load_encoder(
     notes, noting = notes_of(report)
     dtype = devices.pick_dtype(spec, device, *checkpoint.sizes, noting)
     loaded, load_warnings = load_body_and_head(
-        checkpoint, parts, dtype=FORMATS[dtype], device=device, report=report
+        checkpoint, parts, dtype=format_of(dtype), device=device, report=report
     )
     family = family_for(loaded, parts.recipe)
     is_packed = family is not None

@@ -6,7 +6,7 @@ import torch
 
 from shards.engines.encoder.cross_encoder import Unpadded
 from shards.engines.encoder.modernbert import Layer, ModernBert, Scaling
-from shards.engines.layers.linear import FORMATS, Linear, pack
+from shards.engines.layers.linear import Linear, format_of, pack
 
 _KINDS = {False: "full_attention", True: "sliding_attention"}
 _BIASES = ("attention_bias", "mlp_bias", "norm_bias")
@@ -25,7 +25,7 @@ def fits(config: Any) -> bool:
 
 def unpadded(model: Any, dtype: str) -> Unpadded:
     """Return a loaded transformers model with layers of ours."""
-    body, form = model.base_model, FORMATS[dtype]
+    body, form = model.base_model, format_of(dtype)
     encoder = ModernBert(
         body,
         [_layer(body, at, dtype) for at in range(len(body.layers))],
@@ -53,7 +53,7 @@ def _scaling(norm: Any, form: torch.dtype) -> Scaling:
 
 
 def _layer(body: Any, at: int, dtype: str) -> Layer:
-    layer, config, form = body.layers[at], body.config, FORMATS[dtype]
+    layer, config, form = body.layers[at], body.config, format_of(dtype)
     up, gate = layer.mlp.Wi.weight.detach().chunk(2)
 
     def linear(weight: torch.Tensor, activation: str = "none") -> Linear:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from shards.checkpoint import Checkpoint, open_checkpoint
 from shards.engines.base import Engine
 from shards.engines.encoder.setup import expect_own_head, pair_setup
-from shards.engines.formats import INSTEAD, compare, disagreement, margins_of_known_pairs
+from shards.engines.formats import compare, disagreement, margins_of_known_pairs, refusal_of
 from shards.engines.graph.conversion import (
     Record,
     checked_record,
@@ -104,7 +104,7 @@ def _settled(
     why = disagreement(found)
     if spec.engine == "openvino" and "bf16" in converted(checkpoint):
         bf16, _ = _made(spec, checkpoint, "bf16", report)
-        facts, refused = bf16.facts, f"{why}: {INSTEAD}"
+        facts, refused = bf16.facts, refusal_of(found)
         bf16.facts = replace(
             facts, notes=(*facts.notes, measured), warnings=(*facts.warnings, refused)
         )

@@ -4,9 +4,11 @@ Each row of states is quantised to u8 around a zero point of 128, multiplied, an
 scaled row by row. No calibration set is needed, and a row's result does not depend on the rows
 beside it.
 
-Where the kernels in C run, they produce codes and scales (`Scaled`), and multiply them
-(`shards.native.int8_product`). Elsewhere, and for weights of odd sizes, oneDNN multiplies
-(`Int8Linear`). Three things about that are not obvious:
+Where the kernels in C for AVX-512 run, they produce codes and scales (`Scaled`), and multiply them
+(`shards.native.int8_product`). A CPU with AVX2 alone multiplies states in 16 bits as fast as in 8,
+so they lose next to nothing there, and are fp32 between the products (`Int16Product`). Elsewhere,
+and for weights of odd sizes, oneDNN multiplies (`Int8Linear`). Three things about that are not
+obvious:
 
 - u8 states use the CPU's VNNI instructions; s8 states run a reference kernel, 1000 times slower.
 - oneDNN takes one scale for all rows, so it gets 1, and the rows are scaled afterwards.
@@ -25,7 +27,8 @@ import torch
 
 from shards.native.arguments import takes_weights
 from shards.native.int8_product import Int8Product
-from shards.native.library import kernels
+from shards.native.int16_product import Int16Product, takes_bytes
+from shards.native.library import avx2_kernels, kernels
 from shards.native.rows import ZERO, Rows, Scaled
 
 _LEVELS = 127  # of each sign
@@ -37,16 +40,20 @@ _REFERENCE_SECONDS = 0.004
 
 def int8_linear(
     weights: Sequence[torch.Tensor], bias: torch.Tensor | None = None
-) -> "Int8Product | Int8Linear":
+) -> "Int8Product | Int16Product | Int8Linear":
     """Return `states @ weight.T + bias` in int8 for weights that lie one below the other.
 
     Args:
         weights: `[outputs, inputs]` each, in any float format.
         bias: one for all outputs together.
     """
+    shapes = [weight.shape for weight in weights]
     library = kernels()
-    if library is not None and takes_weights(weight.shape for weight in weights):
+    if library is not None and takes_weights(shapes):
         return Int8Product(library, weights, bias)
+    library = avx2_kernels()
+    if library is not None and takes_16_bits() and takes_bytes(shapes):
+        return Int16Product(library, weights, bias)
     return Int8Linear(torch.cat(list(weights)), bias)
 
 
@@ -97,6 +104,19 @@ def quantised(states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     scales = largest.clamp_min_(_SMALLEST).div_(_LEVELS).to(torch.bfloat16)
     codes = exact * scales.float().reciprocal_()
     return codes.add_(ZERO + 0.5).to(torch.uint8), scales
+
+
+def takes_16_bits() -> bool:
+    """Return whether int8 multiplies states in 16 bits here, which are fp32 between products.
+
+    It is so where our kernels for AVX2 are the best that the CPU has, and oneDNN has none.
+    """
+    return avx2_kernels() is not None and not int8_works()
+
+
+def has_int8() -> bool:
+    """Return whether there is a kernel for int8 products, of ours or of oneDNN."""
+    return takes_16_bits() or int8_works()
 
 
 @cache

@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch.nn import functional
 
-from shards.engines.layers.int8 import int8_linear
+from shards.engines.layers.int8 import int8_linear, takes_16_bits
 from shards.native.arguments import takes_weights
 from shards.native.bf16_product import Bf16Product
 from shards.native.int8_product import Int8Product
+from shards.native.int16_product import Int16Product
 from shards.native.library import kernels
 
 Linear = Callable[[torch.Tensor], torch.Tensor]
@@ -26,9 +27,14 @@ FORMATS = {
     "fp16": torch.float16,
     "int8": torch.bfloat16,
 }
-"""The format of states, by the name of the number format."""
+"""The format of states, by the name of the number format; of int8 see `format_of`."""
 
 _TYPICAL_ROWS = 256  # for which oneDNN chooses its layout; other numbers work as well
+
+
+def format_of(dtype: str) -> torch.dtype:
+    """Return the format of states between the products of a number format, on this machine."""
+    return torch.float32 if dtype == "int8" and takes_16_bits() else FORMATS[dtype]
 
 
 def pack(
@@ -100,7 +106,7 @@ def _onednn_takes(dtype: torch.dtype) -> bool:
 
 def takes_any_rows(linear: object) -> bool:
     """Return whether a product generates no kernel for each number of rows."""
-    return isinstance(linear, Int8Product | Bf16Product)
+    return isinstance(linear, Int8Product | Int16Product | Bf16Product)
 
 
 class _Packed:

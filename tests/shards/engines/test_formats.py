@@ -83,10 +83,16 @@ def test_all_known_pairs_are_scored_in_one_batch() -> None:
 
 
 def settled(
-    monkeypatch: pytest.MonkeyPatch, *, gain: float, int8: list[float], **given: Any
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    gain: float,
+    int8: list[float],
+    other: str = "bf16",
+    **given: Any,
 ) -> formats.Settled[str]:
     monkeypatch.setattr(formats, "int8_gain", lambda *sizes: gain)
-    margins = {"bf16": MARGINS, "int8": int8}
+    monkeypatch.setattr(formats, "instead", lambda: other)
+    margins = {other: MARGINS, "int8": int8}
     given = {"takes_int8": True, "anyway": False} | given
     return formats.settle(
         "int8", str, margins.__getitem__, sizes=(64, 128), report=lambda line: None, **given
@@ -108,6 +114,20 @@ def test_bf16_stays_where_int8_does_not_agree(monkeypatch: pytest.MonkeyPatch) -
     assert len(found.notes) == 2  # the measurements are shown all the same
 
 
+def test_fp32_stays_where_it_is_what_int8_is_compared_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = settled(monkeypatch, gain=1.9, int8=MARGINS[::-1], other="fp32")
+    assert (found.made, found.dtype) == ("fp32", "fp32")
+    assert found.warnings[0].startswith("int8 does not agree with fp32 (Spearman")
+    assert found.warnings[0].endswith("fp32 is used; `int8_anyway = true` serves int8 all the same")
+    found = settled(monkeypatch, gain=1.0, int8=MARGINS, other="fp32", anyway=True)
+    assert (found.made, found.dtype) == ("fp32", "fp32")
+    assert found.warnings == (
+        "int8 measured 1.0 times as fast as fp32 at this model's size: fp32 is used",
+    )
+
+
 def test_int8_serves_anyway_on_the_operators_request(monkeypatch: pytest.MonkeyPatch) -> None:
     found = settled(monkeypatch, gain=1.9, int8=MARGINS[::-1], anyway=True)
     assert (found.made, found.dtype, found.warnings) == ("int8", "int8", ())
@@ -120,6 +140,7 @@ def test_no_model_in_bf16_is_made_where_its_margins_are_known_without(
     monkeypatch: pytest.MonkeyPatch, int8: list[float], expected: list[str]
 ) -> None:
     monkeypatch.setattr(formats, "int8_gain", lambda *sizes: 1.9)
+    monkeypatch.setattr(formats, "instead", lambda: "bf16")
     made: list[str] = []
 
     def make(dtype: str) -> str:

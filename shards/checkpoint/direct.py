@@ -7,7 +7,6 @@ loads all other checkpoints; `load` refuses those that lack a tensor, with the r
 
 from collections.abc import Mapping, Sequence
 
-from shards.checkpoint.codes import logical_shapes
 from shards.checkpoint.folder import Checkpoint
 from shards.checkpoint.weights import read_headers
 
@@ -17,7 +16,7 @@ Shapes = Mapping[str, Sequence[int]]
 
 def stored_shapes(checkpoint: Checkpoint) -> dict[str, list[int]]:
     """Return the shape of each tensor that a checkpoint stores."""
-    shapes = logical_shapes(checkpoint.codes, read_headers(checkpoint.tensors))
+    shapes = checkpoint.quantised.shapes(read_headers(checkpoint.stored))
     return {name: list(shape) for name, shape in shapes.items()}
 
 

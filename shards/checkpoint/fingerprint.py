@@ -9,7 +9,7 @@ same fingerprint; its scores show the damage.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -27,8 +27,8 @@ _WHOLE = frozenset(
 _THREADS = 4
 
 
-def fingerprint_of(folder: Path, tensors: Mapping[str, Path]) -> str:
-    """Return the fingerprint of a checkpoint folder; `tensors` names the file of each tensor."""
+def fingerprint_of(folder: Path, weights: Sequence[Path]) -> str:
+    """Return the fingerprint of a checkpoint folder with these files of weights."""
     digest = hashlib.sha256()
     for name in _SMALL:
         path = folder / name
@@ -36,7 +36,7 @@ def fingerprint_of(folder: Path, tensors: Mapping[str, Path]) -> str:
     for path in _others(folder):
         digest.update(f"{path.relative_to(folder).as_posix()} ".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
-    for path in sorted(set(tensors.values())):
+    for path in weights:
         _add_weights(digest, path)
     return digest.hexdigest()[:32]
 

@@ -1,16 +1,16 @@
 """A checkpoint on this machine: its folder, its config, and the files of its tensors."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shards.checkpoint.bounded import read_json
-from shards.checkpoint.codes import Codes, codes_of, without_codes
 from shards.checkpoint.expect import File
 from shards.checkpoint.fingerprint import fingerprint_of
 from shards.checkpoint.hub import find_folder
+from shards.checkpoint.quantised import NOTHING, Quantised, Read, read_quantised
 from shards.checkpoint.unserved import adapter_hint, refuse_adapter
 from shards.checkpoint.weights import expect_floats, read_headers, tensor_files
 from shards.refusal import Refusal, Report
@@ -29,17 +29,27 @@ class Checkpoint:
         name: its source as the operator wrote it.
         folder: its folder.
         config: the content of `config.json`.
-        tensors: the file of each tensor.
+        stored: the file of each stored tensor.
         is_graph: whether these are the files of an exported graph.
-        codes: the tensors that are stored in codes; `None` for none.
+        quantised: the matrices that are stored in parts.
     """
 
     name: str
     folder: Path
     config: Mapping[str, Any]
-    tensors: Mapping[str, Path]
+    stored: Mapping[str, Path]
     is_graph: bool = False
-    codes: Codes | None = None
+    quantised: Quantised = NOTHING
+
+    @cached_property
+    def tensors(self) -> Mapping[str, Path]:
+        """The file of each tensor; of a matrix in parts, that of its first one."""
+        return self.quantised.logical(self.stored)
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """The files of the weights."""
+        return sorted(set(self.stored.values()))
 
     @property
     def architecture(self) -> str:
@@ -82,54 +92,64 @@ class Checkpoint:
         named = ours.get("languages") if isinstance(ours, dict) else None
         return tuple(map(str, named)) if isinstance(named, list) else ()
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The form of the weights, where it changes scores."""
+        summary = self.quantised.summary
+        return (f"weights are quantised: {summary}; states are not",) if summary else ()
+
     @cached_property
     def fingerprint(self) -> str:
         """A hash that changes with config, tokenizer and weights."""
-        return fingerprint_of(self.folder, self.tensors)
+        return fingerprint_of(self.folder, self.files)
 
     def read_tensor(self, name: str, rows: slice | None = None) -> "torch.Tensor":
-        """Read one stored tensor, or some of its rows, in the precision it is stored in."""
+        """Read one tensor, or some of its rows, in the precision it is stored in."""
+        if name in self.quantised.matrices:
+            return self.quantised.read(name, _stored_reader(self.stored), rows)
         from safetensors import safe_open
 
-        if self.codes and name in self.codes.shapes:
-            return self.codes.read(name, self._stored_reader(self.tensors[name]), rows)
-        with safe_open(self.tensors[name], framework="pt") as file:
+        with safe_open(self.stored[name], framework="pt") as file:
             tensor: torch.Tensor = (
                 file.get_tensor(name) if rows is None else file.get_slice(name)[rows]
             )
         return tensor
 
     def rows_reader(self, name: str) -> "Callable[[torch.Tensor], torch.Tensor] | None":
-        """Return a function that decodes some rows of a matrix; `None` if it is not in codes."""
-        if self.codes is None or name not in self.codes.shapes:
+        """Return a function that decodes some rows of a matrix; `None` where there is none."""
+        if name not in self.quantised.matrices:
             return None
-        return self.codes.stored_rows(name, self._stored_reader(self.tensors[name]))
+        return self.quantised.stored_rows(name, _stored_reader(self.stored))
 
-    def reader(self) -> "Callable[[str], torch.Tensor]":
-        """Return a function that reads tensors by name, those in codes in fp32.
+    def reader(self) -> Read:
+        """Return a function that reads tensors by name, those in parts in fp32.
 
         It opens each file once. Files stay mapped as long as the function or one of its tensors is
         referenced.
         """
-        opened: dict[Path, Callable[[str], torch.Tensor]] = {}
+        stored = _stored_reader(self.stored)
 
         def read(name: str) -> "torch.Tensor":
-            path = self.tensors[name]
-            if path not in opened:
-                opened[path] = self._stored_reader(path)
-            if self.codes and name in self.codes.shapes:
-                return self.codes.read(name, opened[path])
-            return opened[path](name)
+            if name in self.quantised.matrices:
+                return self.quantised.read(name, stored)
+            return stored(name)
 
         return read
 
-    @staticmethod
-    def _stored_reader(path: Path) -> "Callable[[str], torch.Tensor]":
-        """Return a function that reads the tensors of a file as they are stored."""
-        from safetensors import safe_open
 
-        get: Callable[[str], torch.Tensor] = safe_open(path, framework="pt").get_tensor
-        return get
+def _stored_reader(files: Mapping[str, Path]) -> Read:
+    """Return a function that reads tensors as they are stored; it opens each file once."""
+    from safetensors import safe_open
+
+    opened: dict[Path, Read] = {}
+
+    def read(name: str) -> "torch.Tensor":
+        path = files[name]
+        if path not in opened:
+            opened[path] = safe_open(path, framework="pt").get_tensor
+        return opened[path](name)
+
+    return read
 
 
 def open_checkpoint(spec: ShardSpec, report: Report) -> Checkpoint:
@@ -144,11 +164,9 @@ def open_checkpoint(spec: ShardSpec, report: Report) -> Checkpoint:
         raise Refusal(f"{folder} is not a checkpoint: it has no config.json{hint}")
     refuse_adapter(folder)
     config = read_json(folder / "config.json")
-    if config.get("quantization_config") is not None:
-        raise Refusal(f"{spec.source} is quantised; give the fp32, bf16 or fp16 checkpoint")
     files = tensor_files(folder)
     headers = read_headers(files)
-    codes = codes_of(File(str(folder / "config.json"), config), headers)
-    tensors = without_codes(codes, files)
-    expect_floats(tensors, {name: headers[name] for name in tensors if name in headers})
-    return Checkpoint(spec.source, folder, config, tensors, codes=codes)
+    content = File(str(folder / "config.json"), config)
+    quantised = read_quantised(content, headers, _stored_reader(files))
+    expect_floats(files, quantised.plain(headers))
+    return Checkpoint(spec.source, folder, config, files, quantised=quantised)

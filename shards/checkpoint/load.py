@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from shards.checkpoint.folder import Checkpoint
+from shards.checkpoint.quantised import NOTHING
 from shards.refusal import Refusal, Report
 from shards.wire.exit_codes import ExitCode
 
@@ -40,9 +41,9 @@ def load_model(
         Refusal: a tensor is missing or has another shape; the tokenizer has tokens that the
             model lacks; the memory does not suffice.
     """
-    size = sum(path.stat().st_size for path in set(checkpoint.tensors.values()))
+    size = sum(path.stat().st_size for path in checkpoint.files)
     report(f"loading weights, {size / 1e6:.0f} MB")
-    load = _from_pretrained if checkpoint.codes is None else _from_codes
+    load = _from_pretrained if checkpoint.quantised is NOTHING else _from_parts
     model, warnings = _checked(load(auto_class, checkpoint, dtype), checkpoint, may_lack)
     rows = model.get_input_embeddings().weight.shape[0]
     if vocabulary_size > rows:
@@ -81,7 +82,7 @@ def _checked(
     return model.eval().requires_grad_(False), _unused(info["unexpected_keys"])
 
 
-def _from_codes(auto_class: Any, checkpoint: Checkpoint, dtype: "torch.dtype") -> Any:
+def _from_parts(auto_class: Any, checkpoint: Checkpoint, dtype: "torch.dtype") -> Any:
     """Build a model from tensors that transformers cannot read itself."""
     from transformers import AutoConfig
     from transformers.initialization import no_init_weights

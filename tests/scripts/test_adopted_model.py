@@ -11,7 +11,7 @@ from scripts.embedded.adopt import packed
 from scripts.embedded.e5_source import BLOCK, E5Source, Matrix
 from scripts.embedded.languages import firsts, language_sets
 from scripts.embedded.piece_choice import chosen, coverage, is_letter, use_by_words
-from shards.checkpoint.codes import decoded
+from shards.checkpoint.quantised.codes import decoded
 
 _PIECES = ("<s>", "<pad>", "</s>", "<unk>", "▁a", "b")
 

@@ -343,8 +343,6 @@ REFUSED = (
     RefusedModel(
         "weights as pickles alone", "reading them can run code: convert them to safetensors"
     ),
-    RefusedModel(
-        "quantised checkpoints (GPTQ, AWQ, fp8, GGUF)", "give the fp32, bf16 or fp16 checkpoint"
-    ),
+    RefusedModel("GGUF, HQQ, NVFP4, MXFP4", "give the fp32, bf16 or fp16 checkpoint, or AWQ"),
 )
 """The models that are refused, and why."""

@@ -92,7 +92,7 @@ def read_weights(
     """
     shape = shape_of(checkpoint.config)
     if _can_be_read_alone(checkpoint, vocabulary_size):
-        size = sum(path.stat().st_size for path in set(checkpoint.tensors.values()))
+        size = sum(path.stat().st_size for path in checkpoint.files)
         report(f"loading weights, {size / 1e6:.0f} MB")
         return Weights(None, shape, partial(_opened, checkpoint), ())
     loaded, warnings = load_model(

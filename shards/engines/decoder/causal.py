@@ -174,7 +174,7 @@ def load(spec: ShardSpec, report: Report) -> CausalEngine:
     if decoder is None and (spec.dtype, settled.dtype, device) == ("auto", instead(), "cpu"):
         notes.append(int8_note(checkpoint.sizes))
     doubts = (*recipe.warnings, *pairs.warnings)
-    decoder_notes = decoder.notes if decoder else ()
+    decoder_notes = (*(decoder.notes if decoder else ()), *checkpoint.notes)
     facts = Facts(
         engine="causal",
         device=device,

@@ -221,7 +221,7 @@ def load(spec: ShardSpec, report: Report) -> LateEngine:
         dtype=dtype,
         max_length=parts.max_length,
         token_budget=devices.pick_token_budget(spec, device),
-        notes=(*parts.recipe.notes, *notes),
+        notes=(*parts.recipe.notes, *checkpoint.notes, *notes),
         warnings=(*warnings, *parts.doubts, *parts.warnings),
     )
     model = LateModel(body, _projection(checkpoint, parts, device), parts.tokenizer)

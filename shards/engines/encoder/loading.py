@@ -70,7 +70,7 @@ def load_encoder(
         max_length=parts.max_length,
         token_budget=devices.pick_token_budget(spec, device),
         packed=is_packed,
-        notes=(*parts.recipe.notes, *notes),
+        notes=(*parts.recipe.notes, *checkpoint.notes, *notes),
         warnings=(
             *(*device_warnings, *load_warnings, *parts.doubts),
             *(*parts.warnings, *settled.warnings),

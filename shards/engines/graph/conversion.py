@@ -62,7 +62,7 @@ def graph_of(folder: Path) -> Path:
 
 def source_hash(checkpoint: Checkpoint) -> str:
     """Return a hash of all weights of a checkpoint and of its config.json."""
-    return _hash([checkpoint.folder / "config.json", *sorted(set(checkpoint.tensors.values()))])
+    return _hash([checkpoint.folder / "config.json", *checkpoint.files])
 
 
 def graph_hash(folder: Path) -> str:

@@ -25,6 +25,8 @@ def _facts(
     yield "source", str(checkpoint.folder)
     yield "architecture", f"{checkpoint.architecture}, {layers} layers of {hidden}"
     yield "scored as", recipe.kind
+    if checkpoint.quantised.summary:
+        yield "weights", checkpoint.quantised.summary
     if recipe.similarity is None and recipe.late is None:
         yield "head", head(checkpoint)
     if recipe.answers:

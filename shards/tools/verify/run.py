@@ -27,6 +27,7 @@ from shards.refusal import Refusal
 from shards.tools.verify import checks
 from shards.tools.verify.agreement import Question, questions
 from shards.tools.verify.checks import Check
+from shards.tools.verify.dequantised import in_floats
 from shards.tools.verify.facts import load_facts
 from shards.wire.spec import ShardSpec
 from shards.worker.canary_check import CanaryCheck
@@ -132,13 +133,14 @@ class Verification:
         if read_recipe(checkpoint, self._spec).late is not None:
             return Check("agreement", None, "late interaction has no other computation here")
         self._stage("loading plain transformers in fp32")
-        reference = _reference(self._spec, checkpoint)
-        self._stage("comparing with plain transformers in fp32")
-        theirs = [
-            margin
-            for question in self._questions
-            for margin in reference.margins(question.query, question.documents, self._advance)
-        ]
+        with in_floats(checkpoint) as folder:
+            reference = _reference(self._spec, checkpoint, folder)
+            self._stage("comparing with plain transformers in fp32")
+            theirs = [
+                margin
+                for question in self._questions
+                for margin in reference.margins(question.query, question.documents, self._advance)
+            ]
         return checks.agrees(examined.ours, examined.dtype, theirs)
 
     def _stage(self, line: str) -> None:
@@ -149,19 +151,17 @@ class Verification:
         _write(self._out, progress=[self._steps, 2 * _pairs(self._questions)])
 
 
-def _reference(spec: ShardSpec, checkpoint: Checkpoint) -> Any:
-    """Return what computes margins by another way than our engine."""
+def _reference(spec: ShardSpec, checkpoint: Checkpoint, folder: Path) -> Any:
+    """Return what computes margins of a checkpoint's folder by another way than our engine."""
     # Imported late: these need model libraries.
     from shards.tools.verify.reference import Reference
     from shards.tools.verify.similarity import SimilarityReference
 
     name = f"{checkpoint.full_name} {checkpoint.folder}"
     if read_recipe(checkpoint, spec).similarity is None:
-        return Reference(
-            checkpoint.folder, name=name, template=spec.template, instruction=spec.instruction
-        )
+        return Reference(folder, name=name, template=spec.template, instruction=spec.instruction)
     return SimilarityReference(
-        checkpoint.folder,
+        folder,
         name=name,
         query_prompt=spec.query_prompt,
         document_prompt=spec.document_prompt,

@@ -89,7 +89,7 @@ def _prompts(folder: Path, name: str) -> tuple[str, str]:
 
 
 def _from_codes(folder: Path, bits: int, block: int) -> dict[str, torch.Tensor]:
-    """Return tensors that are stored as codes and scales; see `shards.checkpoint.codes`."""
+    """Return tensors that are stored as codes and scales, see `quantised.codes`."""
     from safetensors.torch import load_file
 
     stored = load_file(folder / "model.safetensors")

@@ -137,9 +137,3 @@ def test_quantised_weights_are_refused_where_the_config_does_not_name_them(
     refusal = str(refusal_of(folder))
     assert f"stores {layer}{stored} as" in refusal
     assert "give the fp32, bf16 or fp16 checkpoint" in refusal
-
-
-def test_a_quantised_checkpoint_is_refused(bert: Path, tmp_path: Path) -> None:
-    folder = copy_of(bert, tmp_path)
-    checkpoints.change_config(folder, quantization_config={"quant_method": "awq"})
-    assert "is quantised" in str(refusal_of(folder))

@@ -1,4 +1,4 @@
-"""A whole verification: its checks where a folder has a graph and no weights."""
+"""A whole verification: of a graph without weights, and of quantised weights."""
 
 import io
 import os
@@ -10,6 +10,8 @@ from shards.tools.verify.run import Verification
 from shards.wire.spec import ShardSpec
 from tests import checkpoints
 from tests.graphs import NAMES, export
+from tests.shards.checkpoint.quantised.test_forms import quantised
+from tests.shards.checkpoint.quantised.writers import FORMS
 
 
 @pytest.mark.filterwarnings(
@@ -32,3 +34,19 @@ def test_a_graph_is_verified_without_weights_to_compare_with(
     found = {check["name"]: (check["passed"], check["said"]) for check in report["checks"]}
     assert found["batches"][0] is True
     assert found["agreement"] == (None, "the folder has a graph and no weights to compare with")
+
+
+@pytest.mark.parametrize("form", ["GPTQ", "MLX"])
+def test_quantised_weights_are_verified_without_the_program_that_wrote_them(
+    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    quantised(checkpoints.qwen3(tmp_path, tied=False), FORMS[form])
+    spec = ShardSpec(
+        name="m/cpu", model="m", source=str(tmp_path), threads=1, canary="numeric", offline=True
+    )
+    report = Verification(spec, io.StringIO(), pairs=8).report()
+    assert report["passed"]
+    found = {check["name"]: (check["passed"], check["said"]) for check in report["checks"]}
+    assert found["agreement"][0] is True
+    assert report["facts"]["weights"].startswith(FORMS[form].summary)

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from shards.checkpoint import open_checkpoint, stored_shapes
-from shards.checkpoint.codes import decoded
+from shards.checkpoint.quantised.codes import decoded
 from shards.engines import load_engine
 from shards.engines.base import afresh
 from shards.tools.verify.similarity import SimilarityReference
@@ -79,8 +79,8 @@ def test_a_model_in_codes_scores_as_the_numbers_that_they_stand_for(
     ("form", "expected"),
     [
         ({"bits": 3, "block": _BLOCK}, "bits is 3, 4 or 8 is expected"),
-        ({"bits": 8, "block": _BLOCK}, "no codes of 8 bits"),
-        ({"bits": 4, "block": 8}, "no codes of 4 bits in blocks of 8"),
+        ({"bits": 8, "block": _BLOCK}, ".codes is stored as U8"),
+        ({"bits": 4, "block": 8}, ".scales is stored as F16"),
         ({"bits": 4, "block": 15}, "an even number"),
         ({"bits": 4, "block": _BLOCK, "zero": 7}, "zero, which may change scores"),
         ({"bits": 4}, "an even number"),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from msgspec import UNSET
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
 from gateway import __version__
 from gateway.dialects import PATHS, VECTOR_PATHS, prefers_html, prefers_json
@@ -23,7 +23,7 @@ from gateway.http.request_context import context_of
 from gateway.http.responses import reply
 from gateway.http.routes import READS, Alive, HealthReport, Index, ReadyReport, Version
 from gateway.http.vector_models import gives_vectors
-from gateway.http.web import PAGE, WebFile, web_files
+from gateway.http.web import PAGE, WebFile, web_file, web_files
 from gateway.telemetry.request_figures import Figures
 from gateway.telemetry.status import CascadeStatus, GatewayStatus, ModelStatus, SplitStatus
 
@@ -184,11 +184,8 @@ class ReadEndpoints:
         return reply(request.scope, document())
 
     async def docs(self, request: Request) -> Response:
-        """Return the OpenAPI document as a page of HTML."""
-        return HTMLResponse(
-            page(),
-            headers={"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"},
-        )
+        """Return the page that describes the API, with examples to try."""
+        return _file(request, web_file(page().encode()))
 
     def _shown_names(self, request: Request) -> tuple[str, ...]:
         """Return the models that the reply to a request without need of a key may name."""

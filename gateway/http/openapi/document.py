@@ -28,7 +28,13 @@ from gateway.dialects import (
     encode,
 )
 from gateway.dialects.request_body import Pair
-from gateway.domain.errors import ClientError, GatewayError, MethodNotAllowed
+from gateway.domain.errors import (
+    ClientError,
+    GatewayError,
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+)
 from gateway.domain.request import RerankResult, Scored
 from gateway.http.openapi.schemas import (
     Schema,
@@ -243,16 +249,17 @@ def _responses() -> Schema:
 def _codes() -> dict[int, list[str]]:
     """Return the codes of the errors by their status."""
     codes: dict[int, set[str]] = {}
-    for error in _leaves(GatewayError):
+    for error in error_kinds():
         if error is not MethodNotAllowed:  # the paths of the document have their methods
             codes.setdefault(error.status, set()).add(error.code)
     return {status: sorted(codes[status]) for status in sorted(codes)}
 
 
-def _leaves(kind: type[GatewayError]) -> list[type[GatewayError]]:
-    children = kind.__subclasses__()
-    own = [kind] if kind not in {GatewayError, ClientError} and "code" in vars(kind) else []
-    return own + [leaf for child in children for leaf in _leaves(child)]
+def error_kinds(kind: type[GatewayError] = GatewayError) -> list[type[GatewayError]]:
+    """Return the errors that clients get: those with a code of their own, and two that inherit."""
+    has_own = "code" in vars(kind) and kind not in {GatewayError, ClientError}
+    own = [kind] if has_own or kind in {InvalidRequest, InternalError} else []
+    return own + [error for child in kind.__subclasses__() for error in error_kinds(child)]
 
 
 def _read(path: str, endpoint: Endpoint) -> Schema:

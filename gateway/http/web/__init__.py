@@ -1,4 +1,4 @@
-"""The page at `/`: plain files beside this module, and the headers that they are served with.
+"""The page at `/` and that of the API: plain files, and the headers that they are served with.
 
 The files need no build and load nothing from other hosts. The content security policy enforces it
 in the browser: scripts and styles from this server only, no code from strings, no frame around the
@@ -67,12 +67,13 @@ class WebFile:
 def web_files() -> Mapping[str, WebFile]:
     """Return all files of the page by name."""
     return {
-        path.name: _web_file(path.read_bytes(), _KINDS[path.suffix])
+        path.name: web_file(path.read_bytes(), _KINDS[path.suffix])
         for path in sorted(Path(__file__).parent.iterdir())
         if path.suffix in _KINDS
     }
 
 
-def _web_file(content: bytes, kind: str) -> WebFile:
+def web_file(content: bytes, kind: str = _KINDS[".html"]) -> WebFile:
+    """Return a file with its headers."""
     tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
     return WebFile(content, {**_HEADERS, "content-type": kind, "etag": tag}, tag)

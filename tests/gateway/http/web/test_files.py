@@ -35,7 +35,7 @@ def test_browsers_get_the_page_and_others_the_list_of_endpoints(
 
 
 def test_the_page_names_files_that_are_there(client: TestClient) -> None:
-    page = client.get("/", headers={"accept": BROWSER}).text
+    page = client.get("/", headers={"accept": BROWSER}).text + client.get("/docs").text
     named = set(re.findall(r'(?:href|src)="web/([^"]+)"', page))
     modules = (file.content.decode() for name, file in web_files().items() if name.endswith(".js"))
     imported = {name for module in modules for name in re.findall(r'from "\./([^"]+)"', module)}

@@ -44,9 +44,7 @@ def loaded(folder: Path) -> tuple[Facts, list[float]]:
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_a_quantised_model_scores_as_its_numbers(
-    name: str, qwen3: Path, tmp_path: Path
-) -> None:
+def test_a_quantised_model_scores_as_its_numbers(name: str, qwen3: Path, tmp_path: Path) -> None:
     form = FORMS[name]
     ours, theirs = copy_of(qwen3, tmp_path / "quantised"), copy_of(qwen3, tmp_path / "numbers")
     numbers = quantised(ours, form)

@@ -87,9 +87,11 @@ def test_a_hundred_documents_compared_are_folded_and_the_form_stays_in_sight(vis
     expect(page.locator(".result")).to_have_count(200)
     see(page, summary, page.locator(".result").nth(10))
     page.locator(".result").nth(90).scroll_into_view_if_needed()
-    see(page, summary)
-    if page.get_by_role("button", name="Edit the request").is_visible():  # on a phone
-        page.get_by_role("button", name="Edit the request").click()
+    edit = page.get_by_role("button", name="Edit the request")
+    is_phone = edit.is_visible()
+    see(page, summary, edit if is_phone else page.get_by_label("Query"))
+    if is_phone:
+        edit.click()
         see(page, page.get_by_label("Query"))
     page.get_by_label("Query").fill("Another?")
     press(page)

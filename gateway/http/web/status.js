@@ -1,8 +1,9 @@
 // The status, polled while it is shown: history, models with their shards, keys, problems.
 
 import { element, find, setText, showProblem } from "./dom.js";
-import { ask } from "./gateway.js";
+import { ask, key } from "./gateway.js";
 import { buildHistory, forgetModel, historyQuery, showHistory } from "./history.js";
+import { keepFocus, modelButtons } from "./model_buttons.js";
 
 const POLL_MS = 2000;
 const HISTORY_EVERY = 5; // polls
@@ -83,7 +84,7 @@ function show(status) {
   lastReply = new Date();
   polls += 1;
   showProblem(find("status-problem"), "");
-  find("view-status").classList.remove("stale");
+  find("view-status").classList.remove("stale", "locked");
   setText(find("status-facts"), `version ${status.version}, up ${duration(status.uptime_seconds)}${reloading(status)}`);
   if (status.history) showHistory(status.history);
   showModels(status);
@@ -95,11 +96,15 @@ function show(status) {
 function showRefusal(refusal, askForKey) {
   polls = 0; // the history is asked for again
   if (refusal.status === 404 && forgetModel()) return; // a restarted gateway has no history of it yet
+  const isForbidden = refusal.status === 401 || refusal.status === 403;
+  const isForKey = isForbidden && (refusal.needsKey || Boolean(key.get()));
+  find("view-status").classList.toggle("locked", isForbidden);
   const since = lastReply ? ` Last seen at ${lastReply.toLocaleTimeString("en-GB")}; the figures below are from then.` : "";
   const again = ` Trying again every ${POLL_MS / 1000} s.`;
-  showProblem(find("status-problem"), refusal.status ? refusal.message : refusal.message + since + again);
+  const message = refusal.status ? refusal.message : refusal.message + since + again;
+  showProblem(find("status-problem"), isForKey ? "" : message); // the form for the key has its own reason
   find("view-status").classList.add("stale");
-  if (refusal.status === 401 || refusal.status === 403) askForKey(refusal);
+  if (isForKey) askForKey(refusal);
 }
 
 // -- models ----------------------------------------------------------------------------------------
@@ -111,14 +116,16 @@ function revisions(status) {
 
 function showModels(status) {
   const models = revisions(status);
-  const now = JSON.stringify(models);
+  const isOperator = Boolean(status.keys?.length); // without keys, changes are for the operator's socket alone
+  const now = JSON.stringify([models, isOperator]);
   if (now === shownModels) return; // keeps a selection, and is not announced again
   shownModels = now;
-  find("models").replaceChildren(...models.map(modelCard));
+  keepFocus(() => find("models").replaceChildren(...models.map((model) => modelCard(model, isOperator))));
 }
 
-function modelCard(model) {
+function modelCard(model, isOperator) {
   const state = model.note || model.state;
+  const [button, refusal] = isOperator ? modelButtons(model) : [];
   return element(
     "section",
     { class: "model", "aria-label": model.name },
@@ -126,8 +133,9 @@ function modelCard(model) {
       "div",
       { class: "row spread" },
       element("h2", {}, model.name),
-      element("span", { class: "pill", "data-state": state }, state),
+      element("div", { class: "row" }, button ?? null, element("span", { class: "pill", "data-state": state }, state)),
     ),
+    refusal ?? null,
     element("p", { class: "hint facts" }, factsOf(model)),
     ...reasonsOf(model).map((reason) => element("p", { class: "reason" }, reason)),
     shardTable(model),

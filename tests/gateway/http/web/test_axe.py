@@ -103,6 +103,7 @@ def test_nothing_serious_is_found_where_a_key_is_needed(browser: Browser, tmp_pa
     keys = ("--keys-file", str(tmp_path / "keys.toml"))
     with Serving(*fake, *keys, log=tmp_path / "log") as serving:
         for visit in visiting(browser, serving.url):
-            visit.page.goto(serving.url)
-            expect(visit.page.locator("#key")).to_be_visible()
-            assert faults(visit.page) == []
+            for view in ("playground", "status"):
+                visit.page.goto(f"{serving.url}/#{view}")
+                expect(visit.page.locator("#key")).to_be_visible()
+                assert faults(visit.page) == []

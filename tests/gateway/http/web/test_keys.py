@@ -97,13 +97,36 @@ def test_the_status_requires_an_operators_key(visit: Visit, guarded: Guarded) ->
     page.goto(f"{visit.url}/#status")
     show_key(page, guarded.secrets["team"])
     expect(asked_for_key(page)).to_contain_text("admin")
+    expect(page.get_by_role("alert")).to_have_count(1)
     expect(page.get_by_role("table")).to_have_count(0)
+    expect(page.locator("#tiles")).not_to_be_visible()
     show_key(page, guarded.secrets["operator"])
+    expect(page.get_by_role("alert")).to_have_count(0)
     expect(page.get_by_role("table", name="Shards of demo")).to_be_visible()
     expect(page.get_by_label("API key", exact=True)).not_to_be_visible()
     keys = page.get_by_role("table", name="API keys").get_by_role("row")
     expect(keys.get_by_role("rowheader")).to_have_text(["team", "operator"])
     expect(keys.nth(2).get_by_role("cell").nth(1)).to_have_text("operator")
+
+
+def test_the_operator_unloads_and_loads_a_model(visit: Visit, guarded: Guarded) -> None:
+    page = visit.page
+    page.goto(f"{visit.url}/#status")
+    show_key(page, guarded.secrets["operator"])
+    card = page.get_by_role("region", name="demo")
+    unload = page.get_by_role("button", name="Unload demo")
+    unload.focus()
+    page.keyboard.press("Enter")
+    load = page.get_by_role("button", name="Load demo", exact=True)
+    expect(load).to_be_focused()  # though the card was drawn again
+    expect(card.get_by_text("idle", exact=True).first).to_be_visible()
+    load.click()
+    expect(unload).to_be_visible()
+    expect(card.get_by_text("ready", exact=True).first).to_be_visible()
+    page.route("**/admin/unload**", lambda route: route.abort())
+    unload.click()
+    expect(card.get_by_role("alert")).to_contain_text("The gateway does not answer.")
+    expect(unload).to_have_text("Unload")
 
 
 def test_a_key_ends_with_its_tab_or_when_it_is_forgotten(visit: Visit, guarded: Guarded) -> None:

@@ -46,6 +46,7 @@ def test_models_and_shards_are_shown_with_their_states_and_errors(visit: Visit) 
     expect(broken.get_by_role("heading")).to_have_text("broken")
     expect(broken.get_by_role("cell").first).to_have_text("failed")
     expect(broken.locator(".reason")).to_have_text("refused, as its source asks")
+    expect(page.get_by_role("button", name="Unload")).to_have_count(0)  # no key of an operator
     troubles = page.get_by_role("region", name="Errors, warnings and notes")
     expect(troubles.get_by_role("listitem")).to_contain_text(["broken/cpu:0: "])
     expect(page.locator("#health")).to_have_text("degraded")

@@ -102,6 +102,7 @@ def _state(settings: Settings, read: Callable[[], Settings]) -> GatewayState:
     )
     fleet.accepts_any_model = settings.accept_any_model
     metrics.watch(fleet.status)
+    metrics.watch_memory(fleet.room.status, fleet.status)
     shadows = Shadows(fleet, metrics)
     score_cache = score_cache_of(settings)
     metrics.watch_shadows(shadows.status)

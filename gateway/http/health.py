@@ -50,19 +50,28 @@ def readiness(
     if stopping:
         return Readiness(False, ("the gateway is stopping",))
     able = TAKING if ready_when_idle else SCORING
-    waiting = [m for m in models if m.state not in able]
+    waiting = [m for m in models if _state(m) not in able]
     named = [f"model {m.name!r} is {m.state}" for m in waiting if m.name in shown]
     others = Counter(m.state for m in waiting if m.name not in shown)
     counted = [f"{number} of the models: {state}" for state, number in sorted(others.items())]
     reasons = (*named, *counted)
     scoring = len(models) - len(waiting)
     may_wait = frozenset() if needs_all else _OUT_OF_SERVICE
-    return Readiness(scoring > 0 and all(m.state in may_wait for m in waiting), reasons)
+    return Readiness(scoring > 0 and all(_state(m) in may_wait for m in waiting), reasons)
+
+
+def _state(model: ModelStatus) -> str:
+    """Return the state of a model; one that is loaded on demand counts as idle until it is ready.
+
+    Such loads come and go all the time, and no roll-out waits for them.
+    """
+    on_demand = model.load == "first-use" or model.loads > 1
+    return "idle" if model.state == "loading" and on_demand else model.state
 
 
 def health(models: Sequence[ModelStatus]) -> str:
     """Return `ok`, `degraded` (some models can score, not all), `loading` or `down`."""
-    states = {model.state for model in models}
+    states = {_state(model) for model in models}
     if states & TAKING:
         return "ok" if states <= {"ready", "idle"} else "degraded"
     return "loading" if "loading" in states else "down"
@@ -78,7 +87,7 @@ def state(models: Sequence[ModelStatus]) -> str:
 def cascade_state(models: Sequence[ModelStatus]) -> str:
     """Return the state of a cascade, which needs all of its models: that of the worst of them."""
     found = health(models)
-    if {model.state for model in models} <= TAKING:
+    if {_state(model) for model in models} <= TAKING:
         return "ready" if found == "ok" else "degraded"
     return "loading" if any(model.state == "loading" for model in models) else "failed"
 

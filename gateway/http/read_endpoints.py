@@ -123,6 +123,7 @@ class ReadEndpoints:
             splits=self._fleet.splits_status(),
             cascades=self._fleet.cascades_status(),
             shadows=self._state.shadows.status(),
+            memory=self._fleet.room.status(),
             warnings=self._state.warnings,
             score_cache=self._state.score_cache.status(self._fleet.models),
             figures=self._figures(models),

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from gateway.config import CalibrationEntry, ModelSpec
 from gateway.scheduling.accounting import Accounting, Tally
-from gateway.scheduling.memory_room import Occupant
+from gateway.scheduling.memory_occupant import Occupant
 from gateway.scheduling.presence import Presence
 from gateway.scheduling.quarantine import Quarantine
 from gateway.scheduling.replica_set import ReplicaSet

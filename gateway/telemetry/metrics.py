@@ -15,6 +15,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics import MetricWrapperBase
 
 from gateway.telemetry.collectors import ScoreCacheCollector, ShadowCollector, StatusCollector
+from gateway.telemetry.memory_collector import MemoryCollector
+from gateway.telemetry.memory_status import PoolStatus
 from gateway.telemetry.score_cache_status import ScoreCacheStatus
 from gateway.telemetry.status import ModelStatus, ShadowStatus
 from shards.wire.messages import Scores
@@ -187,6 +189,14 @@ class Metrics:
     def watch(self, status: Callable[[], Sequence[ModelStatus]]) -> None:
         """Read the state of models and shards at each scrape."""
         self.registry.register(StatusCollector(status))
+
+    def watch_memory(
+        self,
+        pools: Callable[[], Sequence[PoolStatus]],
+        models: Callable[[], Sequence[ModelStatus]],
+    ) -> None:
+        """Read the memory budget, and what models did for it, at each scrape."""
+        self.registry.register(MemoryCollector(pools, models))
 
     def watch_shadows(self, status: Callable[[], Sequence[ShadowStatus]]) -> None:
         """Read the agreement of models and their shadows at each scrape."""

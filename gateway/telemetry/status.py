@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.telemetry.history_figures import HistoryFigures
+from gateway.telemetry.memory_status import PoolStatus
 from gateway.telemetry.model_agreement import Agreement
 from gateway.telemetry.request_figures import Figures
 from gateway.telemetry.score_cache_status import ScoreCacheStatus
@@ -302,6 +303,7 @@ class GatewayStatus:
     splits: tuple[SplitStatus, ...] = ()
     cascades: tuple[CascadeStatus, ...] = ()
     shadows: tuple[ShadowStatus, ...] = ()
+    memory: tuple[PoolStatus, ...] = ()
     warnings: tuple[str, ...] = ()
     score_cache: ScoreCacheStatus = field(default_factory=ScoreCacheStatus)
     figures: Figures = field(default_factory=Figures)

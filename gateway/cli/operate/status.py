@@ -7,13 +7,20 @@ import click
 from gateway.cli import exit_codes
 from gateway.cli.console import print_json, print_lines, print_table
 from gateway.cli.operate.status_table import Status, fitted
-from gateway.cli.operate.tables import cascade_table, key_table, shadow_table, split_table
+from gateway.cli.operate.tables import (
+    cascade_table,
+    key_table,
+    memory_table,
+    shadow_table,
+    split_table,
+)
 from gateway.cli.remote import NotAnswering, Target, fetch_json, refusal, target_options
 
 _TABLES = {
     "splits": split_table,
     "cascades": cascade_table,
     "shadows": shadow_table,
+    "memory": memory_table,
     "keys": key_table,
 }
 """Further tables of a status, shown below its models."""

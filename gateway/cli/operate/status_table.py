@@ -110,6 +110,8 @@ def _notes(status: Status) -> "list[Text]":
     for model in _revisions(status):
         if (model.get("calibration") or {}).get("stale"):
             lines.append(Text(f"{model['name']}: the calibration was made for other weights"))
+        if model.get("waits_for_room"):
+            lines.append(Text(f"{model['name']} waits for room: {model['waits_for_room']}"))
         for shard in model["shards"]:
             problems = [shard["last_error"], *shard.get("warnings", ())]
             lines += [Text(f"{shard['name']}: {line}") for line in problems if line]

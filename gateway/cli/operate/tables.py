@@ -1,8 +1,9 @@
-"""Tables of a status below its models: traffic splits, cascades, shadow traffic, API keys."""
+"""Tables of a status below its models: splits, cascades, shadow traffic, memory, API keys."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from gateway.cli.operate.formatting import byte_size
 from gateway.cli.table import Column, Row, Table
 
 Values = dict[str, Any]
@@ -48,10 +49,23 @@ def shadow_table(shadows: Sequence[Values]) -> Table:
     return Table(shown, [_row(shown, _shadow_cells(shadow)) for shadow in shadows])
 
 
+def memory_table(pools: Sequence[Values]) -> Table:
+    """Return a line per pool of memory, and one per model that holds it or waits for it."""
+    shown = columns(("memory", "model", "phase"), ("budget", "held"))
+    return Table(shown, [_row(shown, cells) for pool in pools for cells in _memory_cells(pool)])
+
+
 def key_table(keys: Sequence[Values]) -> Table:
     """Return a line per API key; all numbers but `weight` and `open` count since the start."""
     shown = columns(_KEY_TEXTS, _KEY_NUMBERS)
     return Table(shown, [_row(shown, _key_cells(key)) for key in keys])
+
+
+def _memory_cells(pool: Values) -> Iterator[list[str]]:
+    yield [pool["pool"], "", "", byte_size(pool["budget_bytes"]), byte_size(pool["held_bytes"])]
+    for holder in pool["holders"]:
+        notes = [holder["phase"], *(word for word in ("busy", "fixed") if holder[word])]
+        yield ["", holder["model"], ", ".join(notes), "", byte_size(holder["bytes"])]
 
 
 def _row(shown: Sequence[Column], cells: Iterable[str]) -> Row:

@@ -1,6 +1,8 @@
 """Health and readiness: every combination of up to three states, and the endpoints."""
 
+from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -54,6 +56,18 @@ def model(state: str, *shards: ShardStatus, name: str = "m", queue: int = 0) -> 
         queue=queue,
         shards=shards,
     )
+
+
+@pytest.mark.parametrize(("load", "loads"), [("first-use", 1), ("start", 2)])
+def test_a_load_on_demand_holds_back_nothing(load: Any, loads: int) -> None:
+    lazy = replace(model("loading"), load=load, loads=loads)
+    found = [model("ready", name="n"), lazy]
+    assert readiness(found, stopping=False, shown=SHOWN).ready
+    assert readiness(found, stopping=False, shown=SHOWN, ready_when_idle=False).ready
+    assert not readiness([lazy], stopping=False, shown=SHOWN, ready_when_idle=False).ready
+    assert health(found) == "ok"
+    first = replace(lazy, load="start", loads=1)
+    assert not readiness([model("ready"), first], stopping=False, shown=SHOWN).ready
 
 
 @pytest.mark.parametrize("states", FLEETS, ids="-".join)

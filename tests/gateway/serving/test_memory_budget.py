@@ -188,7 +188,7 @@ async def test_more_memory_than_was_stated_is_given_back() -> None:
 async def test_a_place_in_line_is_given_up_when_no_request_wants_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("gateway.scheduling.memory_room._KEEP_SECONDS", 0.5)
+    monkeypatch.setattr("gateway.scheduling.memory_occupant._KEEP_SECONDS", 0.5)
     async with running(150, holder("a"), holder("b"), rules=LONG) as fleet:
         await rerank(fleet, "a")
         with pytest.raises(ModelUnavailable):

@@ -10,6 +10,6 @@ def run(spec: ShardSpec, socket_fd: int, arena_fd: int, gateway_pid: int) -> Non
     import_module("shards.worker.loop").main(spec, socket_fd, arena_fd, gateway_pid)
 
 
-def verify(spec: ShardSpec, fd: int, pairs: int, parent_pid: int) -> None:
+def verify(spec: ShardSpec, fd: int, pairs: int, unquantised: str, parent_pid: int) -> None:
     """Examine the model that `spec` describes, and write the findings to this descriptor."""
-    import_module("shards.tools.verify.run").main(spec, fd, pairs, parent_pid)
+    import_module("shards.tools.verify.run").main(spec, fd, pairs, unquantised, parent_pid)

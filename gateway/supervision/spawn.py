@@ -213,11 +213,11 @@ def kill_shards() -> None:
             process.kill()
 
 
-def spawn_verification(spec: ShardSpec, fd: int, pairs: int) -> Any:
+def spawn_verification(spec: ShardSpec, fd: int, pairs: int, unquantised: str) -> Any:
     """Start the process that verifies the model of `spec` on so many pairs; it writes to `fd`."""
     process = multiprocess.get_context("spawn").Process(
         target=entry.verify,
-        args=(spec, _Inherited(fd), pairs, os.getpid()),
+        args=(spec, _Inherited(fd), pairs, unquantised, os.getpid()),
         name=f"verify {spec.model}",
         daemon=True,
     )

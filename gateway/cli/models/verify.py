@@ -46,6 +46,11 @@ MARKS = {True: ("passed", "green"), False: ("FAILED", "red"), None: ("left out",
     help="Number of pairs compared with plain transformers, 0 for none (default: 32).",
 )
 @click.option(
+    "--unquantised",
+    metavar="SOURCE",
+    help="Folder or id of MODEL before it was quantised, to compare with (default: none).",
+)
+@click.option(
     "--config",
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -67,6 +72,7 @@ MARKS = {True: ("passed", "green"), False: ("FAILED", "red"), None: ("left out",
 def verify(
     subject: str | None,
     pairs: int,
+    unquantised: str | None,
     model: str | None,
     url: str | None,
     dialect: str,
@@ -79,7 +85,8 @@ def verify(
 
     For a folder, a Hugging Face id or an embedded model the report has: loaded files and their
     origin, canaries, scores in other batches, published scores, and the agreement with plain
-    transformers in fp32. For a URL it has: canaries, and scores in other requests.
+    transformers in fp32; of a quantised model also with the model before, if that is given. For a
+    URL it has: canaries, and scores in other requests.
 
     \b
     Exit codes:
@@ -90,12 +97,16 @@ def verify(
       78  the configuration is wrong
     """
     subject, url, model = _subject(subject, url, model)
+    if url and unquantised:
+        raise click.UsageError("--unquantised needs a MODEL that is loaded here")
+    if unquantised and not pairs:
+        raise click.UsageError("--unquantised needs --pairs of 1 at least")
     if url:
         found = _remote(url, model, dialect, api_key, described)
     elif model:
         raise click.UsageError("--model needs a URL")
     else:
-        found = _local(one_model(subject, described, config), pairs)
+        found = _local(one_model(subject, described, config), pairs, unquantised or "")
     if as_json:
         print_json(found)
     else:
@@ -122,14 +133,14 @@ def _subject(
     return None, url, model or subject
 
 
-def _local(settings: "Settings", pairs: int) -> Report:
+def _local(settings: "Settings", pairs: int, unquantised: str) -> Report:
     from gateway.cli.models.verify_process import NoReport, examine
     from gateway.config import model_specs
 
     (spec,) = model_specs(settings)
     try:
         with _progress() as progress:
-            report: Report = examine(spec.shards[0], pairs, progress)
+            report: Report = examine(spec.shards[0], pairs, progress, unquantised)
     except NoReport as error:
         fail(str(error), exit_codes.SOFTWARE)
     return report

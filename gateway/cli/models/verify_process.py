@@ -21,15 +21,23 @@ class Progress(Protocol):
     def step(self, done: int, total: int) -> None: ...
 
 
-def examine(spec: ShardSpec, pairs: int, progress: Progress) -> dict[str, Any]:
+def examine(
+    spec: ShardSpec, pairs: int, progress: Progress, unquantised: str = ""
+) -> dict[str, Any]:
     """Return the report of the process.
+
+    Args:
+        spec: the shard whose model is examined.
+        pairs: the number of pairs to compare.
+        progress: takes stages and steps.
+        unquantised: the source of the same model with plain weights; empty without one.
 
     Raises:
         NoReport: there was none.
     """
     import orjson
 
-    with _running(spec, pairs) as (process, lines):
+    with _running(spec, pairs, unquantised) as (process, lines):
         for line in lines:
             message: dict[str, Any] = orjson.loads(line)
             if "stage" in message:
@@ -48,14 +56,14 @@ def examine(spec: ShardSpec, pairs: int, progress: Progress) -> dict[str, Any]:
 
 
 @contextmanager
-def _running(spec: ShardSpec, pairs: int) -> Iterator[tuple[Any, IO[str]]]:
+def _running(spec: ShardSpec, pairs: int, unquantised: str) -> Iterator[tuple[Any, IO[str]]]:
     """Run the process for the length of the block; yield it and its lines."""
     from gateway.supervision.spawn import spawn_verification
 
     ours, theirs = os.pipe()
     with os.fdopen(ours, encoding="utf-8") as lines:
         try:
-            process = spawn_verification(spec, theirs, pairs)
+            process = spawn_verification(spec, theirs, pairs, unquantised)
         finally:
             os.close(theirs)
         try:

@@ -22,6 +22,9 @@ _GIB = 1 << 30
 _BATCH_BOUNDS = {"fp32": (1e-5, 1e-5), "fp16": (0.02, 0.01), "bf16": (0.1, 0.03)}
 _LOOSEST_BOUND = (0.25, 0.05)
 
+LEAST_SPEARMAN, LEAST_TOP_1 = 0.95, 0.9
+"""The least agreement of a quantised model with the model before."""
+
 Advance = Callable[[int], None]
 
 
@@ -130,13 +133,13 @@ def own_margins(engine: Engine, asked: Sequence[Question], advance: Advance) -> 
     return margins
 
 
-def no_room(checkpoint: Checkpoint) -> Check | None:
+def no_room(checkpoint: Checkpoint, name: str = "agreement") -> Check | None:
     """Return a check that lacks the memory for plain transformers; `None` if that fits."""
     needed, free = needed_bytes(checkpoint), free_bytes()
     if needed <= free:
         return None
     return Check(
-        "agreement",
+        name,
         None,
         f"plain transformers in fp32 needs {needed / _GIB:.1f} GiB of memory, {free / _GIB:.1f} "
         "are free",
@@ -156,6 +159,20 @@ def agrees(
         f"{found.pairs} pairs against plain transformers in fp32: at most {found.difference:.1e} "
         f"of margin apart, Spearman {found.spearman:.4f}, the same best one of {DOCUMENTS} for "
         f"{found.top_1:.0%} of queries",
+        asdict(found),
+    )
+
+
+def quantisation(ours: Sequence[float], theirs: Sequence[float]) -> Check:
+    """Compare the margins of a quantised model with those of the same model before."""
+    found = agreement(ours, theirs, "")
+    return Check(
+        "quantisation",
+        found.spearman >= LEAST_SPEARMAN and found.top_1 >= LEAST_TOP_1,
+        f"{found.pairs} pairs against the unquantised model in fp32: at most "
+        f"{found.difference:.2f} of margin apart, Spearman {found.spearman:.4f}, the same best one "
+        f"of {DOCUMENTS} for {found.top_1:.0%} of queries; {LEAST_SPEARMAN} and {LEAST_TOP_1:.0%} "
+        "are needed",
         asdict(found),
     )
 

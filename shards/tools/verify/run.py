@@ -9,7 +9,7 @@ import gc
 import json
 import logging
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,13 +33,13 @@ from shards.wire.spec import ShardSpec
 from shards.worker.canary_check import CanaryCheck
 
 
-def main(spec: ShardSpec, fd: int, pairs: int, parent_pid: int) -> None:
+def main(spec: ShardSpec, fd: int, pairs: int, unquantised: str, parent_pid: int) -> None:
     """Verify the checkpoint of `spec` on `pairs` pairs, and write the findings to `fd`."""
     belong_to(parent_pid)
     logging.basicConfig(format="%(levelname)s: %(message)s")
     with os.fdopen(fd, "w", encoding="utf-8", buffering=1) as out:
         try:
-            _write(out, report=Verification(spec, out, pairs).report())
+            _write(out, report=Verification(spec, out, pairs, unquantised).report())
         except Refusal as refusal:
             refused = Check("load", False, str(refusal), {"exit_code": int(refusal.exit_code)})
             _write(out, report=_report(spec, {"source": spec.source}, [refused]))
@@ -70,10 +70,18 @@ def _report(spec: ShardSpec, facts: dict[str, str], found: list[Check]) -> dict[
 
 
 class Verification:
-    """One checkpoint under examination."""
+    """One checkpoint under examination.
 
-    def __init__(self, spec: ShardSpec, out: IO[str], pairs: int) -> None:
+    Args:
+        spec: the shard that would serve it.
+        out: takes stages and progress.
+        pairs: the number of pairs to compare.
+        unquantised: the source of the same model with plain weights; empty without one.
+    """
+
+    def __init__(self, spec: ShardSpec, out: IO[str], pairs: int, unquantised: str = "") -> None:
         self._spec = spec
+        self._unquantised = unquantised
         self._out = out
         self._questions = questions(pairs) if pairs else []
         self._steps = 0
@@ -90,6 +98,8 @@ class Verification:
         found = examined.found
         if examined.checkpoint is not None:
             found.append(self._compare(examined, examined.checkpoint))
+            if self._unquantised:
+                found.append(self._quantisation(examined))
         return _report(self._spec, examined.facts, found)
 
     def _examine(self) -> "_Examined":
@@ -133,22 +143,35 @@ class Verification:
         if read_recipe(checkpoint, self._spec).late is not None:
             return Check("agreement", None, "late interaction has no other computation here")
         self._stage("loading plain transformers in fp32")
+        return checks.agrees(examined.ours, examined.dtype, self._theirs(self._spec, checkpoint))
+
+    def _quantisation(self, examined: "_Examined") -> Check:
+        """Compare with the model before it was quantised."""
+        spec = replace(self._spec, source=self._unquantised)
+        checkpoint = open_checkpoint(spec, self._stage)
+        if missing := checks.no_room(checkpoint, "quantisation"):
+            return missing
+        self._stage("loading the unquantised model in fp32")
+        return checks.quantisation(examined.ours, self._theirs(spec, checkpoint))
+
+    def _theirs(self, spec: ShardSpec, checkpoint: Checkpoint) -> list[float]:
+        """Return the margins of a checkpoint by plain transformers."""
         with in_floats(checkpoint) as folder:
-            reference = _reference(self._spec, checkpoint, folder)
+            reference = _reference(spec, checkpoint, folder)
             self._stage("comparing with plain transformers in fp32")
-            theirs = [
+            return [
                 margin
                 for question in self._questions
                 for margin in reference.margins(question.query, question.documents, self._advance)
             ]
-        return checks.agrees(examined.ours, examined.dtype, theirs)
 
     def _stage(self, line: str) -> None:
         _write(self._out, stage=line)
 
     def _advance(self, steps: int) -> None:
         self._steps += steps
-        _write(self._out, progress=[self._steps, 2 * _pairs(self._questions)])
+        computations = 3 if self._unquantised else 2
+        _write(self._out, progress=[self._steps, computations * _pairs(self._questions)])
 
 
 def _reference(spec: ShardSpec, checkpoint: Checkpoint, folder: Path) -> Any:

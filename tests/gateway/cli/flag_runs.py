@@ -245,6 +245,7 @@ SCENARIOS: Mapping[str, tuple[Run, ...]] = {
             '"agreement"',
         ),
         Run("verify plain --config {config} --pairs 0", "canaries"),
+        Run("verify plain --config {config} --pairs 0 --unquantised org/x", "needs --pairs", 2),
         Run("verify {url} --model demo --dialect tei --api-key {key}", "canaries", 1),
         Run("verify demo --url {url} --key {key}", "canaries", 1),
     ),

@@ -2,9 +2,12 @@
 
 import io
 import os
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from shards.tools.verify.run import Verification
 from shards.wire.spec import ShardSpec
@@ -50,3 +53,26 @@ def test_quantised_weights_are_verified_without_the_program_that_wrote_them(
     found = {check["name"]: (check["passed"], check["said"]) for check in report["checks"]}
     assert found["agreement"][0] is True
     assert report["facts"]["weights"].startswith(FORMS[form].summary)
+
+
+@pytest.mark.parametrize(("changed", "passes"), [(0.0, True), (3.0, False)])
+def test_the_cost_of_quantisation_is_measured_against_the_model_before(
+    changed: float, passes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    before = checkpoints.qwen3(tmp_path / "before", tied=False)
+    after = Path(shutil.copytree(before, tmp_path / "after"))
+    quantised(after, FORMS["GPTQ, 8 bits"])
+    name = "model.layers.0.self_attn.q_proj.weight"
+    noise = torch.randn(load_file(before / "model.safetensors")[name].shape) * changed
+    if changed:
+        checkpoints.change_tensors(before, {name: noise})
+    spec = ShardSpec(
+        name="m/cpu", model="m", source=str(after), threads=1, canary="numeric", offline=True
+    )
+    report = Verification(spec, io.StringIO(), pairs=32, unquantised=str(before)).report()
+    found = {check["name"]: check for check in report["checks"]}
+    assert found["agreement"]["passed"] is True
+    assert found["quantisation"]["passed"] is passes, found["quantisation"]
+    assert report["passed"] is passes
+    assert found["quantisation"]["figures"]["pairs"] == 32

@@ -16,8 +16,9 @@ class MemoryBudgetSettings(Section):
     gpu_mb: int = Field(default=0, ge=0, le=100_000_000)
     """Memory of each GPU for all shards there together, in MiB; 0 for no budget."""
 
-    reserve_mb: int = Field(default=1024, ge=0, le=100_000_000)
-    """Memory left to the gateway and to other programs where `machine_mb` is unset, in MiB."""
+    reserve_mb: int | None = Field(default=None, ge=0, le=100_000_000)
+    """Memory left to the gateway and to other programs where `machine_mb` is unset, in MiB. Unset:
+    1024, and at most a quarter of what is available."""
 
     stay_seconds: float = Field(default=20.0, ge=0, le=86_400, allow_inf_nan=False)
     """Minimum stay of a loaded model before another one may push it out, in seconds."""

@@ -66,7 +66,9 @@ class Room:
 
     def look_soon(self) -> None:
         """Look in a moment, if a model waits for room."""
-        if self._soon is None and any(one.waits_since is not None for one in self._occupants):
+        if not self.has_budget or self._soon is not None:
+            return
+        if any(one.waits_since is not None for one in self._occupants):
             loop = asyncio.get_running_loop()
             self._soon = loop.call_later(_LOOK_SOON_SECONDS, self.look)
 

@@ -12,6 +12,8 @@ from gateway.supervision.machine_memory import usable_memory
 from gateway.supervision.oom_kills import OomKills
 from gateway.supervision.outlier_detection import EjectionPolicy
 
+_RESERVE_MB = 1024  # for the gateway and other programs
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetPolicy:
@@ -67,7 +69,10 @@ def room_of(settings: Settings) -> Room:
         machine_mb = 0
         unloads = any(one.load != "start" or one.idle_seconds for one in settings.models.values())
         if unloads and (usable := usable_memory()):
-            machine_mb = max(1, (usable >> 20) - section.reserve_mb)
+            usable_mb, reserve_mb = usable >> 20, section.reserve_mb
+            if reserve_mb is None:
+                reserve_mb = min(_RESERVE_MB, usable_mb // 4)
+            machine_mb = max(1, usable_mb - reserve_mb)
     return Room(
         machine_mb << 20,
         section.gpu_mb << 20,

@@ -27,7 +27,9 @@ def test_models_that_may_be_unloaded_have_what_there_is_less_a_reserve(
     assert _machine_mib(8000, monkeypatch, models=_models(**keys)) == 8000 - 1024
     budget = {"reserve_mb": 3000}
     assert _machine_mib(8000, monkeypatch, models=_models(**keys), memory_budget=budget) == 5000
-    assert _machine_mib(500, monkeypatch, models=_models(**keys)) == 1, "none is no budget at all"
+    assert _machine_mib(1000, monkeypatch, models=_models(**keys)) == 750, "a small machine"
+    budget = {"reserve_mb": 9000}
+    assert _machine_mib(8000, monkeypatch, models=_models(**keys), memory_budget=budget) == 1
     assert _machine_mib(None, monkeypatch, models=_models(**keys)) == 0
 
 

@@ -103,6 +103,18 @@ async def test_many_models_take_turns_in_a_budget_that_their_memory_never_exceed
     assert max(memory) > 150 << 20, "two fit beside each other"
 
 
+async def test_the_peak_of_a_load_counts_as_it_was_measured() -> None:
+    """Both would fit when they are loaded, and the load of one beside the other does not."""
+    specs = [replace(holder(name, holds=50, loads=100), memory_mb=10) for name in "ab"]
+    async with running(250, specs[0], specs[1]) as fleet:
+        await rerank(fleet, "a")
+        async with watched(fleet) as memory:
+            for name in "baba":
+                await rerank(fleet, name)
+                assert ready(fleet) == {name}
+        assert max(memory) <= 250 << 20
+
+
 async def test_the_model_that_was_used_least_lately_is_evicted() -> None:
     async with running(250, holder("a"), holder("b"), holder("c")) as fleet:
         for name in "aba":

@@ -85,6 +85,31 @@ def test_a_suspended_gateway_leaves_a_gap_in_the_figures() -> None:
     assert found.failures == [0, None, None, None, 0]
 
 
+def test_a_gap_has_no_figures_of_the_hour_before() -> None:
+    history = History(0.0)
+    for second in range(0, 3700, 10):
+        add(history, second)
+    add(history, 4000.0)
+    found = hour(history, 4000.0)
+    assert found.requests[-30:] == found.codes["200"][-30:] == [*[None] * 29, 1]
+    add(history, 4000.0 + 2 * HOUR)  # longer than the ring
+    add(history, 4010.0 + 2 * HOUR)
+    assert hour(history, 4010.0 + 2 * HOUR).requests == [*[None] * 358, 1, 1]
+
+
+def test_a_step_of_many_requests_takes_no_more_memory() -> None:
+    history = History(0.0)
+    add(history, 0.0)
+    tracemalloc.start()
+    try:
+        for place in range(20_000):
+            add(history, 1.0, ms=1 + place / 7)
+        grown = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert grown < 100_000
+
+
 def test_minutes_add_up_their_steps_and_the_open_one() -> None:
     history = History(0.0)
     for second in range(0, 150, 5):

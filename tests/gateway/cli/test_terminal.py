@@ -68,6 +68,8 @@ ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 WORD = re.compile(r"[A-Za-z][\w./:@=-]*")
 NOTE = "columns left out a wider terminal, a pipe or --json shows them column source memory"
 """Words below narrow tables, and the source of scores that an earlier run left in the cache."""
+UNITS = "ms s min h"
+"""Units of times, which may grow between two runs."""
 
 
 def on_terminal(lines: list[list[str]], columns: int, **more: str) -> list[str]:
@@ -83,7 +85,7 @@ def on_terminal(lines: list[list[str]], columns: int, **more: str) -> list[str]:
             while read := os.read(ours, 65536):
                 seen += read
         os.close(ours)
-        assert process.wait(60) == 0
+        assert process.wait(200) == 0
     return _outputs(seen.decode())
 
 
@@ -109,7 +111,7 @@ def _check(output: str, whole: str, columns: int) -> None:
     assert output
     for line in output.splitlines():
         assert cell_len(line.rpartition("\r")[2]) <= columns, line
-    known = _words(whole) | _words(whole.replace("/cpu:0", " cpu:0")) | _words(NOTE)
+    known = _words(whole) | _words(whole.replace("/cpu:0", " cpu:0")) | _words(f"{NOTE} {UNITS}")
     assert _words(output) - known == set(), output
     assert not re.search(r"[a-z](\.\.\.|…)", output), output
 

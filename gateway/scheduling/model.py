@@ -163,6 +163,7 @@ class Model:
     def stop(self) -> None:
         """Let all shards finish their jobs; `run` returns when they have ended."""
         self.replicas.stop()
+        self._dispatch.serve()  # jobs that wait for room fail
 
     def drain(self) -> None:
         """Reject new requests; `stop` when those that were admitted have finished."""

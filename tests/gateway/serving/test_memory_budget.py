@@ -210,6 +210,15 @@ async def test_a_place_in_line_is_given_up_when_no_request_wants_it(
         assert (status(fleet, "b").waits_for_room, status(fleet, "b").loads) == ("", 0)
 
 
+async def test_a_gateway_that_ends_while_a_model_waits_for_room_waits_for_nothing() -> None:
+    async with running(150, holder("a"), holder("b"), rules=LONG) as fleet:
+        await rerank(fleet, "a")
+        waiting = asyncio.create_task(rerank_within(fleet, "b", 2000.0))
+        await until(lambda: bool(status(fleet, "b").queue))
+    with pytest.raises(ModelUnavailable):
+        await waiting
+
+
 async def test_a_shadow_takes_free_room_and_evicts_nothing() -> None:
     first = replace(holder("a"), shadow=ShadowSpec(model="b", percent=100.0))
     async with running(150, first, holder("b")) as fleet:

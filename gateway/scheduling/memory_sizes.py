@@ -90,7 +90,7 @@ class MemorySizes:
             return Need(sizes, not host, least)
         stated = spec.gpu_memory_mb * _MIB
         sizes[shard.device] = stated or _on_gpu(shard, weights)
-        least[shard.device] = stated or _bytes(shard, weights, _NARROWEST)
+        least[shard.device] = stated or _least_bytes(shard, weights)
         return Need(sizes, not (host and stated), least)
 
     def held(self, spec: ModelSpec, shards: Iterable[Supervisor]) -> Sizes:
@@ -130,7 +130,7 @@ def _is_on_gpu(shard: ShardSpec) -> bool:
 
 
 def _bytes(shard: ShardSpec, weights: Weights | None, formats: Mapping[str, int]) -> int:
-    return weights.bytes_at(formats[shard.dtype]) if weights else 0
+    return weights.decoded_bytes_at(formats[shard.dtype]) if weights else 0
 
 
 def _estimate(shard: ShardSpec, weights: Weights | None) -> int:
@@ -142,7 +142,11 @@ def _estimate(shard: ShardSpec, weights: Weights | None) -> int:
 
 
 def _least(shard: ShardSpec, weights: Weights | None) -> int:
-    return 0 if _is_on_gpu(shard) else _bytes(shard, weights, _NARROWEST)
+    return 0 if _is_on_gpu(shard) else _least_bytes(shard, weights)
+
+
+def _least_bytes(shard: ShardSpec, weights: Weights | None) -> int:
+    return weights.bytes_at(_NARROWEST[shard.dtype]) if weights else 0
 
 
 def _on_gpu(shard: ShardSpec, weights: Weights | None) -> int:

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 _LONGEST_HEAD = 100 << 20
+_CODES = {"U8": 2, "I32": 8, "U32": 8}  # of 4 bits, by the formats that quantisers pack them in
 _BITS = re.compile(r"^[A-Z]+(\d+)")
 
 
@@ -25,10 +26,13 @@ class Weights:
 
     Attributes:
         numbers: how many there are, by their bytes each.
+        codes: how many more there are once quantised ones are decoded, as most loads do. It is an
+            estimate: words are taken for codes of 4 bits.
         graph_bytes: the size of its exported graph, where that serves.
     """
 
     numbers: Counter[int] = field(default_factory=Counter)
+    codes: int = 0
     graph_bytes: int = 0
 
     @property
@@ -41,6 +45,10 @@ class Weights:
         unpacked = sum(count for each, count in self.numbers.items() if each > 1)
         return size * unpacked + self.numbers[1] + self.graph_bytes
 
+    def decoded_bytes_at(self, size: int) -> int:
+        """Return the size when each number takes so many bytes, packed ones as well."""
+        return size * (self.numbers.total() + self.codes) + self.graph_bytes
+
 
 def weights_of(source: str) -> Weights | None:
     """Return the weights of a source, if it is on this disk and has some."""
@@ -48,11 +56,13 @@ def weights_of(source: str) -> Weights | None:
     if folder is None:
         return None
     numbers: Counter[int] = Counter()
+    codes = 0
     for file in folder.glob("*.safetensors"):
-        numbers += _numbers(file)
+        found, more = _numbers(file)
+        numbers, codes = numbers + found, codes + more
     graphs = [*folder.glob("*.onnx*"), *folder.glob("onnx/*.onnx*")]
     graph = 0 if numbers else max((file.stat().st_size for file in graphs), default=0)
-    return Weights(numbers, graph) if numbers or graph else None
+    return Weights(numbers, codes, graph) if numbers or graph else None
 
 
 def _folder(source: str) -> Path | None:
@@ -71,19 +81,25 @@ def _snapshots(source: str) -> Iterator[Path]:
     return (cache / f"models--{source.replace('/', '--')}" / "snapshots").glob("*")
 
 
-def _numbers(file: Path) -> Counter[int]:
-    """Return the count of a file's numbers by their size; of a file that cannot be read, none."""
+def _numbers(file: Path) -> tuple[Counter[int], int]:
+    """Return the count of a file's numbers by their size, and how many more its codes stand for.
+
+    A file that cannot be read has none.
+    """
     found: Counter[int] = Counter()
+    more = 0
     try:
         with file.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
             head: dict[str, Any] = msgspec.json.decode(stream.read(min(length, _LONGEST_HEAD)))
         for name, tensor in head.items():
             if name != "__metadata__":
-                found[_size(tensor["dtype"])] += prod(tensor["shape"])
+                count = prod(tensor["shape"])
+                found[_size(tensor["dtype"])] += count
+                more += (_CODES.get(tensor["dtype"], 1) - 1) * count
     except (OSError, msgspec.MsgspecError, KeyError, TypeError, AttributeError):
-        return Counter()  # the shard that loads it reports why
-    return found
+        return Counter(), 0  # the shard that loads it reports why
+    return found, more
 
 
 def _size(dtype: str) -> int:

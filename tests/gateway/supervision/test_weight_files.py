@@ -26,6 +26,17 @@ def test_numbers_of_all_files_are_counted_by_their_size(tmp_path: Path) -> None:
     assert weights.bytes_at(4) == 4 * 106 + 10, "packed numbers stay as they are"
 
 
+def test_codes_of_quantised_weights_count_as_the_numbers_that_they_stand_for(
+    tmp_path: Path,
+) -> None:
+    _write(tmp_path, "model.safetensors", qweight=("I32", [8, 64]), scales=("F16", [1, 64]))
+    _write(tmp_path, "other.safetensors", weight=("U8", [32, 1]), fp8=("F8_E4M3", [10]))
+    weights = weights_of(str(tmp_path))
+    assert weights is not None
+    assert weights.decoded_bytes_at(4) == 4 * (8 * 512 + 64 + 2 * 32 + 10)
+    assert weights.file_bytes == 4 * 512 + 2 * 64 + 32 + 10
+
+
 def test_of_exported_graphs_the_largest_counts(tmp_path: Path) -> None:
     (tmp_path / "onnx").mkdir()
     (tmp_path / "onnx" / "model.onnx").write_bytes(b"x" * 50)

@@ -41,7 +41,6 @@ def test_the_scripts_are_those_on_the_page_and_in_their_list() -> None:
 def test_scripts_can_be_run_and_pin_what_they_install(name: str) -> None:
     script = ROOT / "findings" / name
     assert os.access(script, os.X_OK)
-    (packages,) = re.findall(
-        r"--no-compile.*\\\n((?: {4}.+\n)+)", script.read_text(encoding="utf-8")
-    )
-    assert all("==" in package for package in packages.replace("\\\n", " ").split())
+    text = script.read_text(encoding="utf-8")
+    (packages,) = re.findall(r"(?:--no-compile|npm install).*\\\n((?: {4}.+\n)+)", text)
+    assert all(re.search(r"\w(==|@)\d", name) for name in packages.replace("\\\n", " ").split())

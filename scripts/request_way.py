@@ -115,6 +115,13 @@ def follow() -> None:
     sys.setprofile(follower)
 
 
+def follow_shards(folder: Path) -> None:
+    """Have each Python process that starts from here on follow its calls, as `site` begins it."""
+    code = f"import runpy; runpy.run_path({__file__!r})['follow']()"
+    (folder / "sitecustomize.py").write_text(code)
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), *filter(None, sys.path)])
+
+
 def post(port: int, answered: list[int]) -> None:
     """Post the request once the gateway is ready; note when it is answered, and end the gateway."""
     body = json.dumps({"query": QUERY, "documents": [TEXT, "another one"]})
@@ -165,6 +172,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "events.jsonl")
         os.environ[LOG] = str(log)
+        follow_shards(Path(folder))
         follow()
         answered: list[int] = []
         threading.Thread(target=post, args=(port, answered)).start()
@@ -181,5 +189,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-elif LOG in os.environ:  # in the shard, whose process imports this script again
-    follow()

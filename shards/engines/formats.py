@@ -9,10 +9,9 @@ stays. These floats are bf16, or fp32 on CPUs that have no fast bf16 (`instead`)
 An operator may have int8 in any case (random weights have no order to agree on).
 """
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Generic, TypeVar
@@ -25,6 +24,7 @@ from shards.engines.layers import varlen
 from shards.engines.layers.elementwise import steps_for
 from shards.engines.layers.int8 import has_int8, takes_16_bits
 from shards.engines.layers.linear import FORMATS, pack
+from shards.engines.layers.timing import core_seconds, one_thread
 from shards.machine.process import give_back_memory
 from shards.native.library import found_kernels
 from shards.native.rows import Rows
@@ -181,22 +181,11 @@ def int8_gain(hidden_size: int, intermediate_size: int) -> float:
     blocks = [_block(dtype, hidden_size, intermediate_size) for dtype in (other, "int8")]
     states = torch.full((_ROWS[other], hidden_size), 0.5, dtype=FORMATS[other])
     best = [float("inf")] * 2
-    with _one_thread():
+    with one_thread():
         for _ in range(_ROUNDS + 1):  # in turn; the first one warms up
             for at, block in enumerate(blocks):
-                best[at] = min(best[at], _seconds(block, states))
+                best[at] = min(best[at], core_seconds(partial(block, states)))
     return best[0] / best[1]
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute with one thread: several wait for each other where other programs use their cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _block(dtype: str, hidden: int, inner: int) -> Callable[[torch.Tensor], Rows]:
@@ -206,12 +195,6 @@ def _block(dtype: str, hidden: int, inner: int) -> Callable[[torch.Tensor], Rows
     down: Any = pack(weight.view(hidden, -1)[:, :inner], None, dtype, "cpu")
     steps = steps_for("cpu", dtype, hidden, inner)
     return lambda states: down(steps.gated(gate_up(steps.product_input(states))))
-
-
-def _seconds(block: Callable[[torch.Tensor], Rows], states: torch.Tensor) -> float:
-    started = time.thread_time()  # on the core: other programs there do not count
-    block(states)
-    return time.thread_time() - started
 
 
 def int8_note(sizes: tuple[int, int]) -> str:

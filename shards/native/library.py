@@ -16,6 +16,7 @@ from shards.machine.instructions import AVX2, AVX512, LIMIT, limit_of
 from shards.native.build import COMMAND, LIBRARY, is_current, obstacle
 
 _REMEDY = f"{COMMAND} compiles them or says why it cannot"
+_ALONE = "kernels of our own are used for int8 alone, with AVX2: {}"
 _READ_REMEDY = f"chmod a+r, run by their owner, makes them readable; {COMMAND} compiles new ones"
 
 
@@ -60,7 +61,9 @@ def found_kernels() -> Found:
     if not limit:
         return _not_used("they are left out on purpose")
     found = find_kernels()
-    return replace(found, tier=AVX2) if (limit, found.tier) == (AVX2, AVX512) else found
+    if (limit, found.tier) != (AVX2, AVX512):
+        return found
+    return replace(found, tier=AVX2, summary=_ALONE.format("those for AVX-512 are left out"))
 
 
 @contextmanager
@@ -116,8 +119,7 @@ def _loaded(path: Path) -> Found:
             return Found(library, summary, tier=AVX512)
         lacks = f"{LIMIT}={AVX2} leaves out those for AVX-512"
     if library.native_runs_avx2():
-        summary = f"kernels of our own are used for int8 alone, with AVX2: {lacks}"
-        return Found(library, summary, tier=AVX2)
+        return Found(library, _ALONE.format(lacks), tier=AVX2)
     return _not_used(lacks)
 
 

@@ -18,13 +18,13 @@ Every step is an in-place operation on fp32 or bf16 alone: mixed types take PyTo
 Pass some hundred rows at a time, so that the numbers between two steps stay in the cache.
 """
 
-import time
 from collections.abc import Sequence
 from functools import cache
 from typing import overload
 
 import torch
 
+from shards.engines.layers.timing import core_seconds, one_thread
 from shards.native.arguments import takes_weights
 from shards.native.int8_product import Int8Product
 from shards.native.int16_product import Int16Product, takes_bytes
@@ -133,10 +133,6 @@ def int8_works() -> bool:
             return False
     except (AttributeError, NotImplementedError, RuntimeError):
         return False
-    return min(_seconds(product, states) for _ in range(5)) < _REFERENCE_SECONDS
-
-
-def _seconds(product: Int8Linear, states: torch.Tensor) -> float:
-    started = time.perf_counter()
-    product(states)
-    return time.perf_counter() - started
+    with one_thread():
+        seconds = min(core_seconds(lambda: product(states)) for _ in range(5))
+    return seconds < _REFERENCE_SECONDS

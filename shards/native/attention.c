@@ -9,6 +9,7 @@
 
 #include "packing.h"
 #include "softmax.h"
+#include "tiles.h"
 
 enum {
     KEYS = 256,             /* the most keys of a block */
@@ -51,6 +52,7 @@ struct tile {
     long block;             /* keys of a block */
     long start, end;        /* the keys that any of the rows sees */
     bool from_zeros;        /* all blocks are added to zeros, since not every row sees keys of the first block */
+    long shaped;            /* rows that tiles are shaped for */
     bool adds;              /* the current block is added to the result of earlier ones */
     const bf16 *key_rows[KEYS], *value_rows[KEYS];
     struct row row[TILE];
@@ -117,7 +119,7 @@ static inline void fetch(const bf16 *row, long dim)
         __builtin_prefetch(row + at);
 }
 
-static const bf16 zeros[2 * ELEMENTS]; /* the rows that pad the keys to a multiple of 16 */
+static const bf16 zeros[2 * ELEMENTS]; /* the rows that pad the keys to whole stretches */
 
 /* Locate `count` keys from `first` on, and pack them and their values. */
 static void take_keys(struct tile *tile, long first, long count)
@@ -134,7 +136,7 @@ static void take_keys(struct tile *tile, long first, long count)
             fetch(tile->key_rows[at], all->dim);
             fetch(tile->value_rows[at], all->dim);
         }
-    for (; at % LANES; at++)
+    for (; at % STRETCH; at++)
         tile->key_rows[at] = tile->value_rows[at] = zeros;
     pack_keys(tile->key_rows, at, all->dim, tile->width / 2 * PANEL, tile->keys);
     pack_values(tile->value_rows, at, all->dim, tile->block / 2 * PANEL, tile->values);
@@ -159,6 +161,17 @@ static void weigh(struct tile *tile, long strip, long rows, long first, long col
     }
 }
 
+/* Shape tiles, where there are any, for the rows of a strip. */
+static inline void shape_for(struct tile *tile, long rows)
+{
+#ifdef __AMX_TILE__
+    if (tile->shaped != rows)
+        shape_tiles(tile->shaped = rows);
+#else
+    (void)tile, (void)rows;
+#endif
+}
+
 /* Attend with a strip of rows to the block of keys from `first` on. */
 static void attend(struct tile *tile, long strip, long first, long count)
 {
@@ -167,7 +180,8 @@ static void attend(struct tile *tile, long strip, long first, long count)
     long unseen = first_seen_by(tile, strip) - first, skipped = unseen > 0 ? unseen / PANEL : 0;
     if (seen <= skipped * PANEL)
         return;
-    long columns = rounded_up(seen - skipped * PANEL, LANES);
+    long columns = rounded_up(seen - skipped * PANEL, STRETCH);
+    shape_for(tile, rows);
     times_panels(tile->queries + strip * width, width, tile->keys + skipped * width / 2 * PANEL, width / 2 * PANEL,
         width / 2, tile->scores, KEYS, false, rows, columns);
     weigh(tile, strip, rows, first + skipped * PANEL, columns);
@@ -193,7 +207,7 @@ static inline long fitting(long most, long dim)
     return dim > ELEMENTS ? most / 2 : most;
 }
 
-EXPORT int64_t native_tile_rows(int64_t dim)
+EXPORT int64_t KERNEL(native_tile_rows)(int64_t dim)
 {
     return fitting(TILE, dim);
 }
@@ -205,12 +219,13 @@ static void lay_out(struct tile *tile, const struct attention *all, long at)
     tile->segment = all->segments + place[0];
     tile->head = at % all->heads;
     tile->first = place[1];
-    tile->rows = least(native_tile_rows(all->dim), tile->segment->length * all->share - tile->first);
+    tile->rows = least(KERNEL(native_tile_rows)(all->dim), tile->segment->length * all->share - tile->first);
     tile->width = rounded_up(all->dim, 2 * LANES);
     tile->block = fitting(KEYS, all->dim);
     tile->start = first_seen_by(tile, 0);
     tile->end = seen_by(tile, tile->rows - 1);
     tile->from_zeros = all->reach >= 0;
+    tile->shaped = 0;
 }
 
 /* Attend with all rows to the block of keys from `first` on. */
@@ -236,9 +251,12 @@ static void one_tile(void *data, long at)
     for (long first = tile.start; first < tile.end; first += tile.block)
         one_block(&tile, first);
     store_result(&tile);
+#ifdef __AMX_TILE__
+    _tile_release();
+#endif
 }
 
-EXPORT void native_attention(const struct attention *all)
+EXPORT void KERNEL(native_attention)(const struct attention *all)
 {
     in_parts(one_tile, (void *)all, all->tile_count * all->heads);
 }

@@ -4,10 +4,10 @@ Run when the package is installed (`hatch_build.py`), by `scripts/setup` and bef
 does nothing when the library is up to date. The library holds a digest of its sources, so one that
 was compiled from other sources is never loaded. `CC` names another compiler.
 
-`cpu.c` tests which of the other files may run. `threads.c` runs on every CPU, `int16_product.c` is
-compiled for AVX2, and all others for AVX-512 with BF16 and VNNI. They are not linked with an OpenMP
-of their own: its threads would compete with those of PyTorch's, which is in the process already and
-is found there (`threads.c`).
+Kernels are compiled once for each tier of instructions, from the same sources; the names of the
+kernels of a tier end with its name. `cpu.c` tests which of them may run; it and `threads.c` run on
+every CPU. The kernels are not linked with an OpenMP of their own: its threads would compete with
+those of PyTorch's, which is in the process already and is found there (`threads.c`).
 """
 
 import hashlib
@@ -18,7 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -38,13 +38,29 @@ FLAGS = (
     "-Wextra",
     "-Werror=implicit",
 )
-AVX2 = ("-mavx2", "-mfma")
-AVX512 = (
-    *("-mavx2", "-mfma", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq"),
-    *("-mavx512bf16", "-mavx512vnni", "-mprefer-vector-width=512"),
+_AVX2 = ("-mavx2", "-mfma")
+_AVX512_VNNI = (
+    *(*_AVX2, "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni"),
+    "-mprefer-vector-width=512",
 )
-INSTRUCTIONS = {"cpu.c": (), "threads.c": (), "int16_product.c": AVX2}
-"""The flags of files for other CPUs than those with AVX-512."""
+_AVX512 = (*_AVX512_VNNI, "-mavx512bf16")
+_AMX = (*_AVX512, "-mamx-tile", "-mamx-int8", "-mamx-bf16")
+
+NARROW = frozenset({"int16_product.c"})
+"""The files for CPUs without AVX-512."""
+
+PLAIN = frozenset({"cpu.c", "threads.c"})
+"""The files for every CPU."""
+
+TIERS = {
+    "amx": _AMX,
+    "avx512_bf16": _AVX512,
+    "avx512_vnni": _AVX512_VNNI,
+    "avx2": _AVX2,
+}
+"""The flags of each tier of instructions, see `shards.machine.instructions`."""
+
+_WITHOUT_AVX512 = frozenset({"avx2"})
 
 
 class BuildError(Exception):
@@ -58,7 +74,7 @@ def sources(folder: Path = FOLDER) -> list[Path]:
 
 def digest(folder: Path = FOLDER) -> str:
     """Return the digest of these sources and flags, which their library holds."""
-    made_of = hashlib.sha256(repr((FLAGS, INSTRUCTIONS, AVX512)).encode())
+    made_of = hashlib.sha256(repr((FLAGS, TIERS)).encode())
     for source in sources(folder):
         made_of.update(source.name.encode() + b"\0" + source.read_bytes())
     return made_of.hexdigest()
@@ -107,17 +123,34 @@ def build(library: Path = LIBRARY, folder: Path = FOLDER, extra: Sequence[str] =
     return True
 
 
-def compiled(scratch: Path, folder: Path = FOLDER, extra: Sequence[str] = ()) -> list[Path]:
-    """Compile each C file into `scratch`; return the object files."""
+def flags_of(source: str) -> Mapping[str, Sequence[str]]:
+    """Return the flags of each compilation of a C file, by the name of its tier; "" for none."""
+    if source in PLAIN:
+        return {"": ()}
+    return {
+        tier: (*flags, f"-DTIER={tier}")
+        for tier, flags in TIERS.items()
+        if (source in NARROW) == (tier in _WITHOUT_AVX512)
+    }
 
-    def compile_source(source: Path) -> Path:
-        made = scratch / f"{source.stem}.o"
-        flags = [*FLAGS, *INSTRUCTIONS.get(source.name, AVX512), *extra]
-        _run([*flags, f'-DSOURCES="{digest(folder)}"', "-c", str(source), "-o", str(made)])
+
+def compiled(scratch: Path, folder: Path = FOLDER, extra: Sequence[str] = ()) -> list[Path]:
+    """Compile each C file once a tier into `scratch`; return the object files."""
+    sources_are = f'-DSOURCES="{digest(folder)}"'
+
+    def compile_source(work: tuple[Path, str, Sequence[str]]) -> Path:
+        source, tier, flags = work
+        made = scratch / f"{source.stem}-{tier}.o"
+        _run([*FLAGS, *flags, *extra, sources_are, "-c", str(source), "-o", str(made)])
         return made
 
+    works = [
+        (source, tier, flags)
+        for source in sorted(folder.glob("*.c"))
+        for tier, flags in flags_of(source.name).items()
+    ]
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(compile_source, sorted(folder.glob("*.c"))))
+        return list(pool.map(compile_source, works))
 
 
 def _run(arguments: list[str]) -> None:

@@ -192,13 +192,13 @@ static void finish_some(void *data, long at)
     norm_rows(&norm);
 }
 
-EXPORT void native_project(const struct project *all)
+EXPORT void KERNEL(native_project)(const struct project *all)
 {
     struct work work = {all, shares_of(all->count, all->weights->bytes)};
     in_parts(project_some, &work, work.shares);
 }
 
-EXPORT void native_finish(const struct finish *all)
+EXPORT void KERNEL(native_finish)(const struct finish *all)
 {
     long bytes = all->up->outputs + all->out->outputs * (long)(1 + sizeof(float));
     struct work work = {all, shares_of(all->count, bytes)};

@@ -33,8 +33,7 @@ static inline __attribute__((always_inline)) __m512i plus_fours(
 {
     if (format == CODES)
         return _mm512_dpbusd_epi32(sums, of_row, of_panel);
-    return _mm512_castps_si512(
-        _mm512_dpbf16_ps(_mm512_castsi512_ps(sums), (__m512bh)of_row, (__m512bh)of_panel));
+    return _mm512_castps_si512(plus_pairs(_mm512_castsi512_ps(sums), of_row, of_panel));
 }
 
 /* Six rows times the panel of outputs from `column` on; the results are integers for codes, floats for bf16. If

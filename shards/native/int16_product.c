@@ -192,7 +192,7 @@ static void some_panels(void *data, long part)
     }
 }
 
-EXPORT void native_int16_product(struct int16_product *all)
+EXPORT void KERNEL(native_int16_product)(struct int16_product *all)
 {
     over_rows(code_row, all, all->count, all->weights.inputs);
     in_parts(some_panels, all, takes_of(all) * blocks_of(all));
@@ -233,7 +233,7 @@ static void put_row(const void *data, long row)
 }
 
 /* Quantise `count` rows of weights and lay them out, from output `first` on. */
-EXPORT void native_quantise_bytes(const struct bytes_of_rows *all)
+EXPORT void KERNEL(native_quantise_bytes)(const struct bytes_of_rows *all)
 {
     over_rows(put_row, all, all->count, all->to.inputs);
 }

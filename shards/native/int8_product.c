@@ -67,7 +67,7 @@ static void quantise_some(void *data, long part)
 }
 
 /* Quantise and lay out `count` rows of weights, a multiple of 16. */
-EXPORT void native_quantise(struct quantising *all, int64_t count)
+EXPORT void KERNEL(native_quantise)(struct quantising *all, int64_t count)
 {
     in_parts(quantise_some, all, count / LANES);
 }
@@ -77,7 +77,18 @@ static void some_panels_of_codes(void *data, long part)
     some_panels(data, part, CODES);
 }
 
-EXPORT void native_int8_product(struct product *all)
+#ifdef __AMX_TILE__
+static void some_tiles_of_codes(void *data, long part)
 {
+    some_panels_of_tiles(data, part, CODES);
+}
+#endif
+
+EXPORT void KERNEL(native_int8_product)(struct product *all)
+{
+#ifdef __AMX_TILE__
+    if (in_tiles(some_tiles_of_codes, all))
+        return;
+#endif
     in_panels(some_panels_of_codes, all);
 }

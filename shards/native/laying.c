@@ -23,7 +23,7 @@ static void lay_some(void *data, long part)
 }
 
 /* Lay out `count` rows, a multiple of 16. */
-EXPORT void native_lay(struct laying *all, int64_t count)
+EXPORT void KERNEL(native_lay)(struct laying *all, int64_t count)
 {
     in_parts(lay_some, all, count / LANES);
 }

@@ -10,6 +10,11 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
+/* A kernel's name in the library: files are compiled once for each tier of instructions, TIER (`build.py`). */
+#define JOINED(name, tier) name##_##tier
+#define OF_TIER(name, tier) JOINED(name, tier)
+#define KERNEL(name) OF_TIER(name, TIER)
+
 typedef uint16_t bf16; /* the upper half of a float */
 
 static inline long least(long one, long other)

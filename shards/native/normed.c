@@ -8,7 +8,7 @@ static void one_row(const void *data, long row)
     norm_row(&all, row);
 }
 
-EXPORT void native_normed(const struct normed *all)
+EXPORT void KERNEL(native_normed)(const struct normed *all)
 {
     over_rows(one_row, all, all->count, all->width);
 }

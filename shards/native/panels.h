@@ -6,7 +6,10 @@
 #ifndef PANELS_H
 #define PANELS_H
 
+#include <stdlib.h>
+
 #include "fours.h"
+#include "tiles.h"
 
 enum {
     MOST_BYTES = 1 << 18, /* rows per block: they stay in the second cache while a block goes through its panels */
@@ -39,7 +42,7 @@ static inline __attribute__((always_inline)) void store_row(
         __m512 numbers = numbers_of(all, row, column + at, sums + at, format);
         if (all->weights.bias)
             numbers = _mm512_add_ps(numbers, _mm512_loadu_ps(all->weights.bias + column + at));
-        _mm256_storeu_si256((__m256i *)(out + at), (__m256i)_mm512_cvtneps_pbh(numbers));
+        _mm256_storeu_si256((__m256i *)(out + at), narrowed(numbers));
     }
 }
 
@@ -92,6 +95,69 @@ static inline __attribute__((always_inline)) void some_panels(void *data, long p
     for (long column = from; column < to; column += OUTPUTS)
         some_rows_times_panel(&all, first_of(&all, block), last, column, format);
 }
+
+#ifdef __AMX_TILE__
+
+enum { MOST_TILED = 1 << 20 }; /* bytes of rows per block */
+
+/* Rows as tiles: sixteen after each other, 64 bytes of each at a time. (Where they lie, steps of a power of two would
+   put all rows of a tile into few sets of the first cache.) */
+struct tiles {
+    const struct product *all;
+    char *at;
+    long block; /* rows, a multiple of TILED */
+};
+
+static void tile_rows(void *data, long group)
+{
+    const struct tiles *tiles = data;
+    const long bytes = tiles->all->weights.bytes, first = group * TILE_ROWS;
+    for (long row = first; row < least(first + TILE_ROWS, tiles->all->count); row++)
+        for (long at = 0; at < bytes; at += TILE_BYTES)
+            _mm512_store_si512(tiles->at + first * bytes + at * TILE_ROWS + (row - first) * TILE_BYTES,
+                _mm512_loadu_si512(tiles->all->rows + row * bytes + at));
+}
+
+static inline __attribute__((always_inline)) void some_panels_of_tiles(void *data, long part, const enum format format)
+{
+    const struct tiles tiles = *(const struct tiles *)data;
+    const struct product all = *tiles.all; /* a local copy: no store changes it */
+    const long bytes = all.weights.bytes, parts = parts_of_block(&all);
+    const long start = part / parts * tiles.block, last = least(start + tiles.block, all.count);
+    const long from = part % parts * PANELS * OUTPUTS, to = least(from + PANELS * OUTPUTS, all.weights.outputs);
+    int32_t sums[TILED][OUTPUTS] __attribute__((aligned(64)));
+    long shaped = 0;
+    for (long column = from; column < to; column += OUTPUTS)
+        for (long first = start; first < last; first += TILED) {
+            const char *at = tiles.at + first * bytes;
+            const struct tiled rows = {at, at + TILE_ROWS * bytes, TILE_ROWS, TILE_BYTES, least(TILED, last - first)};
+            if (shaped != rows.count)
+                shape_tiles(shaped = rows.count);
+            rows_of_tiles(&all.weights, &rows, column, sums, format);
+            for (long row = 0; row < rows.count; row++)
+                store_row(&all, first + row, column, sums[row], format);
+        }
+    _tile_release();
+}
+
+/* Multiply with tiles; return whether that was possible. */
+static inline bool in_tiles(void (*part)(void *data, long at), const struct product *all)
+{
+    const long bytes = all->weights.bytes, groups = (all->count + TILE_ROWS - 1) / TILE_ROWS;
+    const long blocks = (all->count * bytes + MOST_TILED - 1) / MOST_TILED;
+    if (!takes_tiles(&all->weights) || !all->count)
+        return false;
+    struct tiles tiles = {all, aligned_alloc(TILE_BYTES, groups * TILE_ROWS * bytes), 0};
+    if (!tiles.at)
+        return false;
+    tiles.block = rounded_up((all->count + blocks - 1) / blocks, TILED);
+    in_parts(tile_rows, &tiles, groups);
+    in_parts(part, &tiles, (all->count + tiles.block - 1) / tiles.block * parts_of_block(all));
+    free(tiles.at);
+    return true;
+}
+
+#endif
 
 static inline void in_panels(void (*part)(void *data, long at), struct product *all)
 {

@@ -56,17 +56,17 @@ static void gate_row(const void *data, long row)
     put_row(&all.out, row, numbers, all.width);
 }
 
-EXPORT void native_convert(const struct rows_to_rows *all)
+EXPORT void KERNEL(native_convert)(const struct rows_to_rows *all)
 {
     over_rows(convert_row, all, all->count, all->width);
 }
 
-EXPORT void native_add(const struct rows_to_rows *all)
+EXPORT void KERNEL(native_add)(const struct rows_to_rows *all)
 {
     over_rows(add_row, all, all->count, all->width);
 }
 
-EXPORT void native_gate(const struct rows_to_rows *all)
+EXPORT void KERNEL(native_gate)(const struct rows_to_rows *all)
 {
     over_rows(gate_row, all, all->count, all->width);
 }

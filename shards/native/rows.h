@@ -73,7 +73,7 @@ static inline void store_format(void *to, int64_t format, __mmask16 lanes, __m51
     if (format == FP32)
         store_floats(to, lanes, numbers);
     else if (lanes == ALL)
-        _mm256_storeu_si256(to, (__m256i)_mm512_cvtneps_pbh(numbers));
+        _mm256_storeu_si256(to, narrowed(numbers));
     else
         store_bf16(to, lanes, numbers);
 }

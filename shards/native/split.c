@@ -82,7 +82,7 @@ static inline long width_of(const struct split *all)
     return (all->values.heads + all->keys.heads + all->queries.heads) * all->dim;
 }
 
-EXPORT void native_split(const struct split *all)
+EXPORT void KERNEL(native_split)(const struct split *all)
 {
     over_rows(one_row, all, all->count, width_of(all));
 }

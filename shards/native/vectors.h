@@ -25,9 +25,36 @@ static inline __m512 load_bf16(const bf16 *from, __mmask16 lanes)
     return widened(_mm256_maskz_loadu_epi16(lanes, from));
 }
 
+/* Round to bf16, to the nearest, ties to even. */
+static inline __m256i narrowed(__m512 values)
+{
+#ifdef __AVX512BF16__
+    return (__m256i)_mm512_cvtneps_pbh(values);
+#else
+    const __m512i half = _mm512_set1_epi32(0x7fff), quiet = _mm512_set1_epi32(0x7fc00000);
+    __m512i bits = _mm512_castps_si512(values), odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, half)); /* may carry into the exponent */
+    rounded = _mm512_mask_mov_epi32(rounded, _mm512_cmp_ps_mask(values, values, _CMP_UNORD_Q), quiet);
+    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16));
+#endif
+}
+
+/* Add the products of sixteen pairs of bf16 with sixteen others to sixteen sums, in fp32. */
+static inline __m512 plus_pairs(__m512 sums, __m512i one, __m512i other)
+{
+#ifdef __AVX512BF16__
+    return _mm512_dpbf16_ps(sums, (__m512bh)one, (__m512bh)other);
+#else
+    const __m512i upper = _mm512_set1_epi32((int)0xffff0000);
+    __m512 first = _mm512_castsi512_ps(_mm512_slli_epi32(one, 16)), second = _mm512_castsi512_ps(_mm512_and_si512(one, upper));
+    sums = _mm512_fmadd_ps(first, _mm512_castsi512_ps(_mm512_slli_epi32(other, 16)), sums);
+    return _mm512_fmadd_ps(second, _mm512_castsi512_ps(_mm512_and_si512(other, upper)), sums);
+#endif
+}
+
 static inline void store_bf16(bf16 *to, __mmask16 lanes, __m512 values)
 {
-    _mm256_mask_storeu_epi16(to, lanes, (__m256i)_mm512_cvtneps_pbh(values));
+    _mm256_mask_storeu_epi16(to, lanes, narrowed(values));
 }
 
 /* e^x to 2 units in the last place; 0 below about -104, infinite above about 89, NaN for NaN.

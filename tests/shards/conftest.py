@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from shards.native.library import limited_to
 from tests.shards.in_process import Client, FaultyEngine, running
+from tests.shards.native.here import wide_tiers
 
 
 @pytest.fixture
@@ -16,3 +18,10 @@ def engine() -> FaultyEngine:
 def client(engine: FaultyEngine) -> Iterator[Client]:
     with running(engine) as client:
         yield client
+
+
+@pytest.fixture(params=wide_tiers)
+def tier(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Limit the kernels to one tier after the other."""
+    with limited_to(request.param):
+        yield request.param

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Sequence
-from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 
@@ -12,10 +11,11 @@ from hypothesis import strategies as st
 
 from shards.engines import load_engine
 from shards.engines.base import Engine
-from shards.native.library import without_kernels
+from shards.native.library import limited_to
 from shards.wire.spec import ShardSpec
 from tests import checkpoints
 from tests.shards.engines import reference
+from tests.shards.native.here import every_limit
 
 TOLERANCE = 1e-4  # of the margin, in fp32
 BF16_TOLERANCE = 0.35  # margins of these models spread over about 4; bf16 keeps 8 bits
@@ -187,11 +187,11 @@ def test_a_margin_does_not_depend_on_its_batch(
 
 
 @pytest.mark.parametrize("name", ["qwen3", "qwen3-untied", "bert", "xlm-roberta", "modernbert"])
-@pytest.mark.parametrize("uses_kernels", [True, False])
-def test_bf16_stays_near_fp32(name: str, uses_kernels: bool, models: dict[str, Path]) -> None:
+@pytest.mark.parametrize("limit", every_limit)
+def test_bf16_stays_near_fp32(name: str, limit: str, models: dict[str, Path]) -> None:
     documents = mixed_documents(40)
     exact = score(engine_of(models[name]), "planets", documents)
-    with nullcontext() if uses_kernels else without_kernels():
+    with limited_to(limit):
         bf16_engine = engine_of.__wrapped__(models[name], dtype="bf16")  # for this test alone
         rounded = score(bf16_engine, "planets", documents)
     assert rounded == pytest.approx(exact, abs=BF16_TOLERANCE)

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Sequence
-from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,12 @@ from shards.engines.base import ReportsSteps
 from shards.engines.decoder import qwen3
 from shards.engines.decoder.causal import CausalEngine
 from shards.engines.layers import attention
-from shards.native.library import kernels, without_kernels
+from shards.native.library import limited_to
 from shards.pairs import TokenizedPair
 from shards.wire.spec import ShardSpec
 from tests import checkpoints
 from tests.shards.engines import reference
+from tests.shards.native.here import wide_tiers
 
 TOLERANCE = 1e-4  # of the margin, in fp32
 QUERIES = ("capital of France?", "столица Франции", "中国的首都是哪里？", "x")
@@ -177,12 +177,13 @@ def test_each_layer_of_a_batch_is_reported(models: dict[str, Path]) -> None:
 
 
 @pytest.mark.parametrize(("dtype", "bound"), [("fp32", TOLERANCE), ("bf16", 0.05), ("int8", 0.1)])
+@pytest.mark.parametrize("tier", wide_tiers)
 def test_margins_are_the_same_without_the_kernels(
-    dtype: str, bound: float, models: dict[str, Path]
+    tier: str, dtype: str, bound: float, models: dict[str, Path]
 ) -> None:
     margins = []
-    for uses_kernels in (True, False):
-        with nullcontext() if uses_kernels else without_kernels():
+    for limit in (tier, ""):
+        with limited_to(limit):
             engine = engine_of.__wrapped__(models["qwen3-untied"], dtype=dtype, int8_anyway=True)
             pairs = [
                 *pairs_of(engine, QUERIES[0], DOCUMENTS),
@@ -190,5 +191,4 @@ def test_margins_are_the_same_without_the_kernels(
             ]
             margins.append(engine.score(pairs))
     assert margins[0] == pytest.approx(margins[1], abs=bound)
-    has_kernels = kernels() is not None  # they need AVX-512 with BF16 and VNNI
-    assert dtype == "fp32" or not has_kernels or margins[0] != margins[1]
+    assert dtype == "fp32" or margins[0] != margins[1]

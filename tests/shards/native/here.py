@@ -2,39 +2,76 @@
 
 import ctypes
 import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from shards.machine.instructions import AVX512, limit_of
-from shards.native.library import find_kernels, kernels
+from shards.machine.instructions import (
+    AMX,
+    AVX2,
+    AVX512,
+    AVX512_VNNI,
+    TIERS,
+    WIDE,
+    limit_of,
+    lower,
+)
+from shards.native.library import found_kernels, kernels, limited_to
 
-NEEDED = {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_bf16", "avx512_vnni"}
+_AVX2 = {"avx2", "fma"}
+_AVX512_VNNI = _AVX2 | {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni"}
+_AVX512 = _AVX512_VNNI | {"avx512_bf16"}
+NEEDED = {
+    AMX: _AVX512 | {"amx_tile", "amx_int8", "amx_bf16"},
+    AVX512: _AVX512,
+    AVX512_VNNI: _AVX512_VNNI,
+    AVX2: _AVX2,
+}
 
 _lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
 _flags = {flag for line in _lines if line.startswith("flags") for flag in line.split()}
-CPU_HAS_AVX512 = _flags >= NEEDED
-CPU_TAKES_THEM = CPU_HAS_AVX512 and limit_of(os.environ) == AVX512
-CPU_TAKES_AVX2 = _flags >= {"avx2", "fma"}
+TIERS_HERE = [
+    tier for tier in TIERS if _flags >= NEEDED[tier] and lower(tier, limit_of(os.environ)) == tier
+]
+"""The tiers that tests may use, the best first. A missing compiler fails `test_library`."""
 
-needs_kernels = pytest.mark.skipif(
-    not CPU_TAKES_THEM, reason="this CPU lacks AVX-512 with BF16 and VNNI"
-)
-"""Mark of tests of kernels. A missing compiler does not skip them: it fails `test_library`."""
 
-needs_avx2 = pytest.mark.skipif(not CPU_TAKES_AVX2, reason="this CPU lacks AVX2")
+def each(tiers: Iterable[str]) -> list[Any]:
+    """Return these tiers as parameters; those that this CPU lacks are skipped."""
+    return [
+        pytest.param(
+            tier, marks=pytest.mark.skipif(tier not in TIERS_HERE, reason=f"no {TIERS[tier]} here")
+        )
+        for tier in tiers
+    ]
+
+
+wide_tiers = each(tier for tier in TIERS if tier in WIDE)
+"""The tiers with kernels for all steps of a model."""
+
+every_limit = [*wide_tiers, ""]
+"""These tiers, and no kernels at all, for `limited_to`."""
+
+needs_kernels = pytest.mark.usefixtures("tier")
+"""Mark of tests of kernels, which run once in each of `wide_tiers`."""
+
+needs_avx2 = pytest.mark.skipif(AVX2 not in TIERS_HERE, reason="this CPU lacks AVX2")
 """Mark of tests of the kernels for AVX2, which run on CPUs with AVX-512 as well."""
 
 
 def avx2_library() -> ctypes.CDLL:
     """Return the kernels for AVX2, whether or not the CPU has better ones."""
-    found = find_kernels().library
-    assert found is not None
-    return found
+    return library(AVX2)
 
 
-def library() -> ctypes.CDLL:
-    """Return the kernels, which exist wherever a test that needs them runs."""
-    found = kernels()
+def library(tier: str = "") -> ctypes.CDLL:
+    """Return the kernels of a tier, or those in use, which exist wherever a test needs them."""
+    if not tier:
+        found = kernels()
+    else:
+        with limited_to(tier):
+            found = found_kernels().library
     assert found is not None
     return found

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from shards.machine.instructions import AVX2, AVX512, LIMIT, limit_of
+from shards.machine.instructions import AVX2, LIMIT, TIERS, WIDE
 from shards.native.build import (
     FLAGS,
     FOLDER,
-    INSTRUCTIONS,
     LIBRARY,
     BuildError,
     build,
     compiler,
     digest,
+    flags_of,
     is_current,
     obstacle,
     sources,
@@ -28,9 +28,10 @@ from shards.native.library import (
     find_kernels,
     found_kernels,
     kernels,
+    limited_to,
     without_kernels,
 )
-from tests.shards.native.here import CPU_HAS_AVX512, CPU_TAKES_AVX2, CPU_TAKES_THEM
+from tests.shards.native.here import TIERS_HERE, each, needs_kernels
 
 THREADS = """
 import os, threading, torch
@@ -60,49 +61,51 @@ print(alone, three, len(libraries), *new)
 """
 
 
-def tier_here(limit: str = AVX512) -> str:
-    """Return the best tier of this CPU within a limit."""
-    if CPU_HAS_AVX512 and limit == AVX512:
-        return AVX512
-    return AVX2 if CPU_TAKES_AVX2 else ""
-
-
 @pytest.mark.skipif(obstacle() is not None, reason=str(obstacle()))
 def test_the_best_kernels_that_the_cpu_takes_are_used() -> None:
     assert is_current()
-    found, tier = find_kernels(), tier_here(limit_of(os.environ))
+    found, tier = find_kernels(), next(iter(TIERS_HERE), "")
     assert found.tier == tier
     assert (found.library is not None) == (tier != "")
+    use = "are used, for" if tier in WIDE else "are used for int8 alone, with"
     assert found.summary.startswith(
-        {
-            AVX512: "kernels of our own are used, for AVX-512 with BF16 and VNNI",
-            AVX2: "kernels of our own are used for int8 alone, with AVX2: ",
-            "": "kernels of our own are not used: this CPU lacks AVX-512 with BF16 and VNNI",
-        }[tier]
+        f"kernels of our own {use} {TIERS[tier]}"
+        if tier
+        else f"kernels of our own are not used: this CPU lacks {TIERS[AVX2]}"
     )
     with without_kernels():
         assert kernels() is None
         assert avx2_kernels() is None
         assert str(found_kernels()).endswith("not used: they are left out on purpose")
-    assert kernels() is (found.library if tier == AVX512 else None)
+    assert kernels() is (found.library if tier in WIDE else None)
     assert avx2_kernels() is (found.library if tier == AVX2 else None)
 
 
 @pytest.mark.skipif(obstacle() is not None, reason=str(obstacle()))
-@pytest.mark.parametrize("limit", ["", AVX2, AVX512])
+@pytest.mark.parametrize("limit", each(TIERS))
 def test_the_variable_limits_the_tier(limit: str) -> None:
+    code = "from shards.native.library import *; print(find_kernels().tier); print(found_kernels())"
     done = subprocess.run(
-        [sys.executable, "-c", "from shards.native.library import *; print(find_kernels().tier)"],
+        [sys.executable, "-c", code],
         capture_output=True,
         text=True,
         check=True,
         cwd=FOLDER.parents[1],
         env=os.environ | {LIMIT: limit},
     )
-    assert done.stdout.strip() == tier_here(limit or AVX512)
+    assert done.stdout.splitlines()[0] == limit
+    assert f" {TIERS[limit]}" in done.stdout
 
 
-@pytest.mark.skipif(not CPU_TAKES_THEM, reason="this CPU lacks the instructions")
+@pytest.mark.parametrize("limit", each(TIERS))
+def test_a_block_limits_the_tier(limit: str) -> None:
+    with limited_to(limit):
+        assert found_kernels().tier == limit
+        assert (kernels() is None) == (limit not in WIDE)
+    assert found_kernels().tier == TIERS_HERE[0]
+
+
+@needs_kernels
 def test_the_threads_are_those_of_pytorch() -> None:
     done = subprocess.run(
         [sys.executable, "-c", THREADS],
@@ -181,20 +184,24 @@ def test_the_sources_give_no_warning(tmp_path: Path) -> None:
     assert not build(tmp_path / "strict.so", extra=("-Werror",))
 
 
-REGISTERS_ABOVE = {"cpu.c": ("%ymm", "%zmm"), "threads.c": ("%ymm", "%zmm")} | {
-    "int16_product.c": ("%zmm", "%k1")
+ABOVE = {
+    ("cpu.c", ""): ("%ymm", "%zmm"),
+    ("threads.c", ""): ("%ymm", "%zmm"),
+    ("int16_product.c", "avx2"): ("%zmm", "%k1", "vpdpbusd"),
+    ("attention.c", "avx512_vnni"): ("dpbf16", "vcvtne"),
+    ("int8_product.c", "avx512_bf16"): ("%tmm",),
 }
-"""Registers that the code of a file must not touch, where it runs on lesser CPUs."""
+"""Registers and instructions that a tier must not touch, since they are those of better CPUs."""
 
 
-@pytest.mark.parametrize("name", REGISTERS_ABOVE)
+@pytest.mark.parametrize(("name", "tier"), ABOVE)
 @pytest.mark.skipif(obstacle() is not None, reason=str(obstacle()))
-def test_no_file_takes_instructions_of_a_higher_tier(name: str) -> None:
-    flags = [*FLAGS, *INSTRUCTIONS[name], '-DSOURCES=""']
+def test_no_file_takes_instructions_of_a_higher_tier(name: str, tier: str) -> None:
+    flags = [*FLAGS, *flags_of(name)[tier], '-DSOURCES=""']
     command = [*compiler(), *flags, "-S", "-o", "-", str(FOLDER / name)]
     code = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "native_" in code or "in_parts" in code
-    assert not [register for register in REGISTERS_ABOVE[name] if register in code]
+    assert not [word for word in ABOVE[name, tier] if word in code]
 
 
 @pytest.mark.skipif(obstacle() is not None, reason=str(obstacle()))

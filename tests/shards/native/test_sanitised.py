@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from shards.machine.instructions import AVX2
 from shards.native.build import FOLDER, build, compiler, obstacle
 from tests.shards.native.here import needs_avx2, needs_kernels
 
@@ -20,8 +21,11 @@ FLAGS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1
 GUARDED = """
 import ctypes, math, mmap, sys
 import torch
+from shards.native.library import Kernels
 
-library = ctypes.CDLL(sys.argv[1])
+runs = getattr(ctypes.CDLL(sys.argv[1]), "native_runs_" + sys.argv[2].replace("-", "_"))
+assert runs()  # and asks for the state of tiles
+library = Kernels(sys.argv[1], sys.argv[2])
 torch.set_num_threads(2)
 protect = ctypes.CDLL(None, use_errno=True).mprotect
 protect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
@@ -135,24 +139,24 @@ print("sound")
 
 @needs_kernels
 @pytest.mark.skipif(obstacle() is not None, reason=str(obstacle()))
-def test_no_address_is_wrong_and_no_arithmetic_undefined(tmp_path: Path) -> None:
-    are_sound(tmp_path, GUARDED + CALLS)
+def test_no_address_is_wrong_and_no_arithmetic_undefined(tier: str, tmp_path: Path) -> None:
+    are_sound(tmp_path, tier, GUARDED + CALLS)
 
 
 @needs_avx2
 @pytest.mark.skipif(obstacle() is not None, reason=str(obstacle()))
 def test_neither_is_any_of_the_kernels_for_avx2(tmp_path: Path) -> None:
-    are_sound(tmp_path, GUARDED + AVX2_CALLS)
+    are_sound(tmp_path, AVX2, GUARDED + AVX2_CALLS)
 
 
-def are_sound(tmp_path: Path, calls: str) -> None:
+def are_sound(tmp_path: Path, tier: str, calls: str) -> None:
     """Run calls of kernels that are compiled with the sanitizers."""
     preloaded = sanitizer()
     if not preloaded.is_absolute():
         pytest.skip("this compiler has no address sanitizer")
     build(tmp_path / "sanitised.so", extra=FLAGS)
     done = subprocess.run(
-        [sys.executable, "-c", calls, tmp_path / "sanitised.so"],
+        [sys.executable, "-c", calls, tmp_path / "sanitised.so", tier],
         capture_output=True,
         text=True,
         cwd=FOLDER.parents[1],

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,10 @@ from shards.engines.encoder.cross_encoder import Padded
 from shards.engines.layers import pair_attention
 from shards.engines.layers.int8 import int8_works
 from shards.engines.layers.pair_attention import Grouped
-from shards.native.library import without_kernels
+from shards.native.library import limited_to, without_kernels
 from shards.pairs import TokenizedPair
 from shards.refusal import Refusal
-from tests.shards.native.here import needs_kernels
+from tests.shards.native.here import every_limit, needs_kernels
 
 LENGTHS = (3, 60, 61, 7, 120, 64, 3, 90, 1, 33, 118)
 BF16_TOLERANCE = 0.35
@@ -50,13 +49,11 @@ def logits(model: Any, pairs: Sequence[TokenizedPair]) -> list[float]:
     return margins
 
 
-@pytest.mark.parametrize("uses_kernels", [True, False])
+@pytest.mark.parametrize("limit", every_limit)
 @pytest.mark.parametrize("name", ["bert", "xlm-roberta"])
-def test_every_pair_scores_as_it_does_alone(
-    name: str, uses_kernels: bool, models: dict[str, Path]
-) -> None:
+def test_every_pair_scores_as_it_does_alone(name: str, limit: str, models: dict[str, Path]) -> None:
     pairs = pairs_of(LENGTHS)
-    with torch.inference_mode(), nullcontext() if uses_kernels else without_kernels():
+    with torch.inference_mode(), limited_to(limit):
         ours = logits(without_padding(loaded(models[name]), "fp32"), pairs)
     padded = Padded(loaded(models[name]))
     expected = [logits(padded, [pair])[0] for pair in pairs]
@@ -93,11 +90,11 @@ def int8_of(folder: Path, pairs: Sequence[TokenizedPair], model: Any = None) -> 
 
 
 @needs_int8
-@pytest.mark.parametrize("uses_kernels", [True, False])
-def test_int8_stays_near_the_exact_margins(uses_kernels: bool, models: dict[str, Path]) -> None:
+@pytest.mark.parametrize("limit", every_limit)
+def test_int8_stays_near_the_exact_margins(limit: str, models: dict[str, Path]) -> None:
     pairs = pairs_of(LENGTHS * 3, seed=1)
     exact = logits(Padded(loaded(models["bert"])), pairs)
-    with nullcontext() if uses_kernels else without_kernels():
+    with limited_to(limit):
         rounded = logits(int8_of(models["bert"], pairs_of(LENGTHS, seed=5)), pairs)
     assert rounded == pytest.approx(exact, abs=INT8_TOLERANCE)
     assert rounded != exact
@@ -112,14 +109,14 @@ def test_a_margin_in_int8_does_not_depend_on_its_batch(models: dict[str, Path]) 
 
 
 @needs_int8
-@pytest.mark.parametrize("uses_kernels", [True, False])
+@pytest.mark.parametrize("limit", every_limit)
 @pytest.mark.parametrize("dtype", ["bf16", "int8"])
 def test_a_state_that_is_no_number_spoils_its_pair_alone(
-    dtype: str, uses_kernels: bool, models: dict[str, Path]
+    dtype: str, limit: str, models: dict[str, Path]
 ) -> None:
     """A row of the embeddings is damaged: codes have no NaN, and the first token attends to it."""
     pairs, model = pairs_of(LENGTHS, seed=2), loaded(models["bert"])
-    with torch.inference_mode(), nullcontext() if uses_kernels else without_kernels():
+    with torch.inference_mode(), limited_to(limit):
         ours = in_int8(model, pairs) if dtype == "int8" else without_padding(model, "bf16")
         before = logits(ours, pairs)
         damaged = pairs[1].token_ids[-1]

@@ -1,6 +1,5 @@
 """ModernBERT without padding: both poolings, pairs within and beyond the window, each format."""
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,11 @@ from shards.engines.encoder.cross_encoder import Padded
 from shards.engines.encoder.formats import family_of
 from shards.engines.encoder.modernbert_weights import unpadded
 from shards.engines.layers.local_attention import local_attention_for
-from shards.native.library import without_kernels
+from shards.native.library import limited_to, without_kernels
 from shards.wire.spec import ShardSpec
 from tests import checkpoints
 from tests.shards.engines.encoder.test_bert import LENGTHS, loaded, logits, needs_int8, pairs_of
-from tests.shards.native.here import needs_kernels
+from tests.shards.native.here import every_limit, needs_kernels
 
 REACH = 8  # the reach of local layers; their window is twice as wide
 TOLERANCE = 1e-4
@@ -58,13 +57,13 @@ def ours(folder: Path, dtype: str) -> Any:
         return unpadded(loaded(folder), dtype)
 
 
-@pytest.mark.parametrize("uses_kernels", [True, False])
+@pytest.mark.parametrize("limit", every_limit)
 @pytest.mark.parametrize("name", MODELS)
 def test_every_pair_scores_as_it_does_alone(
-    name: str, uses_kernels: bool, folders: dict[str, Path]
+    name: str, limit: str, folders: dict[str, Path]
 ) -> None:
     expected = alone(folders[name])
-    with nullcontext() if uses_kernels else without_kernels():
+    with limited_to(limit):
         margins = logits(ours(folders[name], "fp32"), pairs_of(LENGTHS))
     assert margins == pytest.approx(expected, abs=TOLERANCE)
     assert max(expected) - min(expected) > 1
@@ -93,12 +92,10 @@ def test_no_token_sees_beyond_its_reach() -> None:
 
 
 @pytest.mark.parametrize("name", list(MODELS)[:4])
-@pytest.mark.parametrize("uses_kernels", [True, False])
-def test_bf16_stays_near_the_exact_margins(
-    name: str, uses_kernels: bool, folders: dict[str, Path]
-) -> None:
+@pytest.mark.parametrize("limit", every_limit)
+def test_bf16_stays_near_the_exact_margins(name: str, limit: str, folders: dict[str, Path]) -> None:
     exact = alone(folders[name], seed=2)
-    with nullcontext() if uses_kernels else without_kernels():
+    with limited_to(limit):
         rounded = logits(ours(folders[name], "bf16"), pairs_of(LENGTHS, seed=2))
     assert rounded == pytest.approx(exact, abs=BF16_TOLERANCE)
     assert rounded != exact

@@ -22,7 +22,7 @@ from shards.canary import Pair, known_pairs
 from shards.engines.base import Tokenizer
 from shards.engines.layers import varlen
 from shards.engines.layers.elementwise import steps_for
-from shards.engines.layers.int8 import has_int8, takes_16_bits
+from shards.engines.layers.int8 import has_int8, keeps_fp32
 from shards.engines.layers.linear import FORMATS, pack
 from shards.engines.layers.timing import core_seconds, one_thread
 from shards.machine.process import give_back_memory
@@ -145,7 +145,7 @@ def _correlation(first: Sequence[float], second: Sequence[float]) -> float:
 
 def instead() -> str:
     """Return the format of floats that int8 is compared with, and that serves in its place."""
-    return "fp32" if takes_16_bits() else "bf16"
+    return "fp32" if keeps_fp32() else "bf16"
 
 
 def refusal_of(found: Agreement, other: str = "bf16") -> str:

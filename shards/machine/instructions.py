@@ -13,12 +13,14 @@ LIMIT = "GATEWAY_CPU"
 AMX = "amx"
 AVX512 = "avx512-bf16"
 AVX512_VNNI = "avx512-vnni"
+AVX2_VNNI = "avx2-vnni"
 AVX2 = "avx2"
 
 TIERS: Mapping[str, str] = {
     AMX: "AVX-512 with BF16 and VNNI, and AMX",
     AVX512: "AVX-512 with BF16 and VNNI",
     AVX512_VNNI: "AVX-512 with VNNI",
+    AVX2_VNNI: "AVX2 and AVX-VNNI",
     AVX2: "AVX2",
 }
 """The instructions of each tier, in words, the best tier first."""
@@ -30,6 +32,7 @@ _OF_LIBRARIES: Mapping[str, Mapping[str, str]] = {
     AMX: {},
     AVX512: {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"},
     AVX512_VNNI: {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI"},
+    AVX2_VNNI: {"ONEDNN_MAX_CPU_ISA": "AVX2_VNNI", "ATEN_CPU_CAPABILITY": "avx2"},
     AVX2: {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"},
 }
 

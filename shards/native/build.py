@@ -46,7 +46,7 @@ _AVX512_VNNI = (
 _AVX512 = (*_AVX512_VNNI, "-mavx512bf16")
 _AMX = (*_AVX512, "-mamx-tile", "-mamx-int8", "-mamx-bf16")
 
-NARROW = frozenset({"int16_product.c"})
+NARROW = frozenset({"avx2_product.c"})
 """The files for CPUs without AVX-512."""
 
 PLAIN = frozenset({"cpu.c", "threads.c"})
@@ -56,11 +56,12 @@ TIERS = {
     "amx": _AMX,
     "avx512_bf16": _AVX512,
     "avx512_vnni": _AVX512_VNNI,
+    "avx2_vnni": (*_AVX2, "-mavxvnni"),
     "avx2": _AVX2,
 }
 """The flags of each tier of instructions, see `shards.machine.instructions`."""
 
-_WITHOUT_AVX512 = frozenset({"avx2"})
+_WITHOUT_AVX512 = frozenset({"avx2_vnni", "avx2"})
 
 
 class BuildError(Exception):

@@ -6,7 +6,7 @@ import pytest
 
 from shards.native.library import limited_to
 from tests.shards.in_process import Client, FaultyEngine, running
-from tests.shards.native.here import wide_tiers
+from tests.shards.native.here import narrow_tiers, wide_tiers
 
 
 @pytest.fixture
@@ -23,5 +23,12 @@ def client(engine: FaultyEngine) -> Iterator[Client]:
 @pytest.fixture(params=wide_tiers)
 def tier(request: pytest.FixtureRequest) -> Iterator[str]:
     """Limit the kernels to one tier after the other."""
+    with limited_to(request.param):
+        yield request.param
+
+
+@pytest.fixture(params=narrow_tiers)
+def narrow_tier(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Limit the kernels to one tier without AVX-512 after the other."""
     with limited_to(request.param):
         yield request.param

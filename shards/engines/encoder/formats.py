@@ -17,7 +17,7 @@ from shards.engines.encoder import bert_formats, bert_weights, modernbert_weight
 from shards.engines.encoder.cross_encoder import CrossEncoder, Padded
 from shards.engines.encoder.pooled import HeadedBody
 from shards.engines.formats import Settled, margins_of_known_pairs, settle
-from shards.engines.layers.int8 import takes_16_bits
+from shards.engines.layers.int8 import keeps_fp32
 from shards.pairs import Batch
 from shards.recipe import JINA_FLASH, TRANSFORMERS, Recipe
 from shards.refusal import Report
@@ -126,7 +126,7 @@ def settled_in(
             report=report,
         )
 
-    ways = (family.in_int8[-1:] if takes_16_bits() else family.in_int8) or (None,)
+    ways = (family.in_int8[-1:] if keeps_fp32() else family.in_int8) or (None,)
     found = settled(ways[0])
     for way in ways[1:]:
         if dtype == "int8" and found.dtype != "int8" and len(found.notes) > 1:

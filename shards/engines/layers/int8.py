@@ -5,10 +5,10 @@ scaled row by row. No calibration set is needed, and a row's result does not dep
 beside it.
 
 Where the kernels in C for AVX-512 run, they produce codes and scales (`Scaled`), and multiply them
-(`shards.native.int8_product`). A CPU with AVX2 alone multiplies states in 16 bits as fast as in 8,
-so they lose next to nothing there, and are fp32 between the products (`Int16Product`). Elsewhere,
-and for weights of odd sizes, oneDNN multiplies (`Int8Linear`). Three things about that are not
-obvious:
+(`shards.native.int8_product`). On a CPU without AVX-512 states are fp32 between the products
+(`Avx2Product`); with AVX2 alone, which multiplies states in 16 bits as fast as in 8, they lose next
+to nothing there. Elsewhere, and for weights of odd sizes, oneDNN multiplies (`Int8Linear`). Three
+things about that are not obvious:
 
 - u8 states use the CPU's VNNI instructions; s8 states run a reference kernel, 1000 times slower.
 - oneDNN takes one scale for all rows, so it gets 1, and the rows are scaled afterwards.
@@ -26,8 +26,8 @@ import torch
 
 from shards.engines.layers.timing import core_seconds, one_thread
 from shards.native.arguments import takes_weights
+from shards.native.avx2_product import Avx2Product, takes_bytes
 from shards.native.int8_product import Int8Product
-from shards.native.int16_product import Int16Product, takes_bytes
 from shards.native.library import avx2_kernels, kernels
 from shards.native.rows import ZERO, Rows, Scaled
 
@@ -40,7 +40,7 @@ _REFERENCE_SECONDS = 0.004
 
 def int8_linear(
     weights: Sequence[torch.Tensor], bias: torch.Tensor | None = None
-) -> "Int8Product | Int16Product | Int8Linear":
+) -> "Int8Product | Avx2Product | Int8Linear":
     """Return `states @ weight.T + bias` in int8 for weights that lie one below the other.
 
     Args:
@@ -52,8 +52,8 @@ def int8_linear(
     if library is not None and takes_weights(shapes):
         return Int8Product(library, weights, bias)
     library = avx2_kernels()
-    if library is not None and takes_16_bits() and takes_bytes(shapes):
-        return Int16Product(library, weights, bias)
+    if library is not None and takes_bytes(shapes):
+        return Avx2Product(library, weights, bias)
     return Int8Linear(torch.cat(list(weights)), bias)
 
 
@@ -106,17 +106,17 @@ def quantised(states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return codes.add_(ZERO + 0.5).to(torch.uint8), scales
 
 
-def takes_16_bits() -> bool:
-    """Return whether int8 multiplies states in 16 bits here, which are fp32 between products.
+def keeps_fp32() -> bool:
+    """Return whether states are fp32 between the products of int8 here.
 
-    It is so where our kernels for AVX2 are the best that the CPU has, and oneDNN has none.
+    It is so where our kernels for AVX2 are the best that the CPU has.
     """
-    return avx2_kernels() is not None and not int8_works()
+    return avx2_kernels() is not None
 
 
 def has_int8() -> bool:
     """Return whether there is a kernel for int8 products, of ours or of oneDNN."""
-    return takes_16_bits() or int8_works()
+    return keeps_fp32() or int8_works()
 
 
 @cache

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch.nn import functional
 
-from shards.engines.layers.int8 import int8_linear, takes_16_bits
+from shards.engines.layers.int8 import int8_linear, keeps_fp32
 from shards.native.arguments import takes_weights
+from shards.native.avx2_product import Avx2Product
 from shards.native.bf16_product import Bf16Product
 from shards.native.int8_product import Int8Product
-from shards.native.int16_product import Int16Product
 from shards.native.library import kernels
 
 Linear = Callable[[torch.Tensor], torch.Tensor]
@@ -34,7 +34,7 @@ _TYPICAL_ROWS = 256  # for which oneDNN chooses its layout; other numbers work a
 
 def format_of(dtype: str) -> torch.dtype:
     """Return the format of states between the products of a number format, on this machine."""
-    return torch.float32 if dtype == "int8" and takes_16_bits() else FORMATS[dtype]
+    return torch.float32 if dtype == "int8" and keeps_fp32() else FORMATS[dtype]
 
 
 def pack(
@@ -95,6 +95,11 @@ def as_they_lie(weights: Sequence[torch.Tensor], dtype: str) -> Linear:
     return product
 
 
+def onednn_product(weight: torch.Tensor) -> Linear:
+    """Return oneDNN's product with `weight`, fp32 or bf16, laid out for it."""
+    return _Packed(weight, None, "none")
+
+
 def _onednn_takes(dtype: torch.dtype) -> bool:
     has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # untyped
     if not has_onednn:
@@ -106,7 +111,7 @@ def _onednn_takes(dtype: torch.dtype) -> bool:
 
 def takes_any_rows(linear: object) -> bool:
     """Return whether a product generates no kernel for each number of rows."""
-    return isinstance(linear, Int8Product | Int16Product | Bf16Product)
+    return isinstance(linear, Int8Product | Avx2Product | Bf16Product)
 
 
 class _Packed:

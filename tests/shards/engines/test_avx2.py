@@ -1,9 +1,8 @@
-"""int8 on a CPU with AVX2 alone: states in fp32 between products, in 16 bits inside them.
+"""int8 on a CPU without AVX-512: states in fp32 between products, in 16 or 8 bits inside them.
 
 On a CPU with more, the tests leave its other kernels out.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +13,17 @@ from shards.engines import formats, load_engine
 from shards.engines.base import Engine
 from shards.engines.decoder import causal
 from shards.engines.layers import int8
-from shards.engines.layers.int8 import has_int8, int8_linear, takes_16_bits
+from shards.engines.layers.int8 import has_int8, int8_linear, keeps_fp32
 from shards.engines.layers.linear import format_of, pack, takes_any_rows
-from shards.machine.instructions import AVX2
-from shards.native.int16_product import Int16Product
-from shards.native.library import limited_to, without_kernels
+from shards.native.avx2_product import Avx2Product
+from shards.native.library import without_kernels
 from shards.wire.spec import ShardSpec
 from tests import checkpoints
 from tests.shards.native.here import needs_avx2
 
-pytestmark = [needs_avx2, pytest.mark.usefixtures("avx2_alone")]
+pytestmark = needs_avx2
 
 EMBEDDED = Path(__file__).parents[3] / "shards" / "models" / "embedded-bert"
-
-
-@pytest.fixture
-def avx2_alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(int8, "int8_works", lambda: False)
-    with limited_to(AVX2):
-        yield
 
 
 @pytest.fixture
@@ -52,25 +43,28 @@ def margins_of(engine: Engine) -> list[float]:
 
 
 def test_products_are_our_own_and_near_the_exact_ones() -> None:
-    assert takes_16_bits()
+    assert keeps_fp32()
     assert has_int8()
     weights = [torch.randn(rows, 256) for rows in (33, 64)]
     linear, states = int8_linear(weights), torch.randn(40, 256)
-    assert isinstance(linear, Int16Product)
+    assert isinstance(linear, Avx2Product)
     assert takes_any_rows(linear)
     exact = torch.nn.functional.linear(states, torch.cat(weights))
     found = linear(states)
     assert found.dtype == format_of("int8") == torch.float32
-    assert ((found - exact).norm(dim=1) <= 0.01 * exact.norm(dim=1)).all()
+    assert ((found - exact).norm(dim=1) <= 0.02 * exact.norm(dim=1)).all()
     bias = torch.randn(33)
     grown = pack(weights[0], bias, "int8", "cpu", "gelu")(states)
     expected = torch.nn.functional.gelu(exact[:, :33] + bias)
-    torch.testing.assert_close(grown, expected, rtol=0.0, atol=0.5)
+    torch.testing.assert_close(grown, expected, rtol=0.0, atol=1.0)
 
 
-def test_without_kernels_there_is_no_int8_and_bf16_is_what_it_is_compared_with() -> None:
+def test_without_kernels_there_is_no_int8_and_bf16_is_what_it_is_compared_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with without_kernels():
-        assert not takes_16_bits()
+        assert not keeps_fp32()
+        monkeypatch.setattr(int8, "int8_works", lambda: False)
         assert not has_int8()
         assert formats.int8_gain(64, 128) == 0.0
         assert formats.instead() == "bf16"
@@ -130,15 +124,15 @@ def test_layers_that_pass_by_give_the_margins_of_a_whole_model(
 def test_a_slow_kernel_loses_the_race_and_fp32_serves(
     models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Int16Product.__call__
+    run = Avx2Product.__call__
 
-    def slow(product: Int16Product, states: torch.Tensor) -> torch.Tensor:
+    def slow(product: Avx2Product, states: torch.Tensor) -> torch.Tensor:
         for _ in range(50):
             found = run(product, states)
         return found
 
     assert formats.int8_gain(256, 1024) > 0
-    monkeypatch.setattr(Int16Product, "__call__", slow)
+    monkeypatch.setattr(Avx2Product, "__call__", slow)
     facts = load(models["qwen3-untied"], "int8", int8_anyway=True).facts
     assert facts.dtype == "fp32"
     assert facts.warnings[-1].startswith("int8 measured 0.")

@@ -11,6 +11,7 @@ import pytest
 from shards.machine.instructions import (
     AMX,
     AVX2,
+    AVX2_VNNI,
     AVX512,
     AVX512_VNNI,
     TIERS,
@@ -18,7 +19,7 @@ from shards.machine.instructions import (
     limit_of,
     lower,
 )
-from shards.native.library import found_kernels, kernels, limited_to
+from shards.native.library import avx2_kernels, found_kernels, kernels, limited_to
 
 _AVX2 = {"avx2", "fma"}
 _AVX512_VNNI = _AVX2 | {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni"}
@@ -27,6 +28,7 @@ NEEDED = {
     AMX: _AVX512 | {"amx_tile", "amx_int8", "amx_bf16"},
     AVX512: _AVX512,
     AVX512_VNNI: _AVX512_VNNI,
+    AVX2_VNNI: _AVX2 | {"avx_vnni"},
     AVX2: _AVX2,
 }
 
@@ -51,19 +53,24 @@ def each(tiers: Iterable[str]) -> list[Any]:
 wide_tiers = each(tier for tier in TIERS if tier in WIDE)
 """The tiers with kernels for all steps of a model."""
 
+narrow_tiers = each(tier for tier in TIERS if tier not in WIDE)
+"""The tiers with kernels for int8 alone."""
+
 every_limit = [*wide_tiers, ""]
 """These tiers, and no kernels at all, for `limited_to`."""
 
 needs_kernels = pytest.mark.usefixtures("tier")
 """Mark of tests of kernels, which run once in each of `wide_tiers`."""
 
-needs_avx2 = pytest.mark.skipif(AVX2 not in TIERS_HERE, reason="this CPU lacks AVX2")
-"""Mark of tests of the kernels for AVX2, which run on CPUs with AVX-512 as well."""
+needs_avx2 = pytest.mark.usefixtures("narrow_tier")
+"""Mark of tests of the kernels for CPUs without AVX-512, which run in each of `narrow_tiers`."""
 
 
 def avx2_library() -> ctypes.CDLL:
-    """Return the kernels for AVX2, whether or not the CPU has better ones."""
-    return library(AVX2)
+    """Return these kernels, whether or not the CPU has better ones."""
+    found = avx2_kernels()
+    assert found is not None
+    return found
 
 
 def library(tier: str = "") -> ctypes.CDLL:

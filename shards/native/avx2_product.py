@@ -1,6 +1,6 @@
-"""Products of states in 16 bits with weights in int8, for CPUs with AVX2 alone.
+"""Products of states in fp32 with weights in int8, for CPUs with AVX2 and without AVX-512.
 
-See `int16_product.c`.
+See `avx2_product.c`.
 """
 
 import ctypes
@@ -13,11 +13,12 @@ from shards.native.panels import Bias
 from shards.native.rows import read
 
 _PANEL = 16  # outputs
+_WORDS = 2  # inputs that an instruction adds up, of codes in 16 bits
 
 
 class _Bytes(ctypes.Structure):
     _fields_ = (
-        *((name, ctypes.c_void_p) for name in ("panels", "scales", "bias")),
+        *((name, ctypes.c_void_p) for name in ("panels", "starts", "scales", "bias")),
         ("inputs", ctypes.c_int64),
         ("outputs", ctypes.c_int64),
     )
@@ -50,10 +51,10 @@ def takes_bytes(shapes: Sequence[Sequence[int]]) -> bool:
     return all(outputs > 0 and 0 < inputs <= MOST_WIDTH for outputs, inputs in shapes)
 
 
-class Int16Product:
+class Avx2Product:
     """`states @ weight.T + bias` for states in fp32, with a result in fp32.
 
-    Weights are quantised to int8 by output, states to 16 bits by row.
+    Weights are quantised to int8 by output, states by row: to 16 bits, or to 8 with AVX-VNNI.
     """
 
     def __init__(
@@ -77,15 +78,19 @@ class Int16Product:
                 f"weights are {shapes}; the kernel takes any number of outputs, and the same "
                 f"number of inputs for all, at most {MOST_WIDTH}"
             )
-        self._kernel = kernel(library, "native_int16_product", ctypes.POINTER(_Product))
+        self._kernel = kernel(library, "native_avx2_product", ctypes.POINTER(_Product))
         self._outputs, self._inputs = sum(map(len, weights)), shapes[0][1]
-        self._wide = -(-self._inputs // 2) * 2
+        group = kernel(library, "native_avx2_group", result=ctypes.c_int64)()
+        self._codes = torch.int16 if group == _WORDS else torch.uint8
+        self._wide = -(-self._inputs // group) * group
         padded = -(-self._outputs // _PANEL) * _PANEL
         self._panels = torch.zeros(padded * self._wide, dtype=torch.int8)
+        self._starts = torch.zeros(padded, dtype=torch.int32)
         self._scales = torch.zeros(padded)
         self._bias = Bias(_padded(bias, self._outputs, padded), padded)
-        addresses = (self._panels.data_ptr(), self._scales.data_ptr(), self._bias.at)
-        self._weights = _Bytes(*addresses, self._inputs, self._outputs)
+        kept = (self._panels, self._starts, self._scales)
+        addresses = (tensor.data_ptr() for tensor in kept)
+        self._weights = _Bytes(*addresses, self._bias.at, self._inputs, self._outputs)
         self._lay(library, weights)
 
     def _lay(self, library: ctypes.CDLL, weights: Sequence[torch.Tensor]) -> None:
@@ -105,7 +110,7 @@ class Int16Product:
         count = len(states)
         exact = states.float()
         rows = read("states", exact, count, self._inputs)
-        codes = torch.empty(count, self._wide, dtype=torch.int16)
+        codes = torch.empty(count, self._wide, dtype=self._codes)
         scales, out = torch.empty(count), torch.empty(count, self._outputs)
         room = (codes.data_ptr(), scales.data_ptr())
         self._kernel(_Product(rows.at, rows.step, count, *room, self._weights, out.data_ptr()))

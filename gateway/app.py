@@ -22,7 +22,7 @@ from gateway.config import (
     run_abandonable,
     split_specs,
 )
-from gateway.dialects import Limits, match_path
+from gateway.dialects import match_path
 from gateway.http.accounting import request_finished
 from gateway.http.admin_endpoints import AdminEndpoints
 from gateway.http.auth import Auth
@@ -118,19 +118,10 @@ def _state(settings: Settings, read: Callable[[], Settings]) -> GatewayState:
         score_cache=score_cache,
         gate=gate,
         metrics=metrics,
-        limits=_limits(settings),
+        limits=settings.request_limits(),
         connections=settings.http.connections,
         tracing=_tracing() if settings.tracing else None,
         ready_when_idle=settings.ready_when_idle,
-    )
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        documents=settings.limits.documents,
-        document_bytes=settings.limits.document_bytes,
-        query_bytes=settings.limits.query_bytes,
-        instructions=settings.instructions,
     )
 
 
@@ -206,7 +197,7 @@ def _renew_limits(
     """Renew the limits of one request; they hold for the requests that arrive from then on."""
 
     def bring() -> None:
-        state.limits = rerank.limits = _limits(settings)
+        state.limits = rerank.limits = settings.request_limits()
         body.limit_bytes = settings.limits.body_bytes
         state.fleet.accepts_any_model = settings.accept_any_model
 

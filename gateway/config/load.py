@@ -7,6 +7,7 @@ An operator fixes a file once, not once per error.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from gateway.config.model_sections import (
     ShadowSettings,
     SplitSettings,
 )
-from gateway.config.problems import ConfigError, Problem, shown, suggestion
+from gateway.config.problems import ConfigError, Problem, likely, shown, suggestion
 from gateway.config.problems import Path as KeyPath
 from gateway.config.settings import EMBEDDED, Settings
 
@@ -306,7 +307,14 @@ def _explain(error: ErrorDetails, path: KeyPath) -> tuple[str, str]:
             "dots, slashes, dashes and underscores",
         )
     allowed = MESSAGES.get(error["type"]) or error["msg"][:1].lower() + error["msg"][1:]
-    return f"found {shown(error['input'])}: {allowed}", _about(path)
+    near = likely(str(error["input"]), _quoted(error))
+    remedy = f"Did you mean {near}? {_about(path)}" if near else _about(path)
+    return f"found {shown(error['input'])}: {allowed}", remedy
+
+
+def _quoted(error: ErrorDetails) -> list[str]:
+    """Return the values that pydantic expects, of its error at a literal."""
+    return re.findall(r"'([^']*)'", str(error.get("ctx", {}).get("expected", "")))
 
 
 def _section(path: KeyPath) -> type[BaseModel]:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
 
+from gateway.config.cleaners import Cleaners
 from gateway.config.sections import Name, Seconds, Section
 from gateway.domain.request import LongDocuments, Policy
 from gateway.supervision.lifecycle import RestartPolicy
@@ -295,6 +296,12 @@ class ModelSettings(Section):
 
     shadow: ShadowSettings | None = None
     """Second model to compare with, `{ model = "qwen3", percent = 5 }`."""
+
+    clean_text: Cleaners = ()
+    """Cleaning of queries and documents before they are scored, `"html,zero-width,nfkc"` or a list:
+    `html` (text without tags, character references as characters), `zero-width` (no invisible
+    characters), `nfkc` (one form of equal characters). Replies report what was cleaned, and have
+    documents as they were sent."""
 
     guard_special_tokens: bool = True
     """Protection that reads special tokens in texts as plain text; without it a document can steer

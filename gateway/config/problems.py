@@ -65,9 +65,14 @@ def shown(value: object) -> str:
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
 
 
+def likely(wrong: str, allowed: Iterable[str]) -> str:
+    """Return the name that was meant, if one of `allowed` is near; else an empty text."""
+    return next(iter(difflib.get_close_matches(wrong.lower(), list(allowed), n=1)), "")
+
+
 def suggestion(wrong: str, allowed: Iterable[str]) -> str:
     """Return a remedy for a name that is not one of `allowed`."""
     names = sorted(allowed)
-    near = difflib.get_close_matches(wrong.lower(), names, n=1)
+    near = likely(wrong, names)
     listed = ", ".join(names)
-    return f"Did you mean {near[0]}? Allowed: {listed}" if near else f"Allowed: {listed}"
+    return f"Did you mean {near}? Allowed: {listed}" if near else f"Allowed: {listed}"

@@ -19,6 +19,7 @@ from gateway.config.memory_section import MemoryBudgetSettings
 from gateway.config.model_sections import ModelSettings, SplitSettings, SupervisionSettings
 from gateway.config.problems import Problem
 from gateway.config.sections import InstructionName, InstructionText, Name, Seconds
+from gateway.dialects.base import Limits
 
 Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^/\s*]+)$")]
 
@@ -161,6 +162,15 @@ class Settings(BaseSettings):
     cascades: dict[Name, CascadeSettings] = Field(default={})
     """Names behind which a model orders all documents, and a second one scores the best,
     `[cascades.NAME]`."""
+
+    def request_limits(self) -> Limits:
+        """Return the limits of a request."""
+        return Limits(
+            documents=self.limits.documents,
+            document_bytes=self.limits.document_bytes,
+            query_bytes=self.limits.query_bytes,
+            instructions=self.instructions,
+        )
 
     @classmethod
     def settings_customise_sources(

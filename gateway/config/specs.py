@@ -10,6 +10,7 @@ from gateway.config.model_sections import LoadAt, ModelSettings, OnDeadline, mod
 from gateway.config.settings import Settings
 from gateway.domain.named_instructions import instruction_of
 from gateway.domain.request import UNCALIBRATED, Calibration, LongDocuments
+from gateway.domain.text_cleaning import Cleaner
 from gateway.supervision.machine import Machine, read_machine
 from gateway.supervision.placement import Slot, place
 from shards.wire.spec import OwnCanary, ShardSpec
@@ -50,6 +51,7 @@ class ModelSpec:
         memory_mb: stated memory of one shard at the peak of its load, in MiB; 0 for unknown.
         gpu_memory_mb: stated memory of one shard on its GPU, in MiB; 0 for unknown.
         calibration: map from margins to relevance scores, and its data; `None` if not calibrated.
+        clean_text: cleaners of its texts, in their order.
     """
 
     name: str
@@ -69,6 +71,7 @@ class ModelSpec:
     memory_mb: int = 0
     gpu_memory_mb: int = 0
     calibration: CalibrationEntry | None = None
+    clean_text: tuple[Cleaner, ...] = ()
 
     @property
     def stays_loaded(self) -> bool:
@@ -184,6 +187,7 @@ def model_specs(settings: Settings, machine: Machine | None = None) -> tuple[Mod
             gpu_memory_mb=model.gpu_memory_mb,
             fallback=tuple(model_name(settings.models, one) or one for one in model.fallback),
             calibration=calibrations.get(name),
+            clean_text=model.clean_text,
             shards=tuple(
                 _shard(name, model, slot, settings)
                 for slot in place(

@@ -31,6 +31,7 @@ class ModelCard(Struct, kw_only=True):
     cascade: Sequence[str] | UnsetType = UNSET  # of a cascade: its models, in their order
     weights: str | UnsetType = UNSET
     calibrated: str | UnsetType = UNSET
+    clean_text: Sequence[str] | UnsetType = UNSET  # cleaners of its texts
 
 
 class ClusterAuth(Struct):

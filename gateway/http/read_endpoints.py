@@ -231,6 +231,7 @@ class ReadEndpoints:
             model_ability=("rerank", "embed") if encodes else ("rerank",),
             weights=model.weights or UNSET,
             calibrated=model.calibration.made if model.calibration else UNSET,
+            clean_text=model.clean_text or UNSET,
         )
 
     def _splits_of_key(self, request: Request) -> Iterator[tuple[SplitStatus, list[ModelStatus]]]:

@@ -20,7 +20,6 @@ from gateway.client.ranking import Ranking
 from gateway.client.synchronous import LoopThread
 from gateway.config import ConfigError, Problem, Settings
 from gateway.config.one_model import settings_of_one
-from gateway.dialects import Limits
 from gateway.local.client import LocalClient
 from gateway.local.local_model import LocalModel
 from gateway.serving.revision_check import RevisionFailed
@@ -61,6 +60,7 @@ class Reranker:
         engine: `auto`, or the name of an engine.
         canary: the check of known pairs: `full`, `own` or `numeric`.
         instruction: definition of relevance of calls that give none.
+        clean_text: cleaning of texts before they are scored, `html,zero-width,nfkc` or some.
         timeout: time limit of a call without its own, in seconds.
         wait: false to return while the model loads; the first call then waits for it.
 
@@ -80,12 +80,13 @@ class Reranker:
         engine: str | None = None,
         canary: str | None = None,
         instruction: str | None = None,
+        clean_text: str | None = None,
         timeout: float = TIMEOUT_SECONDS,
         wait: bool = True,
     ) -> None:
-        given = {"dtype": dtype, "replicas": replicas, "threads": threads}
+        given = {"dtype": dtype, "replicas": replicas, "threads": threads, "engine": engine}
         devices = (device,) if isinstance(device, str) else device
-        options = {**given, "engine": engine, "canary": canary, "devices": devices}
+        options = {**given, "canary": canary, "clean_text": clean_text, "devices": devices}
         settings = _settings(model, options)
         self._instruction = instruction
         self._pid = os.getpid()
@@ -227,14 +228,9 @@ def _argument_problem(problem: Problem) -> str:
 
 
 async def _start(settings: Settings, timeout_seconds: float) -> tuple[LocalModel, LocalClient]:
-    limits = Limits(
-        documents=settings.limits.documents,
-        document_bytes=settings.limits.document_bytes,
-        query_bytes=settings.limits.query_bytes,
-    )
     local = LocalModel(settings, stops_process=False)
     await local.start()
-    return local, LocalClient(local, limits, timeout_seconds)
+    return local, LocalClient(local, settings.request_limits(), timeout_seconds)
 
 
 async def _until_ready(local: LocalModel) -> None:

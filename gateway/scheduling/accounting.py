@@ -62,11 +62,13 @@ class Accounting:
     Attributes:
         tallies: those of each shard.
         scores: the distribution of its margins.
+        cleaned: the number of texts that were cleaned before they were scored.
     """
 
     def __init__(self, model: str, shards: Iterable[Supervisor], metrics: Metrics) -> None:
         self.tallies = {shard: Tally() for shard in shards}
         self.scores = ScoreLog()
+        self.cleaned = 0
         self._model = model
         self._metrics = metrics
 
@@ -85,11 +87,17 @@ class Accounting:
         queued_seconds = queued.sent - queued.joined
         self._metrics.job_answered(self._model, name, scores, queued_seconds=queued_seconds)
 
-    def result_given(self, scored: Sequence[Scored], tied: int) -> None:
-        """Count the scores of a result, of which so many documents are tied."""
+    def result_given(self, scored: Sequence[Scored], tied: int, *, cleaned: int = 0) -> None:
+        """Count the scores of a result: so many documents are tied, so many texts were cleaned."""
         finite = [document for document in scored if math.isfinite(document.margin)]
         margins = [document.margin for document in finite]
         truncated = sum(document.truncated for document in scored)
         self.scores.add(margins, truncated=truncated, tied=tied)
         scores = [document.relevance_score for document in finite]
         self._metrics.result_given(self._model, scores, tied=tied)
+        self.texts_cleaned(cleaned)
+
+    def texts_cleaned(self, texts: int) -> None:
+        """Count texts that were cleaned before they were scored."""
+        self.cleaned += texts
+        self._metrics.texts_cleaned(self._model, texts)

@@ -64,6 +64,8 @@ def model_status(
         room_waits=occupant.waits,
         room_wait_seconds=round(occupant.wait_seconds, 3),
         evictions=dict(occupant.evictions),
+        clean_text=spec.clean_text,
+        cleaned_texts=accounting.cleaned,
         shards=tuple(
             shard_status(shard, accounting.tallies[shard], spec.max_shard_memory_mb)
             for shard in replicas

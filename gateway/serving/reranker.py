@@ -17,6 +17,7 @@ from gateway.domain.request import ANONYMOUS, Caller, RerankRequest, RerankResul
 from gateway.domain.timeline import Timeline
 from gateway.scheduling.model import Model
 from gateway.serving.pair_instructions import refuse_instructions
+from gateway.serving.request_cleaning import CleanedRequest, clean
 from gateway.serving.result_warnings import late_warning, ties, warnings_of
 from gateway.serving.scatter_gather import rank
 from gateway.serving.score_cache.score_cache import NO_USE, READS_AND_KEEPS, CacheUse, ScoreCache
@@ -66,6 +67,8 @@ class Reranker:
             GatewayError: why there is no result.
         """
         started = time.monotonic()
+        cleaned = await clean(request, model.spec)
+        request = cleaned.read
         refuse_quarantined(request, model, started)
         refuse_instructions(request, model.spec, model.replicas.facts)
         scoring = Scoring(
@@ -82,28 +85,37 @@ class Reranker:
         )
         await self._score(scoring)
         refuse_instructions(request, model.spec, model.replicas.facts)  # it may have been loading
-        return self._result(scoring, request_id, note, time.monotonic() - started)
+        scored = await cleaned.spans_as_sent(scoring.scored(model.spec.scale))
+        return self._result(scoring, cleaned, scored, request_id, note, started)
 
-    def _result(self, scoring: Scoring, request_id: str, note: str, seconds: float) -> RerankResult:
+    def _result(
+        self,
+        scoring: Scoring,
+        cleaned: CleanedRequest,
+        scored: tuple[Scored, ...],
+        request_id: str,
+        note: str,
+        started: float,
+    ) -> RerankResult:
         """Return the result of what has been scored, and count it."""
         request, spec, facts = scoring.request, scoring.model.spec, scoring.model.replicas.facts
-        scored = scoring.scored(spec.scale)
         on_time = [document for document in scored if document.stage != INPUT_ORDER]
         late, tied = len(scored) - len(on_time), ties(request, on_time)
         sources = Counter([document.source for document in on_time])
         reused = sum(document.tokens for document in on_time if document.source != "computed")
         self.cache.count(spec.name, sources, reused)
-        self._count(scoring, on_time, tied)
+        self._count(scoring, cleaned, on_time, tied)
         is_confined = scoring.model.quarantine.confines(scoring.caller.id, time.monotonic())
         return RerankResult(
             id=request_id,
             model=spec.name,
             scored=scored,
             top=rank(scored, request.top_n),
-            processing_seconds=seconds,
+            processing_seconds=time.monotonic() - started,
             created=int(time.time()),
             warnings=(
                 *late_warning(late, len(scored)),
+                *cleaned.warnings(),
                 *warnings_of(request, scored, spec, facts, tied, note, is_confined),
             ),
             saved_tokens=reused + sum(answer.saved_tokens for answer in scoring.answers),
@@ -123,14 +135,16 @@ class Reranker:
                 raise
             raise too_late(scoring.model, round(scoring.remaining_seconds, 3)) from None
 
-    def _count(self, scoring: Scoring, scored: Sequence[Scored], tied: int) -> None:
+    def _count(
+        self, scoring: Scoring, cleaned: CleanedRequest, scored: Sequence[Scored], tied: int
+    ) -> None:
         """Count a result; offer it to the shadow of its model if all of it was computed now."""
         model = scoring.model
         computed = [document for document in scored if document.source == "computed"]
-        model.accounting.result_given(computed, tied)
+        model.accounting.result_given(computed, tied, cleaned=cleaned.texts)
         if model.spec.shadow is not None and len(computed) == len(scoring.keys):
             compute_seconds = sum(answer.compute_ns for answer in scoring.answers) / 1e9
-            self._shadows.offer(scoring.request, model.spec, scored, compute_seconds)
+            self._shadows.offer(cleaned.sent, model.spec, scored, compute_seconds)
 
 
 def refuse_quarantined(request: RerankRequest, model: Model, now: float) -> None:

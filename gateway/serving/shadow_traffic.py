@@ -28,6 +28,7 @@ from gateway.domain.request import UNCALIBRATED, Caller, RerankRequest, Scored
 from gateway.scheduling.dispatch import QuarantineChanged
 from gateway.scheduling.model import Model
 from gateway.serving.fleet import Fleet
+from gateway.serving.request_cleaning import clean
 from gateway.serving.scatter_gather import gather, scatter
 from gateway.supervision.replica import ReplicaLost
 from gateway.telemetry.metrics import Metrics
@@ -192,7 +193,8 @@ class Shadows:
         """Return the shadow's margins in input order, and the time that it computed."""
         model, deadline = pair.second, time.monotonic() + _SECONDS
         piece = max(1, int(pair.tokens_per_second * _PIECE_SECONDS))
-        jobs = scatter(sample.request, model.capacity, deadline, _CALLER, most_tokens=piece)
+        request = (await clean(sample.request, model.spec)).read
+        jobs = scatter(request, model.capacity, deadline, _CALLER, most_tokens=piece)
         answers: list[Scores] = []
         for job in jobs:
             await self._until_idle(model)

@@ -24,6 +24,7 @@ from gateway.domain.request import (
 from gateway.domain.timeline import Timeline
 from gateway.scheduling.admission import AdmissionRequest
 from gateway.scheduling.model import Model
+from gateway.serving.request_cleaning import clean
 from gateway.serving.reranker import refuse_quarantined, too_late
 from gateway.serving.result_warnings import warnings_of
 from gateway.serving.scatter_gather import gather, pair_error, scatter
@@ -56,6 +57,8 @@ class TextEncoder:
         """
         started = time.monotonic()
         seconds = deadline - started
+        cleaned = await clean(request, model.spec)
+        request = cleaned.read
         refuse_quarantined(request, model, started)
         refuse_dimensions(request, model)
         if model.spec.long_documents.policy == "passages" and not request.long_documents:
@@ -67,8 +70,10 @@ class TextEncoder:
             raise too_late(model, round(seconds, 3)) from None
         refuse_dimensions(request, model)  # it may have been loading
         scored = gather(jobs, answers, UNCALIBRATED)
+        model.accounting.texts_cleaned(cleaned.texts)
         is_confined = model.quarantine.confines(caller.id, time.monotonic())
         facts = model.replicas.facts
+        warnings = warnings_of(request, scored, model.spec, facts, 0, note, is_confined)
         return RerankResult(
             id=request_id,
             model=model.spec.name,
@@ -76,7 +81,7 @@ class TextEncoder:
             top=(),
             processing_seconds=time.monotonic() - started,
             created=int(time.time()),
-            warnings=warnings_of(request, scored, model.spec, facts, 0, note, is_confined),
+            warnings=(*cleaned.warnings(), *warnings),
             saved_tokens=sum(answer.saved_tokens for answer in answers),
             vectors=_vectors(jobs, answers),
         )

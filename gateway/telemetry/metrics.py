@@ -139,6 +139,9 @@ class Metrics:
         self._truncated = self._counter(
             "reranker_truncated_documents", "Documents cut to the model's limit.", _MODEL
         )
+        self._cleaned = self._counter(
+            "reranker_cleaned_texts", "Texts cleaned before they were scored.", _MODEL
+        )
         self._passages = self._counter(
             "reranker_passages", "Passages of long documents scored.", _MODEL
         )
@@ -290,6 +293,10 @@ class Metrics:
         for score in scores:
             histogram.observe(score)
         _count(self._tied[model], tied)
+
+    def texts_cleaned(self, model: str, texts: int) -> None:
+        """Count texts that were cleaned before they were scored."""
+        _count(self._cleaned[model], texts)
 
     def job_retried(self, model: str) -> None:
         """Count a job that goes to another shard because its own was lost or could not score it."""

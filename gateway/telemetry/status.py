@@ -123,6 +123,8 @@ class ModelStatus:
     `room_waits` loads have waited for that, `room_wait_seconds` in all. While it `makes_way` new
     requests wait, until those inside have left and it is evicted. `evictions` are counts by reason:
     `room` that another model needed, `excess` over the budget.
+
+    `clean_text` are the cleaners of its texts, `cleaned_texts` the texts that they changed.
     """
 
     name: str
@@ -156,6 +158,8 @@ class ModelStatus:
     room_waits: int = 0
     room_wait_seconds: float = 0.0
     evictions: Mapping[str, int] = field(default_factory=dict)
+    clean_text: tuple[str, ...] = ()
+    cleaned_texts: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

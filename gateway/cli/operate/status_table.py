@@ -137,6 +137,7 @@ def _title(model: dict[str, Any]) -> str:
         *([model["engine"]] if model["engine"] else []),
         *(["demonstration"] if model.get("demonstration") else []),
         *([f"calibrated {calibration['made'][:10]}"] if calibration else []),
+        *([f"cleans {', '.join(model['clean_text'])}"] if model.get("clean_text") else []),
         *(f"also {alias}" for alias in model["aliases"]),
     ]
     return f"{model['name']} ({', '.join(notes)})" if notes else str(model["name"])

@@ -3,10 +3,13 @@
 from pathlib import Path
 from typing import get_args
 
-from gateway.config import ModelSettings, Settings, advice, model_specs
+import pytest
+
+from gateway.config import ConfigError, ModelSettings, Settings, advice, load, model_specs
 from gateway.supervision.lifecycle import RestartPolicy
 from gateway.supervision.machine import Machine
 from shards.engines import ENGINES
+from tests.gateway.config.conftest import Write
 
 ROOT = Path(__file__).parents[3]
 LAPTOP = Machine(sockets=((0, 1),))
@@ -101,3 +104,18 @@ def test_legal_values_that_look_wrong_get_advice(tmp_path: Path) -> None:
 def test_the_engines_of_the_settings_are_those_of_the_shards() -> None:
     engines = get_args(ModelSettings.model_fields["engine"].annotation)
     assert set(engines) == {"auto", *ENGINES}
+
+
+@pytest.mark.parametrize("value", ['"nfkc, html"', '["html", "nfkc"]', '"html,nfkc,html"'])
+def test_cleaners_are_a_text_or_a_list_in_any_order(toml: Write, value: str) -> None:
+    settings = load(toml(f'[models.a]\nsource = "x/y"\nclean_text = {value}\n'))
+    (spec,) = model_specs(settings, LAPTOP)
+    assert spec.clean_text == ("html", "nfkc")
+
+
+def test_a_value_near_an_allowed_one_is_suggested(toml: Write) -> None:
+    with pytest.raises(ConfigError) as error:
+        load(toml('[models.a]\nsource = "x/y"\nclean_text = "html,nkfc"\ndtype = "bf61"\n'))
+    remedies = {problem.key: problem.remedy for problem in error.value.problems}
+    assert remedies["models.a.clean_text.1"].startswith("Did you mean nfkc? Cleaning of")
+    assert remedies["models.a.dtype"].startswith("Did you mean bf16? Number format")

@@ -57,6 +57,20 @@ def reranker() -> Iterator[Reranker]:
         yield reranker
 
 
+def test_texts_are_cleaned_if_asked_for() -> None:
+    with Reranker("m=fake", engine="fake", device="cpu", clean_text="html") as cleaning:
+        ranking = cleaning.rerank("q", ["<p>a</p>"], return_details=True)
+    (result,) = ranking
+    assert result.details is not None
+    assert result.details.margin == margin("q", "a")
+    assert ranking.warnings == ("1 of 1 documents were cleaned before scoring (html)",)
+
+
+def test_an_unknown_cleaner_is_named() -> None:
+    with pytest.raises(InvalidRequest, match=r"clean_text: found 'htm'.*Did you mean html\?"):
+        Reranker("m=fake", engine="fake", device="cpu", clean_text="htm")
+
+
 def order(query: str, texts: list[str]) -> list[int]:
     return sorted(range(len(texts)), key=lambda index: -margin(query, texts[index]))
 

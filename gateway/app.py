@@ -120,7 +120,7 @@ def _state(settings: Settings, read: Callable[[], Settings]) -> GatewayState:
         metrics=metrics,
         limits=settings.request_limits(),
         connections=settings.http.connections,
-        tracing=_tracing() if settings.tracing else None,
+        tracing=_tracing(settings) if settings.tracing else None,
         ready_when_idle=settings.ready_when_idle,
     )
 
@@ -204,9 +204,9 @@ def _renew_limits(
     return Renewal(bring)
 
 
-def _tracing() -> Tracing:
+def _tracing(settings: Settings) -> Tracing:
     try:
-        return Tracing.from_environment()
+        return Tracing.from_environment(settings.trace_text_characters)
     except TracingUnavailable as error:
         remedy = "Or set tracing = false"
         raise ConfigError([Problem(path=("tracing",), message=str(error), remedy=remedy)]) from None

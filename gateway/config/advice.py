@@ -20,6 +20,7 @@ def advice(settings: Settings, machine: Machine) -> list[str]:
     """Return one sentence per doubtful value, with its key."""
     return [
         *_keys(settings),
+        *_traces(settings),
         *_calibrations(settings),
         *(
             f"models.{name}.{line}"
@@ -37,6 +38,17 @@ def _keys(settings: Settings) -> Iterator[str]:
             "tls: keys come over the network in the clear; name a certificate, or let a proxy "
             "do TLS"
         )
+
+
+def _traces(settings: Settings) -> Iterator[str]:
+    characters = settings.trace_text_characters
+    if characters and settings.tracing:
+        yield (
+            f"trace_text_characters: spans carry up to {characters} characters of each query and "
+            "document to their collector"
+        )
+    elif characters:
+        yield "trace_text_characters has no effect: tracing is off"
 
 
 def _calibrations(settings: Settings) -> Iterator[str]:

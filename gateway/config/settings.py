@@ -115,6 +115,10 @@ class Settings(BaseSettings):
     """Export of spans by OpenTelemetry, to the target of the OTEL_* variables. Needs the extra
     `otel`. A `traceparent` of a client is logged and sent back either way."""
 
+    trace_text_characters: int = Field(default=0, ge=0, le=100_000)
+    """Longest piece of each query and document that spans carry, in characters; 0 for no text at
+    all. Then texts of clients leave for the collector, and are kept as long as it keeps spans."""
+
     score_cache_mb: int = Field(default=64, ge=0, le=1_000_000)
     """Maximum size of the score cache in memory, in MiB: about 1,600 scores each; 0 for none. A
     pair that was scored before is not scored again. Texts are not kept."""

@@ -5,7 +5,12 @@ import time
 from gateway.dialects import VectorDialect
 from gateway.http.gateway_state import GatewayState
 from gateway.http.request_context import RequestContext
-from gateway.telemetry.span_attributes import Attributes, embedding_attributes, rerank_attributes
+from gateway.telemetry.span_attributes import (
+    Attributes,
+    embedding_attributes,
+    rerank_attributes,
+    texts,
+)
 from gateway.telemetry.tracing import Tracing
 
 _FAILURE = 400
@@ -59,6 +64,7 @@ def _trace(tracing: Tracing, context: RequestContext) -> None:
             "documents": context.documents,
             "tokens": context.tokens,
             **conventional,
+            **texts(context.request, context.result, tracing.text_characters),
         },
     )
 
@@ -67,12 +73,14 @@ def _conventional(context: RequestContext) -> Attributes:
     """Return the attributes by convention; the path alone decides on those of a refused request."""
     model, tokens = context.model, context.tokens
     error = str(context.status) if context.status >= _FAILURE else ""
+    request, result = context.request, context.result
     if isinstance(context.dialect, VectorDialect):
         return embedding_attributes(
             model=model,
             tokens=tokens,
-            encoding=context.encoding,
-            width=context.vector_width,
+            encoding=request.encoding if request else None,
+            width=len(result.vectors[0]) // 4 if result and result.vectors else 0,
             error=error,
         )
-    return rerank_attributes(model=model, tokens=tokens, top_n=context.top_n, error=error)
+    top_n = request.top_n if request else None
+    return rerank_attributes(model=model, tokens=tokens, top_n=top_n, error=error)

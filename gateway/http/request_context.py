@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from starlette.types import Scope
 
 from gateway.dialects import UNKNOWN_PATH, Dialect, RerankPath, match_request
-from gateway.domain.request import Encoding
+from gateway.domain.request import RerankRequest, RerankResult
 from gateway.domain.timeline import Timeline
 from gateway.http.keys import Key
 from gateway.http.routes import READS, read_path
@@ -45,9 +45,8 @@ class RequestContext:
         status: of the reply, once it has started.
         key: the API key that was authenticated, if there are keys.
         is_operator: true if everything is allowed that the operator may do.
-        top_n: the number of results that it asks for; `None` for all, and until it is read.
-        encoding: the vectors that it asks for; `None` for scores, and until it is read.
-        vector_width: the numbers of a vector of its reply; 0 without one.
+        request: what it asks for; `None` until its body is read.
+        result: its scores or vectors, once they are there.
         documents, tokens: what was scored for it.
         timeline: where the time of its jobs went.
         trace: the trace that it belongs to, if the client sent one.
@@ -68,9 +67,8 @@ class RequestContext:
     status: int = 0
     key: Key | None = None
     is_operator: bool = False
-    top_n: int | None = None
-    encoding: Encoding | None = None
-    vector_width: int = 0
+    request: RerankRequest | None = None
+    result: RerankResult | None = None
     documents: int = 0
     tokens: int = 0
     timeline: Timeline = field(default_factory=Timeline)

@@ -111,7 +111,7 @@ class RerankEndpoint:
             scoring = self._scoring(request, route, score, deadline, on_deadline)
         result = await _unless_client_leaves(context, scoring)
         context.documents, context.tokens = len(result.scored), result.tokens
-        context.vector_width = len(result.vectors[0]) // 4 if result.vectors else 0
+        context.result = result
         if result.degraded:
             context.log_fields["degraded"] = ", ".join(result.degraded)
         rendering = partial(_render, context, request, result, media_type)
@@ -161,7 +161,7 @@ class RerankEndpoint:
         self, context: RequestContext, request: RerankRequest, candidates: Candidates | None
     ) -> Route:
         """Choose the model that scores a request, and note both for log, metrics and trace."""
-        context.top_n, context.encoding = request.top_n, request.encoding
+        context.request = request
         # While the body was read, a reload may have removed what the path named.
         if candidates is None or not self.fleet.serves(*candidates.names):
             candidates = resolve(self.fleet, context.key, request.model)

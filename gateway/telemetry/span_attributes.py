@@ -2,19 +2,20 @@
 
 OpenTelemetry's conventions for generative AI have an operation for embeddings, and none for
 reranking yet: `rerank` is the name that is proposed for it. OpenInference has a kind of span for
-both. None of the attributes holds text of a request.
+both. Texts of a request are apart: `texts`, on demand alone.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from gateway.domain.request import Encoding
+from gateway.domain.request import Document, Encoding, RerankRequest, RerankResult
 
-Attributes: TypeAlias = Mapping[str, str | int | Sequence[str]]
+Attributes: TypeAlias = Mapping[str, str | int | float | Sequence[str]]
 """Attributes of a span, by name."""
 
 _PROVIDER = "rerank-gateway"
+_MOST_DOCUMENTS = 20  # OpenTelemetry's SDK drops the attributes of a span beyond the 128th
 
 
 def rerank_attributes(*, model: str, tokens: int, top_n: int | None, error: str) -> Attributes:
@@ -80,3 +81,41 @@ def _asked(encoding: Encoding) -> Attributes:
         "gen_ai.request.encoding_formats": [encoding_format],
         "embedding.invocation_parameters": json.dumps(parameters),
     }
+
+
+def texts(
+    request: RerankRequest | None, result: RerankResult | None, characters: int
+) -> Attributes:
+    """Return the first texts of a request, and its best results, as OpenInference names them.
+
+    Args:
+        request: the request; `None` if its body could not be read.
+        result: its result; `None` if it failed.
+        characters: the most characters of each text; 0 for no text.
+    """
+    if request is None or not characters:
+        return {}
+    first = request.documents[:_MOST_DOCUMENTS]
+    if request.encoding:
+        return {
+            f"embedding.embeddings.{at}.embedding.text": document.text[:characters]
+            for at, document in enumerate(first)
+        }
+    found: dict[str, str | float] = {}
+    if len(request.queries) == 1:
+        found["reranker.query"] = request.queries[0][:characters]
+    for at, document in enumerate(first):
+        found |= _document("input", at, document, at, characters)
+    for at, scored in enumerate(result.top[:_MOST_DOCUMENTS] if result else ()):
+        document = request.documents[scored.index]
+        found |= _document("output", at, document, scored.index, characters)
+        found[f"reranker.output_documents.{at}.document.score"] = scored.relevance_score
+    return found
+
+
+def _document(
+    side: str, at: int, document: Document, index: int, characters: int
+) -> dict[str, str]:
+    """Return a document's place in the request and its text, as the one at this place of a list."""
+    name = f"reranker.{side}_documents.{at}.document"
+    return {f"{name}.id": str(index), f"{name}.content": document.text[:characters]}

@@ -8,7 +8,7 @@ every OpenTelemetry program reads (OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_SERVICE_NAM
 OTEL_TRACES_SAMPLER, ...). A request is one server span; below it are the phases of each job. Spans
 are made after the request, from times that are recorded anyway, and sent by a thread of the SDK
 with a bounded queue: spans that cannot be sent are dropped, and no request waits for them. They
-hold no text of a request.
+hold no text of a request, unless `trace_text_characters` says how much.
 """
 
 import os
@@ -61,14 +61,19 @@ class TracingUnavailable(Exception):
 
 
 class Tracing:
-    """Sender of spans."""
+    """Sender of spans.
 
-    def __init__(self, provider: "TracerProvider") -> None:
+    Attributes:
+        text_characters: the most characters of each text that spans carry; 0 for no text.
+    """
+
+    def __init__(self, provider: "TracerProvider", text_characters: int = 0) -> None:
+        self.text_characters = text_characters
         self._provider = provider
         self._tracer = provider.get_tracer("gateway")
 
     @classmethod
-    def from_environment(cls) -> "Tracing":
+    def from_environment(cls, text_characters: int = 0) -> "Tracing":
         """Return a sender to the destination of the environment, by OTLP over HTTP.
 
         Raises:
@@ -88,7 +93,7 @@ class Tracing:
         name = os.environ.get("OTEL_SERVICE_NAME", SERVICE)
         provider = TracerProvider(resource=Resource.create({SERVICE_NAME: name}))
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-        return cls(provider)
+        return cls(provider, text_characters)
 
     def request_finished(
         self,

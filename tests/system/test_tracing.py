@@ -110,6 +110,22 @@ async def test_a_request_becomes_spans_below_the_callers(
     assert not any(b"secret" in span.SerializeToString() for span in collector.spans)
 
 
+async def test_texts_go_into_spans_where_that_is_set(tmp_path: Path, collector: Collector) -> None:
+    config = "tracing = true\ntrace_text_characters = 5\n"
+    async with running(config + _FAKE, tmp_path) as gateway:
+        await gateway.until_ready()
+        await ask(gateway)
+        server = await collector.until("rerank")
+    about = {each.key: each.value for each in server.attributes}
+    assert about["reranker.query"].string_value == "a sec"
+    assert about["reranker.input_documents.1.document.content"].string_value == "two"
+    assert 0 < about["reranker.output_documents.0.document.score"].double_value < 1
+    assert not any(b"a secret" in span.SerializeToString() for span in collector.spans)
+    log = gateway.log.read_text()
+    assert "spans carry up to 5 characters" in log
+    assert "a sec" not in log
+
+
 @pytest.mark.parametrize(
     ("path", "field"), [("/v1/embeddings", "input"), ("/embed", "inputs"), ("/tei/embed", "inputs")]
 )

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from gateway.domain.request import Encoding
-from gateway.telemetry.span_attributes import embedding_attributes, rerank_attributes
+from gateway.domain.request import Document, Encoding, RerankRequest, RerankResult, Scored
+from gateway.telemetry.span_attributes import embedding_attributes, rerank_attributes, texts
 
 _OPENINFERENCE = {  # constants of openinference-semantic-conventions 0.1.42
     "openinference.span.kind",
@@ -90,3 +90,42 @@ def test_the_names_are_those_of_opentelemetry() -> None:
 def test_the_names_are_those_of_openinference() -> None:
     found = {name for name in _both() if not name.startswith(("gen_ai.", "error."))}
     assert found == _OPENINFERENCE
+
+
+def _request(count: int = 2) -> RerankRequest:
+    documents = tuple(Document(f"document {number}") for number in range(count))
+    return RerankRequest(queries=("a query",), documents=documents)
+
+
+def _result(*best: int) -> RerankResult:
+    top = tuple(Scored(index, 0.0, 3, truncated=False) for index in best)
+    return RerankResult(id="r", model="m", scored=top, top=top, processing_seconds=0.1, created=1)
+
+
+def test_texts_are_cut_and_named_as_viewers_expect() -> None:
+    assert texts(_request(), _result(1), 10) == {
+        "reranker.query": "a query",
+        "reranker.input_documents.0.document.id": "0",
+        "reranker.input_documents.0.document.content": "document 0",
+        "reranker.input_documents.1.document.id": "1",
+        "reranker.input_documents.1.document.content": "document 1",
+        "reranker.output_documents.0.document.id": "1",
+        "reranker.output_documents.0.document.content": "document 1",
+        "reranker.output_documents.0.document.score": 0.5,
+    }
+    assert texts(_request(1), None, 3)["reranker.input_documents.0.document.content"] == "doc"
+
+
+def test_no_text_leaves_without_permission() -> None:
+    assert texts(_request(), _result(1), 0) == {}
+    assert texts(None, None, 10) == {}
+
+
+def test_a_span_has_room_for_all_attributes() -> None:
+    found = texts(_request(1000), _result(*range(1000)), 10)
+    assert len(found) + len(_both()) + 8 <= 128
+
+
+def test_texts_of_vectors() -> None:
+    request = RerankRequest(queries=("",), documents=(Document("abc"),), encoding=Encoding())
+    assert texts(request, None, 2) == {"embedding.embeddings.0.embedding.text": "ab"}

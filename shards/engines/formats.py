@@ -20,7 +20,7 @@ import torch
 
 from shards.canary import Pair, known_pairs
 from shards.engines.base import Tokenizer
-from shards.engines.layers import varlen
+from shards.engines.layers import race, varlen
 from shards.engines.layers.elementwise import steps_for
 from shards.engines.layers.int8 import has_int8, keeps_fp32
 from shards.engines.layers.linear import FORMATS, pack
@@ -209,10 +209,18 @@ def int8_note(sizes: tuple[int, int]) -> str:
 
 
 def kernel_notes(device: str, dtype: str, dim: int) -> tuple[str, ...]:
-    """Return the note about the kernels in use for heads of `dim` elements, if there is one."""
+    """Return the notes about the kernels in use for heads of `dim` elements, if there are any."""
     if device.startswith("cuda"):
         return (varlen.choice(device, FORMATS[dtype], dim).summary,)
-    return (str(found_kernels()),) if device == "cpu" and dtype != "fp32" else ()
+    if device != "cpu" or dtype == "fp32":
+        return ()
+    found = found_kernels()
+    return (str(found), *race.notes(dtype, found.tier))
+
+
+def onednn_products(device: str, dtype: str) -> tuple[str, ...]:
+    """Return the shapes whose products are oneDNN's, since they were faster than ours."""
+    return race.lost(dtype, found_kernels().tier) if device == "cpu" else ()
 
 
 def settle(

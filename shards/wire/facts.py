@@ -40,6 +40,7 @@ class Facts:
         vector_width: the numbers of the vector of a text; 0 for models that compare pairs.
         vector_sizes: the smaller sizes to which vectors may be cut, by the checkpoint's files.
         any_vector_size: whether these files allow any size.
+        onednn_products: the shapes whose products are oneDNN's, since they were faster than ours.
     """
 
     engine: str
@@ -65,3 +66,4 @@ class Facts:
     vector_width: int = 0
     vector_sizes: tuple[int, ...] = ()
     any_vector_size: bool = False
+    onednn_products: tuple[str, ...] = ()

@@ -34,6 +34,7 @@ from shards.engines.formats import (
     int8_note,
     kernel_notes,
     margins_of_known_pairs,
+    onednn_products,
     settle,
 )
 from shards.engines.layers.async_copy import is_asynchronous, read_later
@@ -197,6 +198,7 @@ def load(spec: ShardSpec, report: Report) -> CausalEngine:
         doubts=doubts,
         markers=recipe.prompt.markers if recipe.prompt else (),
         labels=recipe.labels,
+        onednn_products=onednn_products(device, settled.dtype),
     )
     return CausalEngine(settled.made, norm, row, pairs, facts, recipe.skipped_token)
 

@@ -122,7 +122,7 @@ class Qwen3:
         speeds = (1.0 / shape.theta**powers).to(device)
         steps = steps_on(device, dtype, sizes_of(shape, table.shape[1]))
         self._setting = _Setting(shape, steps, speeds, format_of(dtype), device)
-        self._step = STEP if device == "cpu" and not takes_any_rows(layers[0].vkq) else 1
+        self._step = STEP if device == "cpu" and not _takes_any_rows(layers[0]) else 1
 
     def warm_up(self) -> None:
         """Make the kernels for all sizes of small batches, so that later batches find them."""
@@ -154,6 +154,10 @@ class Qwen3:
         one_pass.pool.keep_new(self.prefixes)
         self.last_work = plan.work
         return last[: len(batch)]
+
+
+def _takes_any_rows(layer: Layer) -> bool:
+    return all(map(takes_any_rows, (layer.vkq, layer.out, layer.gate_up, layer.down)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from shards.engines.encoder.cross_encoder import CrossEncoder
 from shards.engines.encoder.formats import family_for, settled_in
 from shards.engines.encoder.models import load_body_and_head
 from shards.engines.encoder.setup import PairSetup
-from shards.engines.formats import int8_note, kernel_notes
+from shards.engines.formats import int8_note, kernel_notes, onednn_products
 from shards.engines.layers.linear import format_of
 from shards.machine import devices
 from shards.pairs import Batch
@@ -93,4 +93,5 @@ def with_recipe(facts: Facts, checkpoint: Checkpoint, parts: PairSetup) -> Facts
         doubts=parts.doubts,
         markers=recipe.prompt.markers if recipe.prompt else (),
         labels=recipe.labels,
+        onednn_products=onednn_products(facts.device, facts.dtype),
     )

@@ -18,18 +18,20 @@ Every step is an in-place operation on fp32 or bf16 alone: mixed types take PyTo
 Pass some hundred rows at a time, so that the numbers between two steps stay in the cache.
 """
 
+import ctypes
 from collections.abc import Sequence
 from functools import cache
 from typing import overload
 
 import torch
 
+from shards.engines.layers import race
 from shards.engines.layers.timing import core_seconds, one_thread
 from shards.native.arguments import takes_weights
 from shards.native.avx2_product import Avx2Product, takes_bytes
 from shards.native.int8_product import Int8Product
-from shards.native.library import avx2_kernels, kernels
-from shards.native.rows import ZERO, Rows, Scaled
+from shards.native.library import avx2_kernels, found_kernels, kernels
+from shards.native.rows import ZERO, Rows, Scaled, row_converter
 
 _LEVELS = 127  # of each sign
 _ROWS = 128  # of a weight, quantised together
@@ -50,11 +52,24 @@ def int8_linear(
     shapes = [weight.shape for weight in weights]
     library = kernels()
     if library is not None and takes_weights(shapes):
+        if bias is None and _onednn_wins(library, shapes):
+            return Int8Linear(torch.cat(list(weights)))
         return Int8Product(library, weights, bias)
     library = avx2_kernels()
     if library is not None and takes_bytes(shapes):
         return Avx2Product(library, weights, bias)
     return Int8Linear(torch.cat(list(weights)), bias)
+
+
+def _onednn_wins(library: ctypes.CDLL, shapes: Sequence[Sequence[int]]) -> bool:
+    return int8_works() and race.is_lost(
+        "int8",
+        found_kernels().tier,
+        (sum(outputs for outputs, _ in shapes), shapes[0][1]),
+        lambda weight: Int8Product(library, [weight]),
+        Int8Linear,
+        row_converter(library, torch.uint8),
+    )
 
 
 class Int8Linear:

@@ -3,20 +3,23 @@
 oneDNN multiplies weights that it has reordered for itself 1.1 to 2 times as fast as plain ones, and
 small batches most of all: a plain weight is reordered again at every call. In bf16 a kernel in C
 (`shards/native/bf16_product.c`) is faster still at some ten to a hundred rows, and takes any number
-of them. Where GELU follows, and for odd sizes, oneDNN multiplies.
+of them. Where GELU follows, for odd sizes, and where it is clearly faster (`race`), oneDNN
+multiplies.
 """
 
+import ctypes
 from collections.abc import Callable, Sequence
 
 import torch
 from torch.nn import functional
 
+from shards.engines.layers import race
 from shards.engines.layers.int8 import int8_linear, keeps_fp32
 from shards.native.arguments import takes_weights
 from shards.native.avx2_product import Avx2Product
 from shards.native.bf16_product import Bf16Product
 from shards.native.int8_product import Int8Product
-from shards.native.library import kernels
+from shards.native.library import found_kernels, kernels
 
 Linear = Callable[[torch.Tensor], torch.Tensor]
 """A product: `[rows, inputs]` in any float format to `[rows, outputs]` in that of the states."""
@@ -70,7 +73,8 @@ def _pack(
         return int8_linear(weights, bias)
     library = kernels()
     is_plain_bf16 = (dtype, device, activation) == ("bf16", "cpu", "none")
-    if library and is_plain_bf16 and takes_weights(weight.shape for weight in weights):
+    is_ours = library and is_plain_bf16 and takes_weights(weight.shape for weight in weights)
+    if library and is_ours and not _onednn_wins(library, weights):
         return Bf16Product(library, weights, bias)
     weight = torch.cat(list(weights)) if len(weights) > 1 else weights[0]
     float_dtype = FORMATS[dtype]
@@ -79,6 +83,16 @@ def _pack(
     if device == "cpu" and _onednn_takes(float_dtype):
         return _Packed(weight, bias, activation)
     return lambda states: functional.linear(states.to(float_dtype), weight, bias)
+
+
+def _onednn_wins(library: ctypes.CDLL, weights: Sequence[torch.Tensor]) -> bool:
+    return _onednn_takes(torch.bfloat16) and race.is_lost(
+        "bf16",
+        found_kernels().tier,
+        (sum(map(len, weights)), weights[0].shape[1]),
+        lambda weight: Bf16Product(library, [weight]),
+        onednn_product,
+    )
 
 
 def as_they_lie(weights: Sequence[torch.Tensor], dtype: str) -> Linear:

@@ -18,6 +18,8 @@ from shards.engines.decoder.qwen3_weights import Pack, Tensors, body_shapes, rea
 from shards.engines.layers.elementwise import rms_normed
 from shards.engines.layers.linear import as_they_lie, format_of, pack
 from shards.engines.prefix_cache import PrefixCache
+from shards.machine.instructions import AVX512_VNNI
+from shards.native.library import found_kernels
 from shards.pairs import Batch
 from shards.refusal import Report
 
@@ -145,12 +147,13 @@ def passing_body(weights: Weights, dtype: str) -> Body:
     """Return a body in floats on the CPU that reads each layer when it runs, and keeps none.
 
     It is for one large batch: weights in bf16 are multiplied where they lie in the file. Those in
-    fp32 are laid out, without which the product takes twice as long or more.
+    fp32 are laid out, without which the product takes twice as long or more. So are those in bf16
+    for a CPU without instructions for them, where oneDNN is slow and our kernel is not.
     """
     assert weights.shape is not None
     table = weights.opened()("embed_tokens.weight")
     packed: Pack = partial(as_they_lie, dtype=dtype)
-    if dtype == "fp32":
+    if dtype == "fp32" or found_kernels().tier == AVX512_VNNI:
         packed = partial(pack, bias=None, dtype=dtype, device="cpu")
     layers = PassingLayers(weights.shape, weights.opened, packed, "cpu")
     return Qwen3(weights.shape, table, layers, dtype=dtype, cache=PrefixCache(0))

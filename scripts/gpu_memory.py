@@ -14,7 +14,7 @@ import torch
 
 from scripts.full_size import QWEN3_06B
 from shards.engines.decoder.body import Weights, make_qwen3
-from shards.engines.decoder.qwen3_weights import body_shapes, shape_of
+from shards.engines.decoder.qwen3_shape import body_shapes, shape_of
 from shards.engines.prefix_cache import PrefixCache
 from shards.pairs import Batch, Prefix, TokenizedPair
 from tests.simulated_gpu import DEVICE, Held, simulated_gpu

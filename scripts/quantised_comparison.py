@@ -159,7 +159,7 @@ def of_bitsandbytes(source: Path, place: Path) -> Iterator[tuple[str, Path, Tens
 
 def of_mlx(source: Path, place: Path) -> Iterator[tuple[str, Path, Tensors]]:
     """Yield checkpoints as mlx-lm writes them, with what MLX gives back."""
-    import mlx.core as mx  # type: ignore[import-not-found]
+    import mlx.core as mx
 
     for bits, size in ((4, 32), (8, 64), (2, 64)):
         parts: Tensors = {}

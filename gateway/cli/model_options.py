@@ -32,7 +32,7 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "devices",
                 metavar="DEVICE",
                 multiple=True,
-                help="Device: auto, cpu, cpu:N (socket N), cuda, cuda:N or mps; repeatable "
+                help="Device: auto, cpu, cpu:N (socket N), cuda, cuda:N, mlx or mps; repeatable "
                 "(default: auto).",
             ),
             click.option(

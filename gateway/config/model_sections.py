@@ -163,11 +163,11 @@ class ModelSettings(Section):
     """Other names that clients may use, for example `rerank-english-v3.0`."""
 
     engine: Literal[
-        "auto", "causal", "classifier", "embedder", "late", "openvino", "onnx", "fake"
+        "auto", "causal", "classifier", "embedder", "late", "mlx", "openvino", "onnx", "fake"
     ] = "auto"
     """Engine that computes the scores. `auto` follows the checkpoint, and takes a conversion for
     OpenVINO (`gateway convert`) where it measures faster. `onnx` takes a folder with an exported
-    graph. `fake` is for tests."""
+    graph. `mlx` is the engine of the device `mlx`. `fake` is for tests."""
 
     onnx_file: str = Field(default="", max_length=4096)
     """Graph of the folder that the engine `onnx` serves, for example `model_quantized.onnx`, also
@@ -183,8 +183,9 @@ class ModelSettings(Section):
 
     devices: Devices = ("auto",)
     """Devices of the shards: `auto` (every GPU, else every CPU socket), or a list of `cpu`,
-    `cpu:N` (socket N), `cuda`, `cuda:N`, `mps`. A GPU named here must be there; `auto` falls back
-    to the CPU and reports it."""
+    `cpu:N` (socket N), `cuda`, `cuda:N`, `mlx`, `mps`. A GPU named here must be there; `auto` falls
+    back to the CPU and reports it. `mlx` computes Qwen3 decoders by Apple's MLX: on the GPU of
+    Apple silicon, elsewhere on the CPU."""
 
     replicas: int | None = Field(default=None, ge=1, le=256)
     """Shards in total, assigned to the devices in turn; unset for one per device. Replicas on one

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gateway.supervision.machine import Machine
 
-DEVICE = r"auto|cpu(:\d{1,3})?|cuda(:\d{1,3})?|mps"
+DEVICE = r"auto|cpu(:\d{1,3})?|cuda(:\d{1,3})?|mlx|mps"
 """The names of devices in the configuration: `cpu:N` is a socket, `cuda` is every GPU."""
 
 
@@ -19,8 +19,8 @@ class Slot:
     """Device, cores and memory of one shard.
 
     Attributes:
-        label: `cpu:0`, `cuda:1`, `mps`; `cpu:0#1` for the second shard there.
-        device: the device of the shard: `cpu`, `cuda:N` or `mps`.
+        label: `cpu:0`, `cuda:1`, `mlx`, `mps`; `cpu:0#1` for the second shard there.
+        device: the device of the shard: `cpu`, `cuda:N`, `mlx` or `mps`.
         required: whether the shard must refuse when the device is missing.
         cores: the cores it is pinned to; empty for no pinning.
         memory_nodes: the nodes for its memory; empty for the kernel's choice.
@@ -66,7 +66,7 @@ def _share(total: int, devices: int, position: int) -> int:
 
 
 def _chosen(machine: Machine, devices: Sequence[str]) -> list[str]:
-    """Return each device once, in order, as `cpu:N`, `cuda:N` or `mps`."""
+    """Return each device once, in order, as `cpu:N`, `cuda:N`, `mlx` or `mps`."""
     sockets = [f"cpu:{number}" for number in range(len(machine.sockets))]
     gpus = [f"cuda:{number}" for number in range(machine.gpus)]
     best = gpus or (["mps"] if machine.mps else sockets)

@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 from shards.engines.base import Engine, Load
+from shards.machine.devices import MLX
 from shards.pairs import QueryTooLong
 from shards.refusal import Refusal, Report
 from shards.wire.exit_codes import ExitCode
@@ -22,6 +23,7 @@ ENGINES = {
     "classifier": "shards.engines.encoder.classifier:load",
     "embedder": "shards.engines.encoder.embedder:load",
     "late": "shards.engines.encoder.late:load",
+    "mlx": "shards.engines.mlx.load:load",
     "openvino": "shards.engines.graph.openvino:load",
     "onnx": "shards.engines.graph.onnx:load",
     "fake": "shards.engines.fake:load",
@@ -81,6 +83,8 @@ def _fitting(spec: ShardSpec, report: Report) -> Engine:
 
     if spec.onnx_file or is_graph_only(Path(spec.source).expanduser()):
         return _load("onnx", spec, report)
+    if spec.device == MLX:
+        return _load("mlx", spec, report)
     recipe = read_recipe(open_checkpoint(spec, report), spec)
     engine = _load(recipe.engine, spec, report)
     if engine.facts.engine == "classifier" and engine.facts.device == "cpu":

@@ -22,13 +22,16 @@ _logger = logging.getLogger(__name__)
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "int8": "bfloat16"}
 
+MLX = "mlx"
+"""The device that MLX chooses: an Apple GPU, or the CPU where there is none."""
+
 _BF16_GAIN = 1.15  # fp32 is exact: bf16 has to be clearly faster, not by noise
 _SMALL_BLOCK = 200_000  # hidden * intermediate; below it most of the time is not arithmetic
 _TOKENS_MEASURED = 256
 _SPINS = "2000"  # checks for new work by an idle thread before it sleeps
 _MOST_FLOP = 1_000_000_000  # of one measured run; 0.1 s on a slow core
 # A batch should keep the device busy, and end soon enough for the next request to have its turn.
-_TOKEN_BUDGETS = {"cpu": 2048, "mps": 8192, "cuda": 16384}
+_TOKEN_BUDGETS = {"cpu": 2048, "mlx": 4096, "mps": 8192, "cuda": 16384}
 
 
 def prepare(spec: ShardSpec) -> None:
@@ -94,10 +97,12 @@ def _absence(device: str) -> str | None:
     kind, _, number = device.partition(":")
     if device == "cpu":
         return None
+    if device == MLX:
+        return "device mlx is for the engine mlx, which computes Qwen3 decoders"
     if device == "mps":
         return None if torch.backends.mps.is_available() else "device mps is absent"
     if kind != "cuda" or not number.isdecimal():
-        return f"device {device!r} is not one of cpu, cuda:N, mps"
+        return f"device {device!r} is not one of cpu, cuda:N, mlx, mps"
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     return None if int(number) < count else f"device {device} is absent ({count} CUDA devices)"
 
@@ -133,6 +138,8 @@ def pick_dtype(
 
 def _best_on_accelerator(device: str) -> tuple[str, str]:
     """Return the number format for a GPU and the reason for it."""
+    if device == MLX:
+        return _best_of_mlx()
     import torch
 
     if device == "mps":
@@ -142,6 +149,14 @@ def _best_on_accelerator(device: str) -> tuple[str, str]:
     if torch.cuda.is_bf16_supported(including_emulation=False):
         return "bf16", "this GPU computes it as fast as fp16, and it has fp32's range"
     return "fp16", "this GPU has no bf16 of its own; numbers beyond 65,504 become infinite"
+
+
+def _best_of_mlx() -> tuple[str, str]:
+    import mlx.core
+
+    if mlx.core.metal.is_available():
+        return "bf16", "it has fp32's range, and half of its size"
+    return "fp32", "MLX computes on the CPU here, which is no faster in bf16"
 
 
 def _mps_has_bf16() -> bool:
@@ -215,3 +230,5 @@ def free_memory() -> None:
     torch = sys.modules.get("torch")  # an engine without torch has no cache to return
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()
+    if (core := sys.modules.get("mlx.core")) is not None:
+        core.clear_cache()

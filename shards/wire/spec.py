@@ -49,7 +49,7 @@ class ShardSpec:
         generation: the number of starts of this shard, this one included.
         engine: a name of `shards.engines.ENGINES`, or `auto`.
         onnx_file: the graph of the folder for the engine `onnx`; empty for the plain one.
-        device: `cpu`, `cuda:N` or `mps`.
+        device: `cpu`, `cuda:N`, `mlx` or `mps`.
         device_required: whether a missing device is an error; if not, the shard reports it and
             uses the CPU.
         dtype: `auto`, `fp32`, `bf16`, `fp16` or `int8`.

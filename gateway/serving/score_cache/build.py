@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 _LIBRARIES = (
-    *("flash-attn", "numpy", "onnxruntime", "onnxruntime-gpu", "openvino", "safetensors"),
+    *("flash-attn", "mlx", "numpy", "onnxruntime", "onnxruntime-gpu", "openvino", "safetensors"),
     *("tokenizers", "torch", "transformers", "triton"),
 )
 _SOURCES = frozenset({".py", ".c", ".h"})

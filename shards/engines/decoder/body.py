@@ -11,10 +11,11 @@ from typing import Any, Protocol
 
 import torch
 
-from shards.checkpoint import Checkpoint, Shapes, load_model, stored_shapes, stores_just
+from shards.checkpoint import Checkpoint, load_model
 from shards.cost import Work
-from shards.engines.decoder.qwen3 import Layer, Qwen3, Shape
-from shards.engines.decoder.qwen3_weights import Pack, Tensors, body_shapes, read_layer, shape_of
+from shards.engines.decoder.qwen3 import Layer, Qwen3
+from shards.engines.decoder.qwen3_shape import BEFORE, Shape, can_be_read_alone, shape_of
+from shards.engines.decoder.qwen3_weights import Pack, Tensors, read_layer
 from shards.engines.layers.elementwise import rms_normed
 from shards.engines.layers.linear import as_they_lie, format_of, pack
 from shards.engines.prefix_cache import PrefixCache
@@ -24,8 +25,6 @@ from shards.pairs import Batch
 from shards.refusal import Report
 
 Norm = Callable[[torch.Tensor], torch.Tensor]
-
-_BEFORE = "model."  # a checkpoint with a head has it before the names of the body's tensors
 
 
 class Body(Protocol):
@@ -93,7 +92,7 @@ def read_weights(
         Refusal: the weights cannot be loaded, see `load_model`.
     """
     shape = shape_of(checkpoint.config)
-    if _can_be_read_alone(checkpoint, vocabulary_size):
+    if can_be_read_alone(checkpoint, vocabulary_size):
         size = sum(path.stat().st_size for path in checkpoint.files)
         report(f"loading weights, {size / 1e6:.0f} MB")
         return Weights(None, shape, partial(_opened, checkpoint), ())
@@ -111,24 +110,7 @@ def read_weights(
 
 def _opened(checkpoint: Checkpoint) -> Tensors:
     read = checkpoint.reader()
-    return lambda name: read(_BEFORE + name)
-
-
-def _can_be_read_alone(checkpoint: Checkpoint, vocabulary_size: int) -> bool:
-    """Return whether config.json describes a Qwen3 in full, and just its tensors are stored."""
-    config = checkpoint.config
-    if shape_of(config) is None or config["vocab_size"] < vocabulary_size:
-        return False
-    body: Shapes = {_BEFORE + name: shape for name, shape in body_shapes(config).items()}
-    rows = {"lm_head.weight": (config["vocab_size"], config["hidden_size"])}
-    if checkpoint.architecture == "Qwen3ForCausalLM" and "tie_word_embeddings" in config:
-        is_tied = config["tie_word_embeddings"]
-        return stores_just(checkpoint, body if is_tied else {**body, **rows}, rows)
-    if checkpoint.architecture == "Qwen3ForSequenceClassification":
-        labels = stored_shapes(checkpoint).get("score.weight", [0])[0]
-        score = {"score.weight": (labels, config["hidden_size"])}
-        return stores_just(checkpoint, {**body, **score}, {})
-    return False
+    return lambda name: read(BEFORE + name)
 
 
 def make_qwen3(weights: Weights, *, dtype: str, device: str, cache: PrefixCache) -> Body:

@@ -9,7 +9,6 @@ computation, with rows stored as `score.weight`: one, or the difference of two.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -29,6 +28,8 @@ from shards.engines.decoder.body import (
 )
 from shards.engines.decoder.generic import Decoder, decoder_of
 from shards.engines.decoder.qwen3 import sizes_of
+from shards.engines.decoder.qwen3_shape import answer_tensors
+from shards.engines.decoder.skipped import without_skipped
 from shards.engines.formats import (
     instead,
     int8_note,
@@ -47,15 +48,12 @@ from shards.engines.pair_setup import (
 )
 from shards.engines.prefix_cache import PrefixCache
 from shards.machine import devices
-from shards.pairs import Batch, TokenizedPair
+from shards.pairs import Batch
 from shards.recipe import Recipe
 from shards.refusal import Refusal, Report, notes_of
 from shards.tokenize import answer_ids, load_tokenizer
 from shards.wire.facts import Facts
 from shards.wire.spec import ShardSpec
-
-_TIED_NAMES = ("model.embed_tokens.weight", "embed_tokens.weight", "lm_head.weight")
-_UNTIED_NAMES = ("lm_head.weight",)
 
 
 class CausalEngine:
@@ -110,30 +108,11 @@ class CausalEngine:
 
     def launch(self, batch: Batch) -> Callable[[], list[float]]:
         """See `RunsAhead`."""
-        return _launched(self._body, self._norm, self._row, self._without_skipped(batch))
+        return _launched(self._body, self._norm, self._row, without_skipped(batch, self._skipped))
 
     def score(self, batch: Batch) -> list[float]:
         """See `Engine`."""
         return self.launch(batch)()
-
-    def _without_skipped(self, batch: Batch) -> Batch:
-        """Return pairs without the tokens that transformers' heads skip at their ends.
-
-        A head with labels looks at the last token that is no padding, by its id. Attention is
-        causal, so the tokens after that one change nothing.
-        """
-        skipped = self._skipped
-        if skipped is None or all(pair.token_ids[-1] != skipped for pair in batch):
-            return batch
-        return [_cut_after(pair, skipped) for pair in batch]
-
-
-def _cut_after(pair: TokenizedPair, skipped: int) -> TokenizedPair:
-    ids = list(pair.token_ids)
-    while len(ids) > 1 and ids[-1] == skipped:
-        ids.pop()
-    prefix = pair.prefix if pair.prefix and len(pair.prefix) < len(ids) else None
-    return replace(pair, token_ids=ids, prefix=prefix)
 
 
 @torch.inference_mode()
@@ -287,8 +266,7 @@ def _answer_row(
     model: Any, checkpoint: Checkpoint, answers: tuple[int, int | None]
 ) -> torch.Tensor:
     """Return `W[true] - W[false]`, from the file where it is stored more precisely."""
-    names = _TIED_NAMES if _is_tied(model, checkpoint) else _UNTIED_NAMES
-    stored = [name for name in names if name in checkpoint.tensors]
+    stored = answer_tensors(checkpoint, is_tied=_is_tied(model, checkpoint))
 
     def row(id: int) -> torch.Tensor:
         rows = [checkpoint.read_tensor(name, slice(id, id + 1))[0].float() for name in stored]

@@ -15,7 +15,8 @@ import torch
 
 from shards.cost import Work
 from shards.engines.layers.attention import attention_for
-from shards.engines.layers.kv_pool import Heads, Pool, rows_and_one
+from shards.engines.layers.heads import Heads
+from shards.engines.layers.kv_pool import Pool, rows_and_one
 from shards.engines.layers.linear import Linear, pack, takes_any_rows
 from shards.engines.layers.packed_layout import STEP, Plan, plan_batch
 from shards.engines.layers.padding import warm_up_batches

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from shards.engines.decoder.packed_forward import NAME, attend
-from shards.engines.layers.kv_pool import Heads
+from shards.engines.layers.heads import Heads
 
 LOOKING = f"{NAME}-looking"  # the same attention function, and masks are examined
 

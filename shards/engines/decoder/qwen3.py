@@ -19,10 +19,11 @@ from typing import Protocol
 import torch
 
 from shards.cost import Work
+from shards.engines.decoder.qwen3_shape import Shape
 from shards.engines.layers.attention import attention_for
 from shards.engines.layers.elementwise import Steps, rotations
 from shards.engines.layers.fused import Sizes, steps_on
-from shards.engines.layers.kv_pool import Heads, Pool, rows_and_one
+from shards.engines.layers.kv_pool import Pool, rows_and_one
 from shards.engines.layers.linear import format_of, takes_any_rows
 from shards.engines.layers.packed_layout import STEP, Plan, plan_batch
 from shards.engines.prefix_cache import PrefixCache
@@ -38,19 +39,6 @@ _WARM_ROWS = 256  # the most rows of a small batch
 
 Product = Callable[[Rows], Rows]
 """A matrix product, see `linear`; it takes the rows that `Steps` return."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shape(Heads):
-    """The sizes of a model, from its config.
-
-    Attributes:
-        inner: the width of the feed-forward block.
-    """
-
-    inner: int
-    eps: float
-    theta: float
 
 
 @dataclass(frozen=True, slots=True)

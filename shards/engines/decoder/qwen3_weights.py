@@ -4,89 +4,19 @@ Tensors are read from the file one by one and released when they are packed, so 
 takes its size twice. The embeddings stay in the file, mapped: only rows that are used are read.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
-from shards.engines.decoder.qwen3 import Layer, Shape
+from shards.engines.decoder.qwen3 import Layer
+from shards.engines.decoder.qwen3_shape import Shape
 
 Tensors = Callable[[str], torch.Tensor]
 """Returns a tensor of the body by its name, `layers.0.mlp.up_proj.weight`, in any float format."""
 
 Pack = Callable[[Sequence[torch.Tensor]], Any]
 """Makes the product with weights that lie one below the other, see `linear`."""
-
-_FULL = "full_attention"
-
-_SIZES = (
-    *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers"),
-    *("num_attention_heads", "num_key_value_heads", "head_dim", "rms_norm_eps"),
-)
-
-
-def shape_of(config: Mapping[str, Any]) -> Shape | None:
-    """Return the shape of a config; `None` if `qwen3` cannot compute it, or keys are missing.
-
-    Args:
-        config: the content of config.json, in the form of transformers 4 or 5.
-    """
-    theta = _theta(config)
-    kinds = config.get("layer_types")
-    is_full = not config.get("use_sliding_window") if kinds is None else set(kinds) == {_FULL}
-    is_plain = (
-        config.get("model_type") == "qwen3"
-        and config.get("hidden_act") == "silu"
-        and config.get("attention_bias") is False
-        and config.get("is_causal", True)
-        and all(config.get(name) is not None for name in _SIZES)
-        and is_full
-    )
-    if not is_plain or theta is None:
-        return None
-    return Shape(
-        layers=config["num_hidden_layers"],
-        heads=config["num_attention_heads"],
-        kv_heads=config["num_key_value_heads"],
-        head_dim=config["head_dim"],
-        inner=config["intermediate_size"],
-        eps=config["rms_norm_eps"],
-        theta=theta,
-    )
-
-
-def _theta(config: Mapping[str, Any]) -> float | None:
-    """Return the base of plain rotary positions; `None` for others, and where none is given."""
-    rope = config.get("rope_parameters")
-    if rope is None:
-        return config.get("rope_theta") if config.get("rope_scaling") is None else None
-    is_plain = rope.get("rope_type") == "default" and set(rope) <= {"rope_type", "rope_theta"}
-    return rope.get("rope_theta") if is_plain else None
-
-
-def body_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each tensor of the body of a config that has a `Shape`."""
-    vocabulary, hidden, inner, layers, heads, kv_heads, dim, _ = (config[name] for name in _SIZES)
-    layer = {
-        "input_layernorm": (hidden,),
-        "self_attn.q_proj": (heads * dim, hidden),
-        "self_attn.k_proj": (kv_heads * dim, hidden),
-        "self_attn.v_proj": (kv_heads * dim, hidden),
-        "self_attn.q_norm": (dim,),
-        "self_attn.k_norm": (dim,),
-        "self_attn.o_proj": (hidden, heads * dim),
-        "post_attention_layernorm": (hidden,),
-        "mlp.gate_proj": (inner, hidden),
-        "mlp.up_proj": (inner, hidden),
-        "mlp.down_proj": (hidden, inner),
-    }
-    shapes: dict[str, tuple[int, ...]] = {
-        "embed_tokens.weight": (vocabulary, hidden),
-        "norm.weight": (hidden,),
-    }
-    for at in range(layers):
-        shapes |= {f"layers.{at}.{name}.weight": shape for name, shape in layer.items()}
-    return shapes
 
 
 def read_layer(shape: Shape, at: int, tensors: Tensors, pack: Pack, device: str) -> Layer:

@@ -4,27 +4,11 @@ A pass goes from layer to layer with one pool: the cached parts are copied to it
 fills in its row, and the new parts of the row are copied out, to be cached for later batches.
 """
 
-from dataclasses import dataclass
-
 import torch
 
+from shards.engines.layers.heads import Heads
 from shards.engines.layers.packed_layout import STEP, Plan
 from shards.engines.prefix_cache import PrefixCache
-
-
-@dataclass(frozen=True, slots=True)
-class Heads:
-    """The attention heads in each layer of a model."""
-
-    layers: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-
-    @property
-    def share(self) -> int:
-        """The number of query heads that share a key head."""
-        return self.heads // self.kv_heads
 
 
 class Pool:

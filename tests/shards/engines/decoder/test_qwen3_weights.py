@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from shards.engines.decoder.qwen3_weights import body_shapes, shape_of
+from shards.engines.decoder.qwen3_shape import body_shapes, shape_of
 
 _LOAD = """
 import sys

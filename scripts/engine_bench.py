@@ -161,7 +161,12 @@ def largest_difference(engines: dict[str, tuple[Engine, Path]]) -> dict[str, flo
 
 @click.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path), required=False)
-@click.option("--device", default="cpu", show_default=True)
+@click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    help="Devices, by comma; the ceiling is that of the first one.",
+)
 @click.option("--dtype", default="bf16,int8", show_default=True, help="Formats, by comma.")
 @click.option("--workload", default="short3,rag20", show_default=True, help="Names, by comma.")
 @click.option("--rounds", default=3, show_default=True)
@@ -203,20 +208,22 @@ def main(
     folder = decoder_folder(checkpoint)
     engines: dict[str, tuple[Engine, Path]] = {}
     loading = {}
-    for one, through in product(dtype.split(","), ["", *filter(None, transformers.split(","))]):
+    first, *others = device.split(",")
+    ways = ["", *filter(None, transformers.split(","))]
+    for place, one, through in product((first, *others), dtype.split(","), ways):
         started = time.perf_counter()
         with passing(through):
-            engine = load(folder, one, device=device, threads=threads, token_budget=token_budget)
-        name = " ".join(filter(None, (one, through)))
+            engine = load(folder, one, device=place, threads=threads, token_budget=token_budget)
+        name = " ".join(filter(None, (one, through, place if place in others else "")))
         engines[name] = (engine, folder)
         loading[name] = round(time.perf_counter() - started, 2)
     clock = time.process_time if cpu_time else time.perf_counter
     with company() if busy else nullcontext():
-        rows = measure(engines, workload.split(","), rounds, device, clock)
+        rows = measure(engines, workload.split(","), rounds, first, clock)
     said: dict[str, Any] = {
         "seconds_to_load": loading,
-        "ceiling_gflops": round(ceiling(device, torch.bfloat16, clock) / 1e9),
-        "peak_mb": round(peak_mb(device)),
+        "ceiling_gflops": round(ceiling(first, torch.bfloat16, clock) / 1e9),
+        "peak_mb": round(peak_mb(first)),
         "largest_difference": largest_difference(engines),
         "notes": {name: engine.facts.notes for name, (engine, _) in engines.items()},
         "rows": [asdict(row) for row in rows],

@@ -56,6 +56,22 @@ def test_the_same_weights_go_through_transformers_flat_and_padded(tmp_path: Path
     assert all(0 < difference < 1e-4 for difference in others)  # other ways to compute the same
 
 
+@pytest.mark.usefixtures("same_environment")
+def test_devices_are_measured_side_by_side(tmp_path: Path) -> None:
+    folder = checkpoints.qwen3(tmp_path)
+    arguments = [str(folder), "--device", "cpu,mlx", "--dtype", "fp32", "--rounds", "1", "--json"]
+    run = CliRunner().invoke(
+        engine_bench.main, [*arguments, "--threads", "1", "--workload", "short3"]
+    )
+    assert run.exit_code == 0, run.output
+    report = json.loads(run.stdout)
+    assert [row["dtype"] for row in report["rows"] if row["workload"] == "short3"] == [
+        *("fp32", "fp32 mlx")
+    ]
+    assert set(report["largest_difference"]) == {"fp32", "fp32 mlx"}
+    assert 0 < report["largest_difference"]["fp32 mlx"] < 1e-4
+
+
 def test_documents_have_the_lengths_of_the_workloads() -> None:
     draw = random.Random(0)
     assert all(10 <= length <= 20 for length in document_lengths("short3", draw))

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from shards.checkpoint import open_checkpoint
 from shards.wire.spec import ShardSpec
 from tests import checkpoints
+from tests.shards.checkpoint.gguf import writers
 
 MOST = 1e-6
 _LAYERS = "model.layers."
@@ -178,8 +179,17 @@ def of_mlx(source: Path, place: Path) -> Iterator[tuple[str, Path, Tensors]]:
         yield f"MLX {bits} bits in groups of {size}", folder, numbers
 
 
+def of_gguf(source: Path, place: Path) -> Iterator[tuple[str, Path, Tensors]]:
+    """Yield GGUF files of the `gguf` package, with what it gives back."""
+    for kind in writers.KINDS:
+        path = place / f"Qwen3-Reranker-{kind}.gguf"
+        numbers = writers.written(source, path, kind)
+        if kind.startswith("Q"):
+            yield f"GGUF {kind}", path, {n: torch.from_numpy(one) for n, one in numbers.items()}
+
+
 PROGRAMS: tuple[Callable[[Path, Path], Iterator[tuple[str, Path, Tensors]]], ...] = (
-    *(of_auto_round, of_compressed_tensors, of_bitsandbytes, of_mlx),
+    *(of_gguf, of_auto_round, of_compressed_tensors, of_bitsandbytes, of_mlx),
 )
 
 

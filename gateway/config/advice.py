@@ -14,6 +14,7 @@ from gateway.config.settings import Settings
 from gateway.config.specs import resolve
 from gateway.supervision.machine import Machine
 from gateway.supervision.placement import place
+from shards.wire.gguf_file import gguf_files
 
 
 def advice(settings: Settings, machine: Machine) -> list[str]:
@@ -59,7 +60,7 @@ def _calibrations(settings: Settings) -> Iterator[str]:
 def missing_folders(models: Iterable[ModelSettings]) -> list[str]:
     """Return the folders of models that are not there."""
     folders = (resolve(model.source) for model in models if model.engine != "fake")
-    return [path for path in folders if path.startswith("/") and not Path(path).is_dir()]
+    return [path for path in folders if path.startswith("/") and not Path(path).exists()]
 
 
 def _source(model: ModelSettings) -> Iterator[str]:
@@ -69,6 +70,8 @@ def _source(model: ModelSettings) -> Iterator[str]:
     elif not source.startswith("/"):
         if source.count("/") > 1:
             yield f"source: {source} is neither a folder here nor an id on the hub (OWNER/NAME)"
+    elif gguf_files(Path(source)):
+        return
     elif not Path(source).is_dir():
         yield f"source: there is no folder {source}; the model will be reported as failed"
     elif not (Path(source) / "config.json").is_file():

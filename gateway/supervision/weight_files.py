@@ -15,6 +15,8 @@ from typing import Any
 
 import msgspec
 
+from shards.wire.gguf_file import SUFFIX, GgufError, gguf_files, read_gguf
+
 _LONGEST_HEAD = 100 << 20
 _CODES = {"U8": 2, "I32": 8, "U32": 8}  # of 4 bits, by the formats that quantisers pack them in
 _BITS = re.compile(r"^[A-Z]+(\d+)")
@@ -57,8 +59,9 @@ def weights_of(source: str) -> Weights | None:
         return None
     numbers: Counter[int] = Counter()
     codes = 0
-    for file in folder.glob("*.safetensors"):
-        found, more = _numbers(file)
+    ggufs = gguf_files(folder)[:1]
+    for file in ggufs or folder.glob("*.safetensors"):
+        found, more = _blocks(file) if ggufs else _numbers(file)
         numbers, codes = numbers + found, codes + more
     graphs = [*folder.glob("*.onnx*"), *folder.glob("onnx/*.onnx*")]
     graph = 0 if numbers else max((file.stat().st_size for file in graphs), default=0)
@@ -68,7 +71,7 @@ def weights_of(source: str) -> Weights | None:
 def _folder(source: str) -> Path | None:
     folder = Path(source).expanduser()
     try:
-        if folder.is_dir():
+        if folder.is_dir() or (folder.suffix == SUFFIX and folder.is_file()):
             return folder
         return max(_snapshots(source), key=lambda path: path.stat().st_mtime, default=None)
     except OSError:
@@ -99,6 +102,23 @@ def _numbers(file: Path) -> tuple[Counter[int], int]:
                 more += (_CODES.get(tensor["dtype"], 1) - 1) * count
     except (OSError, msgspec.MsgspecError, KeyError, TypeError, AttributeError):
         return Counter(), 0  # the shard that loads it reports why
+    return found, more
+
+
+def _blocks(file: Path) -> tuple[Counter[int], int]:
+    """Return the same of a GGUF file, with blocks of codes as the bytes that they take."""
+    found: Counter[int] = Counter()
+    more = 0
+    try:
+        tensors = read_gguf(file).tensors.values()
+    except (OSError, GgufError):
+        return found, 0
+    for tensor in tensors:
+        if tensor.kind.numbers == 1:
+            found[tensor.kind.bytes] += tensor.numbers
+        else:
+            found[1] += tensor.bytes
+            more += tensor.numbers - tensor.bytes
     return found, more
 
 

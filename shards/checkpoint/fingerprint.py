@@ -22,7 +22,10 @@ _LARGEST = 16 << 20
 _BLOCK_BYTES = 64 * 1024
 _BLOCKS = 64
 _WHOLE = frozenset(
-    {".json", ".safetensors", ".txt", ".model", ".jinja", ".onnx", ".onnx_data", ".metadata"}
+    {
+        *(".json", ".safetensors", ".gguf", ".txt", ".model", ".jinja", ".onnx", ".onnx_data"),
+        ".metadata",
+    }
 )
 _THREADS = 4
 

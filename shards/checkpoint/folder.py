@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from shards.checkpoint.bounded import read_json
 from shards.checkpoint.expect import File
 from shards.checkpoint.fingerprint import fingerprint_of
+from shards.checkpoint.gguf import WEIGHTS, gguf_reader
 from shards.checkpoint.hub import find_folder
 from shards.checkpoint.quantised import NOTHING, Quantised, Read, read_quantised
 from shards.checkpoint.unserved import adapter_hint, refuse_adapter
@@ -107,6 +108,9 @@ class Checkpoint:
         """Read one tensor, or some of its rows, in the precision it is stored in."""
         if name in self.quantised.matrices:
             return self.quantised.read(name, _stored_reader(self.stored), rows)
+        if self.stored[name].name == WEIGHTS:
+            found = _stored_reader(self.stored)(name)
+            return found if rows is None else found[rows]
         from safetensors import safe_open
 
         with safe_open(self.stored[name], framework="pt") as file:
@@ -146,7 +150,10 @@ def _stored_reader(files: Mapping[str, Path]) -> Read:
     def read(name: str) -> "torch.Tensor":
         path = files[name]
         if path not in opened:
-            opened[path] = safe_open(path, framework="pt").get_tensor
+            is_gguf = path.name == WEIGHTS
+            opened[path] = (
+                gguf_reader(path) if is_gguf else safe_open(path, framework="pt").get_tensor
+            )
         return opened[path](name)
 
     return read

@@ -1,5 +1,7 @@
 """The folder of a source on this machine: a folder as it is, or the hub's cache, filled if needed.
 
+A GGUF file, or a folder with one, has a folder that is made of it.
+
 The cache comes first, so that a restart neither waits for the network nor changes the weights under
 a running service. `gateway download NAME` fetches a newer revision.
 """
@@ -10,6 +12,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from shards.checkpoint.gguf import gguf_in, unfolded
 from shards.checkpoint.sentence_files import module_folders
 from shards.checkpoint.weights import weight_files
 from shards.refusal import Refusal, Report
@@ -34,9 +37,12 @@ def find_folder(spec: ShardSpec, report: Report) -> Path:
     """Return the folder of `spec.source`; download missing files unless offline.
 
     Raises:
-        Refusal: the source is neither a folder nor a repository that can be reached.
+        Refusal: the source is neither a folder nor a repository that can be reached, or a file that
+            cannot be served.
     """
     folder = Path(spec.source).expanduser()
+    if file := gguf_in(folder):
+        return unfolded(file)
     if folder.is_dir():
         return folder
     if not _HUB_ID.match(spec.source):

@@ -1,8 +1,9 @@
-"""The safetensors files of a folder: their headers, read and checked.
+"""The files of weights of a folder: their headers, read and checked.
 
 A file is an 8-byte little-endian length, a JSON header of that length (tensor -> dtype, shape,
 [begin, end)), and the bytes. This check finds a broken-off download, by name, in milliseconds.
 Format: https://github.com/huggingface/safetensors#format
+The folder of a GGUF file has a link to it instead (`shards.checkpoint.gguf`).
 """
 
 import struct
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shards.checkpoint.bounded import parse_json, read_json
+from shards.checkpoint.gguf import WEIGHTS, gguf_header
 from shards.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ def tensor_files(folder: Path) -> dict[str, Path]:
     """Return the file of each tensor in a checkpoint folder.
 
     Raises:
-        Refusal: there are no safetensors files, a file is missing, or a file is broken.
+        Refusal: there are no weights, a file is missing, or a file is broken.
     """
     files: dict[str, Path] = {}
     for path in weight_files(folder):
@@ -47,11 +49,13 @@ def tensor_files(folder: Path) -> dict[str, Path]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the safetensors files of the checkpoint; all of them exist."""
+    """Return the files of a checkpoint's weights; all of them exist."""
     if (folder / SINGLE).is_file():
         return [folder / SINGLE]
     if (folder / INDEX).is_file():
         return _indexed(folder)
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
     pickled = sorted(path.name for pattern in _PICKLED for path in folder.glob(pattern))
     if pickled:
         raise Refusal(
@@ -80,6 +84,8 @@ def _plain_name(name: str, folder: Path) -> str:
 
 def read_header(path: Path) -> Mapping[str, Any]:
     """Return the description of each tensor by name; the header must agree with the file's size."""
+    if path.name == WEIGHTS:
+        return gguf_header(path)
     size = path.stat().st_size
     with path.open("rb") as file:
         prefix = file.read(8)

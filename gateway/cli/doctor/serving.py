@@ -8,6 +8,7 @@ from gateway.cli.doctor.finding import Finding, bad, good, note
 from gateway.cli.models.reading import Reading, read_checkpoints
 from gateway.config import ConfigError, ModelSpec, Settings
 from gateway.config.specs import resolve
+from shards.wire.gguf_file import gguf_files
 
 _GIB = 1 << 30
 _MOST_OF_MEMORY = 0.8
@@ -47,9 +48,9 @@ def model_findings(
 
 
 def folder_of(source: str) -> Path | None:
-    """Return the folder of a model on this machine, if it is here."""
+    """Return the folder of a model on this machine, or its GGUF file, if it is here."""
     folder = Path(resolve(source)).expanduser()
-    if folder.is_dir():
+    if folder.is_dir() or gguf_files(folder):
         return folder
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
@@ -62,14 +63,18 @@ def folder_of(source: str) -> Path | None:
 
 
 def _is_readable(folder: Path | None) -> bool:
-    """Return whether a folder has what each checkpoint has."""
-    return folder is not None and (folder / "config.json").is_file() and bool(_weight_files(folder))
+    """Return whether a folder has what each checkpoint has; a GGUF file has all of it."""
+    if folder is None or gguf_files(folder):
+        return folder is not None
+    return (folder / "config.json").is_file() and bool(_weight_files(folder))
 
 
 def _model(spec: ModelSpec, folder: Path | None, reading: Reading, *, offline: bool) -> Finding:
     title, source = f"model {spec.name}", spec.source
     if folder is None:
         return _absent(title, source, offline=offline)
+    if gguf_files(folder):
+        return _gguf(title, folder, reading)
     if not (folder / "config.json").is_file():
         return bad(title, f"{folder} has no config.json", "name the folder of the model")
     if not _weight_files(folder):
@@ -87,6 +92,12 @@ def _model(spec: ModelSpec, folder: Path | None, reading: Reading, *, offline: b
     return good(title, f"{_weights(folder) / 1e6:,.0f} MB in {folder}")
 
 
+def _gguf(title: str, place: Path, reading: Reading) -> Finding:
+    if reading.refused:
+        return bad(title, reading.refused, "a shard would refuse it at its start")
+    return good(title, f"{_weights(place) / 1e6:,.0f} MB in {place}")
+
+
 def _absent(title: str, source: str, *, offline: bool) -> Finding:
     if source.startswith(("/", ".", "~")):
         return bad(title, f"there is no folder {source}", "mount it, or correct `source`")
@@ -102,6 +113,8 @@ def _weights(folder: Path) -> int:
 
 def _weight_files(folder: Path) -> list[Path]:
     """Return the weight files of a folder; of exported graphs the largest, as only one serves."""
+    if ggufs := gguf_files(folder):
+        return ggufs[:1]
     graphs = [*folder.glob("*.onnx*"), *folder.glob("onnx/*.onnx*")]
     largest = sorted(graphs, key=lambda file: file.stat().st_size)[-1:]
     return list(folder.glob("*.safetensors")) or largest

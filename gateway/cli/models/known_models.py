@@ -343,6 +343,6 @@ REFUSED = (
     RefusedModel(
         "weights as pickles alone", "reading them can run code: convert them to safetensors"
     ),
-    RefusedModel("GGUF, HQQ, NVFP4, MXFP4", "give the fp32, bf16 or fp16 checkpoint, or AWQ"),
+    RefusedModel("HQQ, NVFP4, MXFP4, other GGUF", "give the fp32, bf16 or fp16 checkpoint, or AWQ"),
 )
 """The models that are refused, and why."""

@@ -6,6 +6,7 @@ from shards.checkpoint.expect import File
 from shards.checkpoint.quantised.bitsandbytes import bitsandbytes
 from shards.checkpoint.quantised.codes import codes
 from shards.checkpoint.quantised.compressed import compressed_tensors, fp8
+from shards.checkpoint.quantised.gguf import gguf
 from shards.checkpoint.quantised.gptq import auto_round, awq, gptq
 from shards.checkpoint.quantised.matrices import NOTHING, Headers, Quantised, Read
 from shards.checkpoint.quantised.mlx import mlx
@@ -18,6 +19,7 @@ FORMS: Mapping[str, Callable[[File, Stored], Quantised]] = {
     "bitsandbytes": bitsandbytes,
     "compressed-tensors": compressed_tensors,
     "fp8": fp8,
+    "gguf": gguf,
     "gptq": gptq,
 }
 """The reader of each form, by `quant_method`."""

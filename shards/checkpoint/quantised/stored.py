@@ -30,6 +30,10 @@ class Stored:
             name for name in self._headers if name.rpartition(".")[2] in frozenset(parts)
         )
 
+    def of_dtype(self, dtype: str) -> list[str]:
+        """Return the names of the tensors that are stored in a number format."""
+        return [name for name in self._headers if self.dtype(name) == dtype]
+
     def __contains__(self, name: str) -> bool:
         return name in self._headers
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from shards.checkpoint import Checkpoint
 
 _FORMS = ("quantization", "quantization_config")
-_WEIGHTS = (".safetensors", ".safetensors.index.json")
+_WEIGHTS = (".safetensors", ".safetensors.index.json", ".gguf")
 
 
 @contextmanager

@@ -40,3 +40,10 @@ def test_the_name_of_a_snapshot_in_a_cache_is_the_id_of_its_model(tmp_path: Path
         folder = tmp_path / f"{kind}Qwen--Qwen3-Reranker-0.6B" / "snapshots" / "master"
         folder.mkdir(parents=True)
         assert parse_model(str(folder)) == ("Qwen/Qwen3-Reranker-0.6B", str(folder))
+
+
+def test_the_name_of_a_gguf_file_is_its_own(tmp_path: Path) -> None:
+    (tmp_path / "blob").touch()
+    path = tmp_path / "Qwen3-Reranker-0.6B-Q8_0.gguf"
+    path.symlink_to(tmp_path / "blob")
+    assert parse_model(str(path)) == ("Qwen3-Reranker-0.6B-Q8_0", str(path))

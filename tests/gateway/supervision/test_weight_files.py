@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from gguf import GGMLQuantizationType, GGUFWriter, quantize
 
 from gateway.config.specs import resolve
 from gateway.supervision.weight_files import weights_of
@@ -35,6 +37,24 @@ def test_codes_of_quantised_weights_count_as_the_numbers_that_they_stand_for(
     assert weights is not None
     assert weights.decoded_bytes_at(4) == 4 * (8 * 512 + 64 + 2 * 32 + 10)
     assert weights.file_bytes == 4 * 512 + 2 * 64 + 32 + 10
+
+
+def test_blocks_of_a_gguf_file_count_as_the_numbers_that_they_stand_for(tmp_path: Path) -> None:
+    written = GGUFWriter(tmp_path / "model.gguf", "qwen3")
+    written.add_tensor("norm", np.ones(64, np.float32))
+    blocks = quantize(np.ones((8, 64), np.float32), GGMLQuantizationType.Q4_0)
+    written.add_tensor("matrix", blocks, raw_dtype=GGMLQuantizationType.Q4_0)
+    written.write_header_to_file()
+    written.write_kv_data_to_file()
+    written.write_tensors_to_file()
+    written.close()
+    for source in (tmp_path, tmp_path / "model.gguf"):
+        weights = weights_of(str(source))
+        assert weights is not None
+        assert weights.decoded_bytes_at(2) == 2 * (64 + 8 * 64)
+        assert weights.file_bytes == 4 * 64 + 8 * 2 * 18
+    (tmp_path / "model.gguf").write_bytes(b"GGUF")
+    assert weights_of(str(tmp_path)) is None
 
 
 def test_of_exported_graphs_the_largest_counts(tmp_path: Path) -> None:

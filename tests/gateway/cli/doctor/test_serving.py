@@ -7,6 +7,7 @@ from gateway.cli.doctor.finding import Finding
 from gateway.cli.doctor.serving import model_findings
 from gateway.config import ModelSettings, Settings, model_specs
 from tests import checkpoints
+from tests.shards.checkpoint.gguf.writers import written
 
 
 def finding(folder: Path) -> Finding:
@@ -37,3 +38,12 @@ def test_a_graph_that_is_none_is_bad(tmp_path: Path) -> None:
     (folder / "onnx" / "model.onnx").write_bytes(bytes(1_000))
     found = finding(folder)
     assert found.state == "bad"
+
+
+def test_a_gguf_file_is_read_as_a_shard_reads_it(tmp_path: Path) -> None:
+    written(checkpoints.xlm_roberta(tmp_path / "source"), path := tmp_path / "model.gguf")
+    assert finding(path).found == f"0 MB in {path}"
+    os.truncate(path, path.stat().st_size - 1000)
+    found = finding(path)
+    assert found.state == "bad"
+    assert "it was cut" in found.found

@@ -13,6 +13,7 @@ from shards.tools.verify.run import Verification
 from shards.wire.spec import ShardSpec
 from tests import checkpoints
 from tests.graphs import NAMES, export
+from tests.shards.checkpoint.gguf.writers import written
 from tests.shards.checkpoint.quantised.test_forms import quantised
 from tests.shards.checkpoint.quantised.writers import FORMS
 
@@ -53,6 +54,21 @@ def test_quantised_weights_are_verified_without_the_program_that_wrote_them(
     found = {check["name"]: (check["passed"], check["said"]) for check in report["checks"]}
     assert found["agreement"][0] is True
     assert report["facts"]["weights"].startswith(FORMS[form].summary)
+
+
+def test_a_gguf_file_is_verified_by_its_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", {**os.environ, "XDG_CACHE_HOME": str(tmp_path)})
+    written(checkpoints.qwen3(tmp_path / "source"), path := tmp_path / "model.gguf")
+    spec = ShardSpec(
+        name="m/cpu", model="m", source=str(path), threads=1, canary="numeric", offline=True
+    )
+    report = Verification(spec, io.StringIO(), pairs=8).report()
+    assert report["passed"]
+    found = {check["name"]: (check["passed"], check["said"]) for check in report["checks"]}
+    assert found["agreement"][0] is True
+    assert report["facts"]["weights"].startswith("GGUF, Q8_0")
 
 
 @pytest.mark.parametrize(("changed", "passes"), [(0.0, True), (3.0, False)])
